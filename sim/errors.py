@@ -1,23 +1,23 @@
 """Every error raised on purpose. The class says whose fault it is.
 
-    SimError                        every error we raise on purpose: what, where, what to do
-    ├─ ScenarioError                the user's scenario or command line
-    │  ├─ UnknownKeyError           a key or name that does not exist
-    │  ├─ BoundError                a value out of its range
-    │  └─ TopologyError             links that do not form the network asked for
-    ├─ InstallationError            a missing extra, a foreign owner of our import names
-    ├─ WireError                    the peer's fault; counted, the broker goes on
-    │  ├─ MalformedFrameError
-    │  ├─ FrameTooLargeError
-    │  ├─ UnknownPeerError
-    │  └─ VersionMismatchError
-    ├─ AgentError                   the agent's code raised, hung or broke its contract
-    │  ├─ AgentCrashedError
-    │  ├─ AgentTimeoutError
-    │  └─ NondeterministicAgentError
-    ├─ RestartLimitError            the supervisor gave up
-    ├─ CheckpointError              corrupt, other version, other scenario
-    └─ InvariantError               our fault: books, order or digest broken; never caught
+SimError                        every error we raise on purpose: what, where, what to do
+├─ ScenarioError                the user's scenario or command line
+│  ├─ UnknownKeyError           a key or name that does not exist
+│  ├─ BoundError                a value out of its range
+│  └─ TopologyError             links that do not form the network asked for
+├─ InstallationError            a missing extra, a foreign owner of our import names
+├─ WireError                    the peer's fault; counted, the broker goes on
+│  ├─ MalformedFrameError
+│  ├─ FrameTooLargeError
+│  ├─ UnknownPeerError
+│  └─ VersionMismatchError
+├─ AgentError                   the agent's code raised, hung or broke its contract
+│  ├─ AgentCrashedError
+│  ├─ AgentTimeoutError
+│  └─ NondeterministicAgentError
+├─ RestartLimitError            the supervisor gave up
+├─ CheckpointError              corrupt, other version, other scenario
+└─ InvariantError               our fault: books, order or digest broken; never caught
 """
 
 from __future__ import annotations

@@ -31,7 +31,9 @@ def _parse(text: str | int | float, units: dict[str, float], bare: float, what: 
         return text * bare
     match = _QUANTITY.fullmatch(text)
     if match is None or (match[2] and match[2] not in units):
-        raise ValueError(f"expected {what} (a number and one of {', '.join(units)}), found {text!r}")
+        raise ValueError(
+            f"expected {what} (a number and one of {', '.join(units)}), found {text!r}"
+        )
     return float(match[1]) * (units[match[2]] if match[2] else bare)
 
 

@@ -1,0 +1,1 @@
+"""What an agent is made of: its loop, its channels, its host process."""

@@ -1,0 +1,1 @@
+"""Rule-based policies and programs, one role each."""

@@ -1,0 +1,1 @@
+"""What the broker runs: kernel, network, books, faults."""

@@ -1,0 +1,41 @@
+"""A wind tunnel for multi-agent systems: every agent a process, every link a model.
+
+Users' code imports this module alone. The public names load on first use, so that `import sim`
+is quick and never imports torch.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+_EXPORTS = {
+    "Agent": "agents.agent",
+    "serves": "agents.agent",
+    "Message": "agents.channels",
+    "Observation": "agents.agent",
+    "Policy": "agents.policy",
+    "PolicyAgent": "agents.policy",
+    "MechanismAgent": "agents.policy",
+    "World": "sim.worlds.world",
+    "BatchWorld": "sim.worlds.world",
+    "single": "sim.worlds.world",
+    "Field": "sim.spaces",
+    "Space": "sim.spaces",
+    "run": "sim.runner",
+    "Result": "sim.runner",
+    "SimError": "sim.errors",
+}
+__all__ = sorted(_EXPORTS)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _EXPORTS:
+        raise AttributeError(f"module 'sim' has no attribute {name!r}")
+    value = getattr(importlib.import_module(_EXPORTS[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,1 @@
+"""Pure clearing rules, one file each."""

@@ -1,0 +1,95 @@
+"""Randomness keyed by names: the same generator for integers, NumPy arrays and torch tensors.
+
+A draw is Philox4x32-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011)
+of a 64-bit key, hashed from (seed, purpose, names ...), and a 128-bit counter. There is no state:
+adding an agent, a link, a topic or a consumer never shifts another's numbers.
+The only module that owns generators; the standard library's `random` is used nowhere.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+_MASK: Final = 0xFFFFFFFF
+_M0, _M1 = 0xD2511F53, 0xCD9E8D57
+_W0, _W1 = 0x9E3779B9, 0xBB67AE85
+
+
+def key_of(seed: int, purpose: str, *names: str | int) -> int:
+    """A 64-bit key for (seed, purpose, names); equal inputs give equal keys on every machine."""
+    text = "\x1f".join((str(seed), purpose, *map(str, names)))
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little")
+
+
+def generator(seed: int, purpose: str, *names: str | int) -> np.random.Generator:
+    """A NumPy generator of its own for one named consumer (NumPy's Philox4x64-10)."""
+    return np.random.Generator(np.random.Philox(key=key_of(seed, purpose, *names)))
+
+
+def philox(c0: Any, c1: Any, c2: Any, c3: Any, key: Any) -> tuple[Any, Any, Any, Any]:
+    """Four 32-bit words for each counter (c0..c3, 32 bits each) and 64-bit key.
+
+    Shapes: Python integers, or arrays (NumPy uint64) that broadcast together.
+    Cost:   about 80 ns per element in NumPy.
+    Source: Salmon et al. 2011, figure and known answers of the Random123 distribution.
+    """
+    k0, k1 = key & _MASK, key >> 32
+    for _ in range(10):
+        p0, p1 = _M0 * c0, _M1 * c2
+        c0, c1, c2, c3 = (
+            (p1 >> 32) ^ c1 ^ k0,
+            p1 & _MASK,
+            (p0 >> 32) ^ c3 ^ k1,
+            p0 & _MASK,
+        )
+        k0, k1 = (k0 + _W0) & _MASK, (k1 + _W1) & _MASK
+    return c0, c1, c2, c3
+
+
+def philox_torch(c0: Any, c1: Any, c2: Any, c3: Any, key: Any) -> tuple[Any, Any, Any, Any]:
+    """`philox` on int64 tensors of any device; equal to it bit for bit.
+
+    A 32 x 32-bit product overflows int64's sign bit, so each is made of two 16-bit halves.
+    """
+    k0, k1 = key & _MASK, (key >> 32) & _MASK
+
+    def product(m: int, c: Any) -> tuple[Any, Any]:
+        low, high = m * (c & 0xFFFF), m * (c >> 16)
+        middle = (low >> 16) + high
+        return middle >> 16, ((middle & 0xFFFF) << 16) | (low & 0xFFFF)
+
+    for _ in range(10):
+        high0, low0 = product(_M0, c0)
+        high1, low1 = product(_M1, c2)
+        c0, c1, c2, c3 = high1 ^ c1 ^ k0, low1, high0 ^ c3 ^ k1, low0
+        k0, k1 = (k0 + _W0) & _MASK, (k1 + _W1) & _MASK
+    return c0, c1, c2, c3
+
+
+def uniforms(
+    keys: NDArray[np.uint64], counters: NDArray[np.uint64], stage: int, hop: Any = 0
+) -> Any:
+    """Two independent uniforms in (0, 1) per (key, counter), for one stage of a link.
+
+    Shapes: keys, counters: uint64 [n] -> float64 [2, n]. 53 bits each, never 0 or 1.
+    """
+    stages = np.uint64(stage)
+    hops = np.asarray(hop, dtype=np.uint64)
+    w0, w1, w2, w3 = philox(
+        counters & np.uint64(_MASK), counters >> np.uint64(32), stages, hops, keys
+    )
+    high = np.stack((w0, w2)) >> np.uint64(5)
+    low = np.stack((w1, w3)) >> np.uint64(6)
+    return (
+        high.astype(np.float64) * 67108864.0 + low.astype(np.float64) + 0.5
+    ) / 9007199254740992.0
+
+
+def secret_bytes(n: int) -> bytes:
+    """Unpredictable bytes for routing identities; never for anything a digest covers."""
+    return secrets.token_bytes(n)

@@ -1,0 +1,1 @@
+"""What travels between processes: typed records, their codec, and the transports."""

@@ -1,0 +1,1 @@
+"""The worlds agents act in, and the protocol they share."""

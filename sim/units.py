@@ -5,7 +5,10 @@ Virtual time is an integer of nanoseconds; a float is a view of it. A duration i
 
 from __future__ import annotations
 
+import itertools
+import math
 import re
+from collections.abc import Mapping
 from typing import Final
 
 SECOND: Final = 1_000_000_000
@@ -22,10 +25,11 @@ _RATES: Final = {  # bytes per second
 }  # fmt: skip
 _SIZES: Final = {"B": 1, "kB": 1_000, "MB": 1_000_000, "KiB": 1024, "MiB": 1024**2}
 _QUANTITY: Final = re.compile(r"\s*([+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)\s*([^\d\s]*)\s*")
+_PARTS: Final = re.compile(r"\s*(\d+\.?\d*|\.\d+)\s*([a-zµ]+)")
 
 
-def _parse(text: str | int | float, units: dict[str, float], bare: float, what: str) -> float:
-    if isinstance(text, bool):
+def _parse(text: str | int | float, units: Mapping[str, float], bare: float, what: str) -> float:
+    if isinstance(text, bool) or not isinstance(text, int | float | str):
         raise ValueError(f"expected {what}, found {text!r}")
     if isinstance(text, int | float):
         return text * bare
@@ -37,15 +41,37 @@ def _parse(text: str | int | float, units: dict[str, float], bare: float, what: 
     return float(match[1]) * (units[match[2]] if match[2] else bare)
 
 
+def _combined_ns(text: str) -> float | None:
+    """Nanoseconds of `6h10min`: several numbers, each with a smaller unit; None if not that."""
+    parts = _PARTS.findall(text)
+    scales = [_DURATIONS.get(unit, 0) for _, unit in parts]
+    if len(parts) < 2 or _PARTS.sub("", text).strip() or 0 in scales:
+        return None
+    if any(left <= right for left, right in itertools.pairwise(scales)):
+        return None
+    return sum(float(number) * scale for (number, _), scale in zip(parts, scales, strict=True))
+
+
 def duration_ns(text: str | int | float) -> int:
-    """Nanoseconds of `20ms`, `15min`, `24h`, or of a bare number of seconds.
+    """Nanoseconds of `20ms`, `15min`, `6h10min`, or of a bare number of seconds.
 
     Raises: ValueError if `text` is not a finite duration, or is negative.
     """
-    ns = _parse(text, {k: float(v) for k, v in _DURATIONS.items()}, SECOND, "a duration")
+    combined = _combined_ns(text) if isinstance(text, str) else None
+    ns = _parse(text, _DURATIONS, SECOND, "a duration") if combined is None else combined
     if not 0 <= ns < NEVER:
         raise ValueError(f"expected a duration from 0 to 292 years, found {text!r}")
     return 1 if 0 < ns < 1 else round(ns)
+
+
+def duration_text(ns: int) -> str:
+    """A duration as a scenario writes it, exactly: `6h10min`, `20ms`; `duration_ns` reads it."""
+    parts = []
+    for unit in ("d", "h", "min", "s", "ms", "us", "ns"):
+        count, ns = divmod(ns, _DURATIONS[unit])
+        if count:
+            parts.append(f"{count}{unit}")
+    return "".join(parts) or "0s"
 
 
 def seconds_ns(seconds: float) -> int:
@@ -62,13 +88,55 @@ def seconds_ns(seconds: float) -> int:
 
 
 def rate_bytes_per_s(text: str | int | float) -> float:
-    """Bytes per second of `250kbit/s` or `1MB/s`; a bare number is bytes per second."""
-    return _parse(text, _RATES, 1.0, "a data rate")
+    """Bytes per second of `250kbit/s` or `1MB/s`; a bare number is bytes per second.
+
+    Raises: ValueError if `text` is not a rate above 0; `unlimited` is infinite.
+    """
+    rate = math.inf if text == "unlimited" else _parse(text, _RATES, 1.0, "a data rate")
+    if not rate > 0:
+        raise ValueError(f"expected a data rate above 0, found {text!r}")
+    return rate
 
 
 def size_bytes(text: str | int | float) -> int:
-    """Bytes of `64KiB` or `10kB`; a bare number is bytes."""
-    return round(_parse(text, {k: float(v) for k, v in _SIZES.items()}, 1.0, "a size"))
+    """Bytes of `64KiB` or `10kB`; a bare number is bytes.
+
+    Raises: ValueError if `text` is not a finite size, or is negative.
+    """
+    size = _parse(text, _SIZES, 1.0, "a size")
+    if not 0 <= size < 2**63:
+        raise ValueError(f"expected a size from 0 bytes, found {text!r}")
+    return round(size)
+
+
+def fraction(text: str | int | float) -> float:
+    """A share of one, of `1%` or of `0.01`.
+
+    Raises: ValueError if `text` is not a finite number or percentage.
+    """
+    value = _parse(text, {"%": 0.01}, 1.0, "a fraction")
+    if not math.isfinite(value):
+        raise ValueError(f"expected a fraction, found {text!r}")
+    # A percentage is divided, not multiplied: 0.3 is the double nearest to 30 %.
+    if isinstance(text, str) and text.rstrip().endswith("%"):
+        return float(text.rstrip()[:-1]) / 100
+    return value
+
+
+def speed_factor(text: str | int | float) -> float:
+    """Virtual seconds per real second of `max` (infinite), `realtime` (1) or `900x`.
+
+    Raises: ValueError if `text` is none of these, or not above 0.
+    """
+    if isinstance(text, str) and text in ("max", "realtime"):
+        return math.inf if text == "max" else 1.0
+    try:
+        factor = _parse(text, {"x": 1.0}, 1.0, "a speed")
+    except ValueError:
+        factor = math.nan
+    if not factor > 0:
+        raise ValueError(f"expected max, realtime, or a factor such as 900x, found {text!r}")
+    return factor
 
 
 def format_ns(ns: int) -> str:

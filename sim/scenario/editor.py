@@ -1,0 +1,127 @@
+"""The JSON Schema of a scenario file, for editors, made from `sim.scenario.schema`."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Final
+
+import msgspec
+
+from sim.scenario.schema import JITTERS, RECORDS, Key, Scenario, keys_of
+from sim.units import duration_text
+
+_QUANTITY: Final = {"type": ["string", "number"]}
+_DURATION: Final = {**_QUANTITY, "examples": ["20ms", "15min", "24h", "6h10min"]}
+_TEXT: Final = {"type": "string"}
+_PATTERNS: Final = {"oneOf": [_TEXT, {"type": "array", "items": _TEXT, "minItems": 1}]}
+_PAIR: Final = {"type": "array", "minItems": 2, "maxItems": 2}
+_TWO: Final = {**_PAIR, "items": _QUANTITY}
+_JITTER: Final = {
+    "oneOf": [
+        {"const": "none"},
+        {
+            "type": "object",
+            "minProperties": 1,
+            "maxProperties": 1,
+            "additionalProperties": False,
+            "properties": {
+                kind: _TWO if kind in ("normal", "lognormal") else _DURATION for kind in JITTERS
+            },
+        },
+    ]
+}
+_FORMS: Final[dict[str, dict[str, Any]]] = {
+    "name": _TEXT,
+    "text": _TEXT,
+    "behaviour": {**_TEXT, "examples": ["rule", "none", "my_agents.py:Saver", "policy:FILE"]},
+    "names": {"type": "array", "items": _TEXT},
+    "patterns": _PATTERNS,
+    "pairs": {"type": "array", "items": {**_PAIR, "items": _TEXT}},
+    "ends": {**_PAIR, "items": _PATTERNS},
+    "duration": _DURATION,
+    "fraction": {**_QUANTITY, "examples": [0.01, "1%"]},
+    "rate": {**_QUANTITY, "examples": ["250kbit/s", "1MB/s", "unlimited"]},
+    "size": {**_QUANTITY, "examples": ["64KiB"]},
+    "speed": {**_QUANTITY, "examples": ["max", "realtime", "900x"]},
+    "jitter": _JITTER,
+    "flag": {"type": "boolean"},
+    "params": {"type": "object"},
+    "assignments": {"type": "object", "additionalProperties": _TEXT},
+}
+
+
+def _fragment(key: Key) -> dict[str, Any]:
+    """The schema of one value."""
+    reference = {"$ref": f"#/$defs/{key.of}"}
+    if key.form == "record":
+        return reference
+    if key.form == "records":
+        return {"type": "array", "items": reference}
+    if key.form == "table":
+        return {"type": "object", "additionalProperties": reference}
+    if key.form == "choice":
+        return {"enum": list(key.choices)}
+    if key.form in ("integer", "number"):
+        bounds = {"minimum": key.low, "maximum": key.high}
+        return {
+            "type": key.form,
+            **{
+                name: int(bound) if bound == int(bound) else bound
+                for name, bound in bounds.items()
+                if math.isfinite(bound)
+            },
+        }
+    return dict(_FORMS[key.form])
+
+
+def _default(form: str, value: Any) -> Any:
+    """A default as a file would write it; None where the help says it."""
+    if form == "duration" and isinstance(value, int):
+        return duration_text(value)
+    return value if isinstance(value, bool | int | str) and value != "" else None
+
+
+def _record(record: type[msgspec.Struct]) -> dict[str, Any]:
+    """The schema of one record."""
+    fields = {field.name: field for field in msgspec.structs.fields(record)}
+    properties, required = {}, []
+    for name, (field, key) in keys_of(record).items():
+        if key.form == "rest":
+            continue
+        properties[name] = {**_fragment(key), "description": key.help}
+        default = _default(key.form, fields[field].default)
+        if fields[field].required:
+            required.append(name)
+        elif default is not None:
+            properties[name]["default"] = default
+    schema = {
+        "type": "object",
+        "description": (record.__doc__ or "").split("\n\n")[0],
+        "additionalProperties": any(key.form == "rest" for _, key in keys_of(record).values()),
+        "properties": properties,
+    }
+    if required:
+        schema["required"] = required
+    return schema
+
+
+def scenario_schema() -> dict[str, Any]:
+    """The JSON Schema of a scenario file as users write it.
+
+    A file with `extends` may leave out what its base says, so nothing is required there.
+    """
+    schema = _record(Scenario)
+    required = schema.pop("required")
+    schema["properties"]["extends"] = {
+        "type": "string",
+        "description": "A file, or a bundled scenario, that this one is merged into key by key.",
+    }
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "Scenario",
+        **schema,
+        "anyOf": [{"required": ["extends"]}, {"required": required}],
+        "$defs": {
+            name: _record(record) for name, record in RECORDS.items() if record is not Scenario
+        },
+    }

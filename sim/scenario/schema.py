@@ -1,0 +1,375 @@
+"""The records of a scenario: what a file may say, and what the broker reads.
+
+Each field that a file may set carries a `Key`: how it is written there, its bounds and its help.
+The reader (`sim.scenario.read`), the JSON Schema (`sim.scenario.editor`) and the reference in
+docs/scenarios.md all follow from these records: a default or a bound stands in one place only.
+Records are frozen; durations are integer nanoseconds, losses probabilities in [0, 1].
+Fields without a `Key` are filled by the reader: where a record was written, for later messages.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, Any, Final, get_type_hints
+
+import msgspec
+
+from sim import limits
+from sim.units import SECOND
+
+TOPOLOGIES: Final = ("complete", "star", "ring", "tree", "edges")
+ON_FAILURE: Final = ("stop", "fallback", "restart")
+JITTERS: Final = ("constant", "uniform", "normal", "exponential", "lognormal")
+FAULTS: Final = ("kill", "restart", "hang", "partition", "link", "noise", "world")
+LINK_KEYS: Final = ("latency", "jitter", "loss", "rate", "queue")
+AGENTS_MAX: Final = 10_000
+"""Agents one entry may make by `count`."""
+
+
+class Key(msgspec.Struct, frozen=True):
+    """How a field is written in a file. `form` names its reader; `low`, `high` are its bounds."""
+
+    form: str
+    help: str
+    key: str = ""
+    of: str = ""
+    choices: tuple[str, ...] = ()
+    low: float = -math.inf
+    high: float = math.inf
+
+
+class Jitter(msgspec.Struct, frozen=True):
+    """The random part of a latency, added to its floor.
+
+    constant: `a_ns`. uniform: 0 to `a_ns`. normal: mean `a_ns`, standard deviation `b` in
+    nanoseconds, truncated at 0. exponential: mean `a_ns`. lognormal: median `a_ns`, `b` = sigma of
+    the logarithm (no unit). none: nothing.
+    """
+
+    kind: str = "none"
+    a_ns: int = 0
+    b: float = 0.0
+
+
+class LinkSpec(msgspec.Struct, frozen=True):
+    """One directed link, resolved. `jitter`, `a_ns` and `b` are those of `Jitter`."""
+
+    floor_ns: int
+    jitter: str = "none"
+    a_ns: int = 0
+    b: float = 0.0
+    loss_probability: float = 0.0
+    rate_bytes_per_s: float = math.inf
+    queue_bytes: int = 16 * 1024 * 1024
+
+
+class LinkValues(msgspec.Struct, frozen=True, kw_only=True):
+    """What an entry says of a link; None leaves a key as it is."""
+
+    latency_ns: Annotated[
+        int | None,
+        Key("duration", "Floor of the latency: no message is faster. 0 is allowed, and slow.",
+            key="latency"),
+    ] = None  # fmt: skip
+    jitter: Annotated[
+        Jitter | None,
+        Key("jitter", "Random part added to the floor: one of {constant: d}, {uniform: d} (0 to "
+            "d), {normal: [mean, std]} (truncated at 0), {exponential: mean}, "
+            "{lognormal: [median, sigma]}, or none."),
+    ] = None  # fmt: skip
+    loss_probability: Annotated[
+        float | None,
+        Key("fraction", "Probability that a message is lost, as 0.01 or 1%; default 0.",
+            key="loss", low=0.0, high=1.0),
+    ] = None  # fmt: skip
+    rate_bytes_per_s: Annotated[
+        float | None,
+        Key("rate", "Bandwidth, as 250kbit/s; a bare number is bytes per second; default "
+            "unlimited.", key="rate"),
+    ] = None  # fmt: skip
+    queue_bytes: Annotated[
+        int | None,
+        Key("size", "Bytes that may wait for the bandwidth, as 64KiB; more is dropped; default "
+            "16MiB.", key="queue"),
+    ] = None  # fmt: skip
+
+
+class LinkRule(LinkValues, frozen=True, kw_only=True):
+    """An entry of `network.links`: later entries win, key by key."""
+
+    source: Annotated[
+        tuple[str, ...], Key("patterns", "Sending ends: a name, a pattern, or a list.", key="from")
+    ]
+    target: Annotated[
+        tuple[str, ...], Key("patterns", "Receiving ends: a name, a pattern, or a list.", key="to")
+    ]
+    both: Annotated[bool, Key("flag", "Whether the entry counts in both directions.")] = False
+    where: str = ""
+
+
+class TopicSpec(msgspec.Struct, frozen=True, kw_only=True):
+    """Noise on the numbers of a topic's payloads, drawn anew for each receiver and message."""
+
+    topic: str
+    noise: Annotated[
+        float,
+        Key("fraction", "Standard deviation relative to each number, as 0.02 or 2%.", low=0.0),
+    ] = 0.0
+    noise_absolute: Annotated[
+        float, Key("number", "Standard deviation in the unit of the numbers themselves.", low=0.0)
+    ] = 0.0
+    where: str = ""
+
+
+class NetworkSpec(msgspec.Struct, frozen=True, kw_only=True):
+    """Who is linked to whom, and how well."""
+
+    default: Annotated[
+        LinkValues, Key("record", "Every link, before `links`; `latency` is required.",
+                        of="LinkValues")
+    ]  # fmt: skip
+    topology: Annotated[
+        str, Key("choice", "Which links there are.", choices=TOPOLOGIES)
+    ] = "complete"  # fmt: skip
+    hub: Annotated[
+        str, Key("name", "Centre of a star: an agent, or a new name that only passes on.")
+    ] = ""
+    branching: Annotated[
+        int, Key("integer", "Children of each node of a tree, in roster order.", low=1, high=1e6)
+    ] = 2
+    edges: Annotated[
+        tuple[tuple[str, str], ...],
+        Key("pairs", "Pairs of names or patterns, linked in both directions (topology: edges)."),
+    ] = ()
+    relays: Annotated[
+        tuple[str, ...], Key("names", "Further nodes that only pass messages on.")
+    ] = ()  # fmt: skip
+    links: Annotated[
+        tuple[LinkRule, ...],
+        Key("records", "Exceptions from `default`; later entries win, key by key.", of="LinkRule"),
+    ] = ()
+    topics: Annotated[
+        tuple[TopicSpec, ...],
+        Key("table", "Noise of topics, by name or pattern.", of="TopicSpec", key="topics"),
+    ] = ()
+    where: str = ""
+
+
+class WorldSpec(msgspec.Struct, frozen=True, kw_only=True):
+    """The world's catalogue name and its own parameters, as the world documents them."""
+
+    kind: Annotated[str, Key("name", "Name of the world in the catalogue.")]
+    params: Annotated[dict[str, Any], Key("rest", "Every other key: the world's own.")]
+    where: str = ""
+    places: dict[str, str] = {}
+    """Where each parameter was written, for the world's messages."""
+
+
+class AgentSpec(msgspec.Struct, frozen=True, kw_only=True):
+    """An entry of `agents`, by pattern. Later entries win, key by key; None leaves a key as it is.
+
+    An entry that names a behaviour starts from no parameters.
+    """
+
+    pattern: str
+    behaviour: Annotated[
+        str | None,
+        Key("behaviour", "Who plays: rule (the world's own; the default), none (nobody: the "
+            "device's fall-back), my_agents.py:Class, package.module:Class, or policy:FILE."),
+    ] = None  # fmt: skip
+    params: Annotated[
+        dict[str, Any] | None, Key("params", "Parameters of the behaviour, as it documents them.")
+    ] = None
+    processing_ns: Annotated[
+        int | None,
+        Key("duration", "Virtual time from an activation to what it sends and does; default 0.",
+            key="processing"),
+    ] = None  # fmt: skip
+    on_failure: Annotated[
+        str | None,
+        Key("choice", "What happens if it fails; default supervision.on_failure.",
+            choices=ON_FAILURE),
+    ] = None  # fmt: skip
+    count: Annotated[
+        int | None,
+        Key("integer", "Makes so many agents without a slot in the world; `*` in the name becomes "
+            "1, 2, ...", low=0, high=AGENTS_MAX),
+    ] = None  # fmt: skip
+    where: str = ""
+    folder: str = ""
+    """Folder of the file that named the behaviour; a relative `my_agents.py` is found there."""
+
+
+class Supervision(msgspec.Struct, frozen=True, kw_only=True):
+    """What happens when an agent fails."""
+
+    on_failure: Annotated[
+        str,
+        Key("choice", "stop ends the run; fallback leaves the device to its own; restart starts "
+            "the agent anew.", choices=ON_FAILURE),
+    ] = "stop"  # fmt: skip
+    restarts: Annotated[
+        int, Key("integer", "Restarts of one agent `within` that time; one more ends the run.",
+                 low=0, high=1e9)
+    ] = 3  # fmt: skip
+    within_ns: Annotated[
+        int, Key("duration", "Virtual time over which restarts are counted.", key="within")
+    ] = 3600 * SECOND
+    backoff_ns: Annotated[
+        int, Key("duration", "Virtual time from a failure to the restart.", key="backoff")
+    ] = SECOND
+
+
+class Limits(msgspec.Struct, frozen=True, kw_only=True):
+    """Bounds on one agent; more is a failure that names it."""
+
+    handler_cpu_ns: Annotated[
+        int, Key("duration", "Processor time of one activation.", key="handler_cpu")
+    ] = int(limits.HANDLER_CPU_SECONDS * SECOND)
+    handler_blocked_ns: Annotated[
+        int, Key("duration", "Real time without use of the processor.", key="handler_blocked")
+    ] = int(limits.HANDLER_BLOCKED_SECONDS * SECOND)
+    messages_per_second_max: Annotated[
+        int, Key("integer", "Messages sent per virtual second, sustained.", low=1, high=1e12,
+                 key="messages_per_second")
+    ] = limits.MESSAGES_PER_SECOND_MAX  # fmt: skip
+    callbacks_per_instant_max: Annotated[
+        int, Key("integer", "Callbacks at one virtual instant.", low=1, high=1e12,
+                 key="callbacks_per_instant")
+    ] = limits.CALLBACKS_PER_INSTANT_MAX  # fmt: skip
+    inbox_messages_max: Annotated[
+        int, Key("integer", "Unread messages kept per topic; the oldest go first.", low=1,
+                 high=1e9, key="inbox_messages")
+    ] = limits.INBOX_MESSAGES_MAX  # fmt: skip
+
+
+class FaultSpec(LinkValues, frozen=True, kw_only=True):
+    """An entry of `faults`: exactly one of kill, restart, hang, partition, link, noise, world."""
+
+    at_ns: Annotated[
+        int | None, Key("duration", "Virtual time of the fault, or of its first one.", key="at")
+    ] = None
+    every_ns: Annotated[
+        int | None, Key("duration", "Repeats the fault until the end.", key="every")
+    ] = None
+    for_ns: Annotated[
+        int | None, Key("duration", "Lifts the fault after this time; a killed agent restarts.",
+                        key="for")
+    ] = None  # fmt: skip
+    kill: Annotated[tuple[str, ...], Key("patterns", "Agents whose process is killed.")] = ()
+    restart: Annotated[tuple[str, ...], Key("patterns", "Agents started anew.")] = ()
+    hang: Annotated[tuple[str, ...], Key("patterns", "Agents whose process is stopped.")] = ()
+    partition: Annotated[
+        tuple[tuple[str, ...], ...],
+        Key("ends", "Two sides that no message crosses; who is on the first is not on the second."),
+    ] = ()
+    link: Annotated[
+        tuple[tuple[str, ...], ...],
+        Key("ends", "Two ends of links; the link keys beside it replace theirs."),
+    ] = ()
+    noise: Annotated[
+        float | None,
+        Key("fraction", "Standard deviation relative to each number of the `topics`.", low=0.0),
+    ] = None
+    world: Annotated[str, Key("text", "A physical event of the world, by its name.")] = ""
+    target: Annotated[tuple[str, ...], Key("patterns", "What the world's event strikes.")] = ()
+    topics: Annotated[tuple[str, ...], Key("patterns", "Topics of `noise`; default all.")] = ()
+    both: Annotated[bool, Key("flag", "Whether `link` counts in both directions.")] = True
+    choose: Annotated[
+        int | None,
+        Key("integer", "Strikes only so many of those that match, drawn by the seed.", low=1,
+            high=AGENTS_MAX),
+    ] = None  # fmt: skip
+    where: str = ""
+
+    @property
+    def kind(self) -> str:
+        """Which of the kinds of `FAULTS` the entry is."""
+        if self.noise is not None:
+            return "noise"
+        return next(kind for kind in FAULTS if getattr(self, kind))
+
+    @property
+    def values(self) -> LinkValues:
+        """The link keys of the entry."""
+        return LinkValues(**{name: getattr(self, name) for name in LinkValues.__struct_fields__})
+
+
+class ConsoleSpec(msgspec.Struct, frozen=True, kw_only=True):
+    """How the run is shown."""
+
+    speed: Annotated[
+        float,
+        Key("speed", "Virtual seconds per real second: max, realtime, or as 900x."),
+    ] = math.inf
+
+
+class Scenario(msgspec.Struct, frozen=True, kw_only=True):
+    """A whole scenario, resolved as far as it can be without making its world."""
+
+    name: Annotated[str, Key("name", "Name of the scenario; default the name of the file.")] = ""
+    seed: Annotated[
+        int, Key("integer", "Seed of everything random.", low=0, high=2**63 - 1)
+    ] = 0  # fmt: skip
+    duration_ns: Annotated[
+        int, Key("duration", "Virtual time of an episode.", key="duration", low=1)
+    ]
+    episodes: Annotated[int, Key("integer", "How often it runs.", low=1, high=1e6)] = 1
+    world: Annotated[WorldSpec, Key("record", "The world and its parameters.", of="WorldSpec")]
+    agents: Annotated[
+        tuple[AgentSpec, ...],
+        Key("table", "Who plays which slot of the world, by name or pattern; further agents by "
+            "`count`.", of="AgentSpec"),
+    ] = ()  # fmt: skip
+    assignments: Annotated[
+        tuple[AgentSpec, ...],
+        Key("assignments", "Behaviours by name or pattern, applied after `agents`: what --as "
+            "writes.", key="as"),
+    ] = ()  # fmt: skip
+    network: Annotated[NetworkSpec, Key("record", "The links.", of="NetworkSpec")]
+    supervision: Annotated[
+        Supervision, Key("record", "What happens when an agent fails.", of="Supervision")
+    ] = Supervision()
+    limits: Annotated[Limits, Key("record", "Bounds on one agent.", of="Limits")] = Limits()
+    faults: Annotated[
+        tuple[FaultSpec, ...], Key("records", "What goes wrong, and when.", of="FaultSpec")
+    ] = ()
+    console: Annotated[ConsoleSpec, Key("record", "How it is shown.", of="ConsoleSpec")] = (
+        ConsoleSpec()
+    )
+    source: str = ""
+    folder: str = ""
+    """Folder of the scenario's file; relative paths are found there, then in the working folder."""
+    description: str = ""
+    """The comment that opens the file."""
+    document: dict[str, Any] = {}
+    """The merged document as plain data; `sim.scenario.load.dump` writes it as a file."""
+
+
+RECORDS: Final[dict[str, type[msgspec.Struct]]] = {
+    record.__name__: record
+    for record in (
+        LinkValues, LinkRule, TopicSpec, NetworkSpec, WorldSpec, AgentSpec, Supervision, Limits,
+        FaultSpec, ConsoleSpec, Scenario,
+    )
+}  # fmt: skip
+TABLE_KEYS: Final = {"AgentSpec": "pattern", "TopicSpec": "topic"}
+"""Records that stand in a mapping: the field that takes the mapping's key."""
+
+
+def keys_of(record: type[msgspec.Struct]) -> dict[str, tuple[str, Key]]:
+    """Per key a file may write in `record`: the field it sets, and its `Key`."""
+    hints = get_type_hints(record, include_extras=True)
+    keys = {}
+    for field in record.__struct_fields__:
+        for mark in getattr(hints[field], "__metadata__", ()):
+            if isinstance(mark, Key):
+                keys[mark.key or field] = (field, mark)
+    return keys
+
+
+def json_schema() -> dict[str, Any]:
+    """The JSON Schema of a scenario file as users write it, for editors."""
+    from sim.scenario.editor import scenario_schema
+
+    return scenario_schema()

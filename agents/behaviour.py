@@ -1,0 +1,125 @@
+"""From a behaviour string of the scenario to an agent.
+
+module:Name          an importable class or policy factory
+my_agents.py:Name    the same, from a file beside the scenario or in the current folder
+policy:FILE          a policy file
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import inspect
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+from sim.errors import AgentError
+from sim.ids import did_you_mean
+
+if TYPE_CHECKING:
+    from agents.agent import Agent
+    from agents.runtime import Cell
+
+
+def find_file(name: str, folder: str) -> Path:
+    """The file of a behaviour, looked for beside the scenario, then in the current folder.
+
+    Raises: AgentError naming both places.
+    """
+    places = [Path(folder) / name, Path.cwd() / name]
+    for place in places:
+        if place.is_file():
+            return place.resolve()
+    raise AgentError(f"no file {name!r}, neither beside the scenario nor in {Path.cwd()}")
+
+
+def load_module(source: str, folder: str) -> ModuleType:
+    """The module of a behaviour; a file is loaded once per process."""
+    if not source.endswith(".py"):
+        try:
+            return importlib.import_module(source)
+        except ModuleNotFoundError as error:
+            raise AgentError(f"no module {source!r}: {error}") from None
+    path = find_file(source, folder)
+    name = f"sim_author_{path.stem}_{abs(hash(str(path))):x}"
+    if name not in sys.modules:
+        spec = importlib.util.spec_from_file_location(name, path)
+        if spec is None or spec.loader is None:
+            raise AgentError(f"{path} is not a Python file")
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[name] = module
+        try:
+            spec.loader.exec_module(module)
+        except BaseException:
+            del sys.modules[name]
+            raise
+    return sys.modules[name]
+
+
+def load_behaviour(spec: str, folder: str) -> Any:
+    """The class or policy factory that a behaviour string names.
+
+    Raises: AgentError for a missing file, module or name (with the nearest one).
+    """
+    source, _, name = spec.partition(":")
+    if source == "policy":
+        from agents.networks import load_policy
+
+        return load_policy(find_file(name, folder))
+    module = load_module(source, folder)
+    if not hasattr(module, name):
+        from agents.agent import Agent
+
+        known = [n for n, v in vars(module).items() if inspect.isclass(v) and issubclass(v, Agent)]
+        raise AgentError(f"no {name!r} in {source}; {did_you_mean(name, known)}")
+    return getattr(module, name)
+
+
+def make_agent(cell: Cell) -> Agent:
+    """The agent of a cell, bound to it before its `__init__` runs.
+
+    Raises: AgentError if the behaviour does not exist or does not take the scenario's params.
+    """
+    from agents.agent import Agent
+    from agents.policy import MechanismAgent, PolicyAgent
+
+    start = cell.start
+    found = load_behaviour(start.behaviour, start.folder)
+    if inspect.isclass(found) and issubclass(found, Agent):
+        agent_class: type[Agent] = found
+        arguments = dict(start.params)
+    elif any(r["receiver"] == start.name for r in start.rounds) and not _is_policy(found):
+        agent_class, arguments = MechanismAgent, {"mechanism": found}
+    else:
+        arguments = {"policy": _make_policy(found, cell)}
+        agent_class = PolicyAgent
+    agent = agent_class.__new__(agent_class)
+    agent._cell = cell
+    try:
+        inspect.signature(agent_class.__init__).bind(agent, **arguments)
+    except TypeError as error:
+        raise AgentError(f"{agent_class.__name__}(**params): {error}") from None
+    agent.__init__(**arguments)  # type: ignore[misc]
+    return agent
+
+
+def _is_policy(found: Any) -> bool:
+    return hasattr(found, "speaks") or hasattr(found, "makes_policy")
+
+
+def _make_policy(found: Any, cell: Cell) -> Any:
+    if not callable(found):
+        raise AgentError(f"{cell.start.behaviour!r} is neither an Agent nor a policy")
+    if hasattr(found, "memory") and not inspect.isclass(found):
+        return found
+    try:
+        return found(
+            name=cell.start.name,
+            observation=cell.observation_space,
+            action=cell.action_space,
+            params=cell.start.params,
+        )
+    except TypeError as error:
+        raise AgentError(f"{cell.start.behaviour}: {error}") from None

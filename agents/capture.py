@@ -1,0 +1,77 @@
+"""What agents print or log becomes an event with their name and virtual time."""
+
+from __future__ import annotations
+
+import io
+import logging
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, TextIO
+
+if TYPE_CHECKING:
+    from agents.runtime import Cell
+
+
+class _Current:
+    cell: Cell | None = None
+
+
+current = _Current()
+"""The agent that is running now; None between agents."""
+
+
+class _Capture(io.TextIOBase):
+    """A standard stream that gives whole lines to the agent which is running."""
+
+    def __init__(self, stream: TextIO, level: str) -> None:
+        self.stream = stream
+        self.level = level
+        self._partial = ""
+
+    def write(self, text: str) -> int:
+        if current.cell is None:
+            return self.stream.write(text)
+        *lines, self._partial = (self._partial + text).split("\n")
+        for line in lines:
+            current.cell.log(self.level, line)
+        return len(text)
+
+    def flush(self) -> None:
+        self.stream.flush()
+
+
+class _Handler(logging.Handler):
+    def emit(self, record: logging.LogRecord) -> None:
+        if current.cell is not None:
+            current.cell.log(record.levelname.lower(), self.format(record))
+
+
+_handler = _Handler()
+
+
+def _debug(*args: object, **options: object) -> None:
+    """`breakpoint()` in an agent: a debugger on the real terminal."""
+    import pdb
+
+    streams = sys.stdout, sys.stderr
+    real = [s.stream if isinstance(s, _Capture) else s for s in streams]
+    pdb.Pdb(stdin=sys.stdin, stdout=real[0]).set_trace(sys._getframe(1))
+
+
+@contextmanager
+def captured() -> Iterator[None]:
+    """While inside, standard streams and logging belong to the running agent."""
+    out, err, hook = sys.stdout, sys.stderr, sys.breakpointhook
+    if isinstance(out, _Capture):
+        yield
+        return
+    root = logging.getLogger()
+    sys.stdout, sys.stderr = _Capture(out, "print"), _Capture(err, "error")
+    sys.breakpointhook = _debug
+    root.addHandler(_handler)
+    try:
+        yield
+    finally:
+        root.removeHandler(_handler)
+        sys.stdout, sys.stderr, sys.breakpointhook = out, err, hook

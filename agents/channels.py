@@ -1,0 +1,262 @@
+"""An agent's mailbox and outbox: messages by topic, who waits for them, what leaves.
+
+Nothing here knows about links: what arrives has been through the network already, what leaves has
+not been through it yet. Payloads are decoded when they are read.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+
+from agents.loop import AgentFuture, AgentLoop
+from sim.errors import AgentError
+from sim.ids import did_you_mean, is_name
+from sim.limits import MESSAGES_BURST_MAX, MESSAGES_PER_SECOND_MAX
+from sim.units import SECOND
+from sim.wire.codec import decode_payload, encode_payload
+from sim.wire.messages import DELIVERY, DIRECT, PUBLISH, REFUSAL, REPLY, REQUEST, Send
+
+ANY = "*"
+OBSERVATION = "observation"
+
+
+class Message(msgspec.Struct, gc=False):
+    """A message that arrived.
+
+    Units: `sent` and `arrived` are seconds of virtual time, the _ns fields nanoseconds.
+    """
+
+    arrived_ns: int
+    sent_ns: int
+    reference: int
+    sender: str
+    topic: str
+    kind: int
+    body: bytes
+    is_read: bool = False
+
+    @property
+    def payload(self) -> Any:
+        """What was sent. Raises: MalformedFrameError naming the sender."""
+        return decode_payload(self.body)
+
+    @property
+    def sent(self) -> float:
+        return self.sent_ns / SECOND
+
+    @property
+    def arrived(self) -> float:
+        return self.arrived_ns / SECOND
+
+
+class Box:
+    """The last messages of one topic, and which of them are unread."""
+
+    __slots__ = ("items", "unread")
+
+    def __init__(self, size: int) -> None:
+        self.items: deque[Message] = deque(maxlen=size)
+        self.unread = 0
+
+    def put(self, message: Message) -> None:
+        self.items.append(message)
+        self.unread = min(self.unread + 1, len(self.items))
+
+    def take(self) -> Message | None:
+        """The oldest unread message, now read."""
+        while self.unread:
+            message = self.items[len(self.items) - self.unread]
+            self.unread -= 1
+            if not message.is_read:
+                message.is_read = True
+                return message
+        return None
+
+
+class Channels:
+    """Mailbox and outbox of one agent."""
+
+    def __init__(self, loop: AgentLoop, name: str, roster: list[str], inbox_max: int) -> None:
+        self.loop = loop
+        self.name = name
+        self.roster = roster
+        self.sends: list[Send] = []
+        self.subscribes: list[tuple[int, str, bool]] = []
+        self.subscribed: set[str] = set()
+        self.served: dict[str, Any] = {}
+        self._inbox_max = inbox_max
+        self._boxes: dict[str, Box] = {}
+        self._waiters: dict[str, list[AgentFuture]] = {}
+        self._replies: dict[int, AgentFuture] = {}
+        self._reply_topics: dict[int, str] = {}
+        self._reference = 0
+        self._tokens, self._tokens_ns = float(MESSAGES_BURST_MAX), 0
+
+    # --- arriving -------------------------------------------------------------------------------
+
+    def unpack(self, rows: bytes, bodies: bytes, topics: list[str]) -> list[Message]:
+        """The messages of an activation, in order of arrival."""
+        roster, at, messages = self.roster, 0, []
+        for arrival, sent, reference, sender, topic, length, kind in DELIVERY.iter_unpack(rows):
+            body = bodies[at : at + length]
+            at += length
+            messages.append(
+                Message(arrival, sent, reference, roster[sender], topics[topic], kind, body)
+            )
+        return messages
+
+    def deliver(self, message: Message) -> None:
+        """Puts a message where it belongs, and wakes who waits for it."""
+        kind, topic = message.kind, message.topic
+        if kind >= REPLY:
+            future = self._replies.get(message.reference)
+            if future is not None and not future.done():
+                future.set_result(message)
+            return
+        if kind == REQUEST and topic in self.served:
+            self.served[topic](message)
+            return
+        box = self._boxes.get(topic)
+        if box is None:
+            box = self._boxes[topic] = Box(self._inbox_max)
+        box.put(message)
+        everything = self._boxes.get(ANY)
+        if everything is not None:
+            everything.put(message)
+        for key in (topic, ANY):
+            for waiter in self._waiters.get(key, ()):
+                if not waiter.done():
+                    waiter.set_result(None)
+                    break
+
+    def is_awaited(self, message: Message) -> bool:
+        """Whether delivering `message` would make something ready."""
+        if message.kind >= REPLY:
+            return message.reference in self._replies
+        return (
+            message.topic in self._waiters
+            or ANY in self._waiters
+            or (message.kind == REQUEST and message.topic in self.served)
+        )
+
+    @property
+    def waits(self) -> list[str]:
+        """The topics on which an arrival would wake this agent."""
+        return sorted({*self._waiters, *self.served, *self._reply_topics.values()})
+
+    # --- reading --------------------------------------------------------------------------------
+
+    def _box(self, topic: str | None) -> Box | None:
+        if topic is not None:
+            self.subscribe(topic)
+            return self._boxes.get(topic)
+        if ANY not in self._boxes:
+            box = Box(self._inbox_max)
+            known = [m for b in self._boxes.values() for m in b.items]
+            for message in sorted(known, key=lambda m: m.arrived_ns):
+                box.put(message)
+            self._boxes[ANY] = box
+        return self._boxes[ANY]
+
+    def subscribe(self, topic: str, is_on: bool = True) -> None:
+        if (topic in self.subscribed) != is_on:
+            _check_topic(topic)
+            (self.subscribed.add if is_on else self.subscribed.discard)(topic)
+            self.subscribes.append((self.loop.now_ns, topic, is_on))
+
+    def take(self, topic: str | None) -> Message | None:
+        box = self._box(topic)
+        return None if box is None else box.take()
+
+    async def receive(self, topic: str | None) -> Message:
+        """The next unread message, as soon as there is one."""
+        while True:
+            message = self.take(topic)
+            if message is not None:
+                return message
+            await self._wait(topic or ANY)
+
+    async def _wait(self, key: str) -> None:
+        future = self.loop.create_future()
+        self._waiters.setdefault(key, []).append(future)
+        try:
+            await future
+        finally:
+            waiters = self._waiters[key]
+            waiters.remove(future)
+            if not waiters:
+                del self._waiters[key]
+
+    def recent(self, topic: str | None) -> Iterator[Message]:
+        """The kept messages, newest first, read or not."""
+        box = self._box(topic)
+        return iter(()) if box is None else reversed(box.items)
+
+    # --- leaving --------------------------------------------------------------------------------
+
+    def send(self, kind: int, topic: str, to: str, payload: Any, reference: int = 0) -> None:
+        """Hands a message to the network at this instant.
+
+        Raises: AgentError for an unknown receiver, a bad topic or payload, or too many messages.
+        """
+        _check_topic(topic)
+        if to and to not in self.roster:
+            raise AgentError(f"there is no agent {to!r}; {did_you_mean(to, self.roster)}")
+        self._spend_token()
+        try:
+            body = encode_payload(payload)
+        except (TypeError, ValueError) as error:
+            raise AgentError(f"payload on topic {topic!r}: {error}") from None
+        if to == self.name:
+            now = self.loop.now_ns
+            message = Message(now, now, reference, self.name, topic, kind, body)
+            self.loop.call_soon(self.deliver, message)
+            return
+        self.sends.append(Send(self.loop.now_ns, kind, topic, to, reference, body))
+
+    def publish(self, topic: str, payload: Any) -> None:
+        self.send(PUBLISH, topic, "", payload)
+
+    def direct(self, to: str, topic: str, payload: Any) -> None:
+        self.send(DIRECT, topic, to, payload)
+
+    async def request(self, to: str, topic: str, payload: Any) -> Message:
+        """The reply or refusal to a request."""
+        self._reference += 1
+        reference = self._reference
+        future = self._replies[reference] = self.loop.create_future()
+        self._reply_topics[reference] = topic
+        try:
+            self.send(REQUEST, topic, to, payload, reference)
+            reply: Message = await future
+            return reply
+        finally:
+            del self._replies[reference], self._reply_topics[reference]
+
+    def reply(self, request: Message, payload: Any, is_refusal: bool = False) -> None:
+        kind = REFUSAL if is_refusal else REPLY
+        self.send(kind, request.topic, request.sender, payload, request.reference)
+
+    def _spend_token(self) -> None:
+        """Token bucket in virtual time: a burst, then a steady rate."""
+        now = self.loop.now_ns
+        earned = (now - self._tokens_ns) / SECOND * MESSAGES_PER_SECOND_MAX
+        self._tokens = min(float(MESSAGES_BURST_MAX), self._tokens + earned) - 1.0
+        self._tokens_ns = now
+        if self._tokens < 0:
+            raise AgentError(
+                f"more than {MESSAGES_BURST_MAX:,} messages at once, or {MESSAGES_PER_SECOND_MAX:,} "
+                "per second of virtual time: a flood"
+            )
+
+
+def _check_topic(topic: str) -> None:
+    if not isinstance(topic, str) or not is_name(topic):
+        raise AgentError(
+            f"a topic is a name of up to 64 letters, digits and '_.-', starting with a letter; "
+            f"found {topic!r}"
+        )

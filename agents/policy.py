@@ -1,0 +1,187 @@
+"""Pure policies and mechanisms, and the two small programs that run them in a process.
+
+A policy is `(obs, inbox, memory, key) -> (action, outbox, memory)` on arrays with a leading batch
+dimension B, written against the array API standard: NumPy in an agent's process, torch in a batch
+of thousands. It is called once per decision. What it puts in the outbox leaves at once; what has
+arrived since is in the inbox of its next decision.
+
+A mechanism is `(bids, present, key) -> awards` likewise: the rule by which what arrived is cleared.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+
+from agents.agent import Agent, Observation
+from sim.errors import AgentError
+from sim.rng import key_of, philox
+from sim.units import SECOND
+from sim.wire.messages import PUBLISH
+
+Array = Any
+
+
+@dataclass(frozen=True)
+class Received:
+    """The latest message of each sender on one topic.
+
+    Shapes: values [B, n, width]; present [B, n] whether anything ever came; age_s [B, n] seconds
+            since it was sent, 0 where absent. n counts the senders of the topic's round, or all
+            agents of the run, in their order.
+    """
+
+    values: Array
+    present: Array
+    age_s: Array
+
+
+@runtime_checkable
+class Policy(Protocol):
+    """A pure function of observation, inbox and memory."""
+
+    @property
+    def speaks(self) -> Mapping[str, int]:
+        """Topics it may send on, with the width of a message in numbers."""
+
+    @property
+    def hears(self) -> Mapping[str, int]:
+        """Topics it reads, with the width of a message in numbers."""
+
+    def memory(self, xp: Any, batch: int) -> Array:
+        """The memory before the first decision. Shapes: [B, m]."""
+
+    def __call__(
+        self, obs: Array, inbox: Mapping[str, Received], memory: Array, key: Array
+    ) -> tuple[Array, Mapping[str, Array], Array]:
+        """Action [B, a], outbox of [B, width] per topic (a row with NaN is not sent), memory."""
+
+
+def decision_key(base: int, decision: int) -> int:
+    """The 64-bit key of one decision of one agent: a Philox block of its count."""
+    low, high, _, _ = philox(decision & 0xFFFFFFFF, decision >> 32, 0, 0, base)
+    return int(high) << 32 | int(low)
+
+
+class PolicyAgent(Agent):
+    """Runs a policy: one call per observation, on arrays of batch size one."""
+
+    def __init__(self, policy: Policy) -> None:
+        self.policy = policy
+
+    async def run(self) -> None:
+        policy, start = self.policy, self._cell.start
+        rounds = {r["topic"]: r for r in start.rounds}
+        replies = {r["reply"]: r for r in start.rounds if r["reply"]}
+        slots = {}
+        for topic in policy.hears:
+            self.subscribe(topic)
+            names = self.names
+            if topic in rounds:
+                names = tuple(rounds[topic]["senders"])
+            elif topic in replies:
+                names = (replies[topic]["receiver"],)
+            slots[topic] = {name: i for i, name in enumerate(names)}
+        heard = {
+            topic: (np.zeros((1, len(slots[topic]), width)), np.zeros((1, len(slots[topic])), "i8"))
+            for topic, width in policy.hears.items()
+        }
+        memory = policy.memory(np, 1)
+        base = key_of(start.seed, "policy", start.name, start.episode)
+        decision = 0
+        async for obs in self.observations():
+            inbox = {topic: self._hear(topic, slots[topic], *heard[topic]) for topic in heard}
+            key = np.uint64(decision_key(base, decision))
+            action, outbox, memory = policy(obs.values[None], inbox, memory, key)
+            decision += 1
+            self.act(np.asarray(action)[0])
+            for topic, values in outbox.items():
+                self._speak(topic, np.asarray(values, dtype=np.float64)[0], rounds.get(topic))
+
+    def _hear(self, topic: str, slots: dict[str, int], values: Array, sent: Array) -> Received:
+        """Updates the latest message per sender; `sent` is the instant + 1, 0 where none came."""
+        take = self._cell.channels.take
+        while (message := take(topic)) is not None:
+            slot = slots.get(message.sender)
+            if slot is not None and message.sent_ns >= sent[0, slot] - 1:
+                row = np.asarray(message.payload, dtype=np.float64).ravel()
+                if row.shape == values.shape[2:] and np.isfinite(row).all():
+                    values[0, slot] = row
+                    sent[0, slot] = message.sent_ns + 1
+        present = sent > 0
+        age = np.where(present, (self.now_ns + 1 - sent) / SECOND, 0.0)
+        return Received(values.copy(), present, age)
+
+    def _speak(self, topic: str, row: Array, round_: dict[str, Any] | None) -> None:
+        if not np.isfinite(row).all():
+            return
+        if round_ is not None:
+            if self.name in round_["senders"]:
+                self.send(round_["receiver"], topic, row)
+        else:
+            self._cell.channels.send(PUBLISH, topic, "", row)
+
+
+class MechanismAgent(Agent):
+    """Runs a mechanism for the rounds this agent receives: collects until the deadline, clears,
+    answers each participant that was heard, and acts with the whole table of awards.
+    """
+
+    def __init__(self, mechanism: Callable[..., Array] | None = None) -> None:
+        self.mechanism = mechanism
+
+    async def run(self) -> None:
+        mine = [r for r in self._cell.start.rounds if r["receiver"] == self.name]
+        if len(mine) != 1:
+            raise AgentError(f"{self.name} must receive exactly one message round, not {len(mine)}")
+        round_ = mine[0]
+        clear = self.mechanism
+        if clear is None:
+            module = importlib.import_module(f"sim.mechanisms.{round_['mechanism']}")
+            clear = module.clear
+        base = key_of(self._cell.start.seed, "mechanism", self.name, self._cell.start.episode)
+        self.subscribe(round_["topic"])
+        count = 0
+        async for begin in self.every(round_["every_ns"] / SECOND):
+            await _sleep_ns(self, round(begin * SECOND) + round_["deadline_ns"])
+            self._clear(round_, round(begin * SECOND), clear, np.uint64(decision_key(base, count)))
+            count += 1
+
+    def _clear(self, round_: dict[str, Any], begin_ns: int, clear: Any, key: Any) -> None:
+        senders = round_["senders"]
+        slots = {name: i for i, name in enumerate(senders)}
+        bids = np.zeros((1, len(senders), round_["width"]))
+        present = np.zeros((1, len(senders)), dtype=bool)
+        late = invalid = 0
+        while (message := self._cell.channels.take(round_["topic"])) is not None:
+            slot = slots.get(message.sender)
+            row = np.asarray(message.payload, dtype=np.float64).ravel()
+            if message.sent_ns < begin_ns:
+                late += 1
+            elif slot is None or row.shape != bids.shape[2:] or not np.isfinite(row).all():
+                invalid += 1
+            else:
+                bids[0, slot], present[0, slot] = row, True
+        awards = np.asarray(clear(bids, present, key), dtype=np.float64)
+        for name, slot in slots.items():
+            if present[0, slot] and round_["reply"]:
+                self.send(name, round_["reply"], awards[0, slot])
+        if self.action_space.size == awards[0].size and self.group:
+            self.act(awards[0].ravel())
+        notes = f", {late} late" * bool(late) + f", {invalid} invalid" * bool(invalid)
+        self.log(f"cleared {int(present.sum())} of {len(senders)} offers{notes}", "market")
+
+
+async def _sleep_ns(agent: Agent, when_ns: int) -> None:
+    loop = agent._cell.loop
+    if when_ns > loop.now_ns:
+        future = loop.create_future()
+        loop.call_at_ns(when_ns, lambda: future.done() or future.set_result(None))
+        await future
+
+
+__all__ = ["Agent", "MechanismAgent", "Observation", "Policy", "PolicyAgent", "Received"]

@@ -58,6 +58,7 @@ def read_grid(code: str) -> GridData:
         warnings.simplefilter("ignore")
         if code in simbench.collect_all_simbench_codes():
             net = simbench.get_simbench_net(code)
+            _apply_taps(net)
             everything = simbench.get_all_simbench_profiles(int(code.split("-")[-2]))
             columns = _columns(net.profiles, everything)
             source = "SimBench, www.simbench.de, ODbL 1.0"
@@ -116,6 +117,16 @@ def _packages() -> tuple[Any, Any]:
             f"importing a grid needs {error.name}: pip install -e '.[grid]'"
         ) from error
     return pandapower, simbench
+
+
+def _apply_taps(net: Any) -> None:
+    """Makes pandapower 3 use the tap positions of SimBench data, which it ignores otherwise.
+
+    Source: e2nIEE/simbench issue 69: the converter leaves `tap_changer_type` empty.
+    """
+    if "tap_changer_type" in net.trafo:
+        unset = net.trafo.tap_changer_type.isna() & net.trafo.tap_step_percent.fillna(0).ne(0)
+        net.trafo.loc[unset, "tap_changer_type"] = "Ratio"
 
 
 def _pandapower_case(pandapower: Any, simbench: Any, code: str) -> Any:

@@ -1,0 +1,94 @@
+"""The worlds by name, imported only when asked for.
+
+A world module provides
+    make(params)                            -> World or BatchWorld
+    RULES                                   group name -> "module:Name" of its rule behaviour
+    reference(params, seed, duration_ns)    column name -> {metric name: value}
+and keeps its parameters in one frozen record, checked by `parse`.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from types import ModuleType
+from typing import Any, Final, TypeVar
+
+import msgspec
+
+from sim.errors import BoundError, UnknownKeyError
+from sim.ids import did_you_mean
+from sim.worlds.world import World, single
+
+WORLDS: Final[dict[str, str]] = {
+    "microgrid": "sim.worlds.microgrid",
+    "rendezvous": "sim.worlds.rendezvous",
+    "smart_grid": "sim.worlds.smart_grid",
+}
+
+Record = TypeVar("Record", bound=msgspec.Struct)
+
+
+def world_module(kind: str) -> ModuleType:
+    """The module of world `kind`.
+
+    Raises: UnknownKeyError naming the nearest world.
+    """
+    if kind not in WORLDS:
+        raise UnknownKeyError(f"there is no world {kind!r}; {did_you_mean(kind, WORLDS)}")
+    return importlib.import_module(WORLDS[kind])
+
+
+def make_world(kind: str, params: Mapping[str, Any], seed: int) -> World:
+    """A World at the start of episode 0 of `seed`; a BatchWorld is wrapped as a batch of one.
+
+    Raises: UnknownKeyError for a world or a parameter that does not exist, BoundError for a value
+            out of its range.
+    """
+    made = world_module(kind).make(dict(params))
+    world: World = made if hasattr(made, "state_bytes") else single(made)
+    world.reset(seed, 0)
+    return world
+
+
+def make_batch(kind: str, params: Mapping[str, Any]) -> Any:
+    """The BatchWorld itself, for training and for replay in the batch.
+
+    Raises: as `make_world`; BoundError if the world exists as one copy only.
+    """
+    made = world_module(kind).make(dict(params))
+    if hasattr(made, "state_bytes"):
+        raise BoundError(f"world {kind!r} runs one copy at a time and has no batched form")
+    return made
+
+
+def rules(kind: str) -> dict[str, str]:
+    """The rule behaviour of each group of a world. Raises: UnknownKeyError."""
+    return dict(world_module(kind).RULES)
+
+
+def reference(
+    kind: str, params: Mapping[str, Any], seed: int, duration_ns: int
+) -> dict[str, dict[str, float]]:
+    """Columns to hold a run against, by name; none if the world has no reference."""
+    columns = world_module(kind).reference(dict(params), seed, duration_ns)
+    return {name: dict(values) for name, values in columns.items()}
+
+
+def parse(record: type[Record], params: Mapping[str, Any], world: str) -> Record:
+    """The parameters of a world as its record; what is not given takes the record's default.
+
+    Raises: UnknownKeyError naming the nearest parameter, BoundError with what was expected.
+    """
+    fields = {field.name for field in msgspec.structs.fields(record)}
+    for name in params:
+        if name not in fields:
+            close = did_you_mean(str(name), sorted(fields))
+            raise UnknownKeyError(f"world.{name}: {world!r} has no such parameter; {close}")
+    try:
+        return msgspec.convert(dict(params), record)
+    except msgspec.ValidationError as error:
+        # msgspec ends with the path: "Expected `int` >= 1 - at `$.agents`".
+        what, _, path = str(error).partition(" - at `$")
+        where = "world" + (path.rstrip("`") or "")
+        raise BoundError(f"{where}: {what[0].lower()}{what[1:]}") from None

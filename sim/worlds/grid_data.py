@@ -11,6 +11,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import json
+import math
 import zipfile
 from collections.abc import Iterator, Sequence
 from importlib import resources
@@ -182,9 +183,8 @@ class GridData:
         relative = self.profile_values[index] * self.profile_scale
         constant = np.ones((len(relative), 1))
         table = np.hstack([relative, constant])  # column -1
-        return table[:, devices.profile_p] * devices.p_kw, table[:, devices.profile_q] * (
-            devices.q_kvar
-        )
+        p, q = table[:, devices.profile_p], table[:, devices.profile_q]
+        return p * devices.p_kw, q * devices.q_kvar
 
     def at_buses(self, devices: Devices, power: Floats) -> Floats:
         """Sums powers of devices per bus. Shapes: [..., devices] to [..., buses]."""
@@ -197,28 +197,49 @@ class GridData:
         return matrix
 
     def injections(
-        self, index: Index, load_scale: float = 1.0, pv_scale: float = 1.0, storage: bool = False
+        self, index: Index, load_scale: float = 1.0, pv_scale: float = 1.0
     ) -> tuple[Floats, Floats]:
-        """Net injection per bus if everything follows its profile and nobody controls anything.
+        """Net injection per bus if loads and generators follow their profiles and storages stand
+        still, which is the network that nobody controls.
 
         Shapes: two arrays [len(index), buses]. Units: kW and kvar, positive into the network.
-        storage: whether storages follow the source's own profile for them, or stand still.
         """
-        loads, sgens = self.power(self.loads, index), self.power(self.sgens, index)
-        totals = []
-        for part in (0, 1):
-            total = pv_scale * self.at_buses(self.sgens, sgens[part])
-            total -= load_scale * self.at_buses(self.loads, loads[part])
-            if storage:
-                total += self.at_buses(self.storages, self.power(self.storages, index)[part])
-            totals.append(total)
-        return totals[0], totals[1]
+        fed, drawn = self.power(self.sgens, index), self.power(self.loads, index)
+        p, q = (
+            pv_scale * self.at_buses(self.sgens, plus)
+            - load_scale * self.at_buses(self.loads, less)
+            for plus, less in zip(fed, drawn, strict=True)
+        )
+        return p, q
 
     def bus(self, name: str) -> int:
         """The position of a bus. Raises: UnknownKeyError."""
         if name not in self.bus_names:
             raise UnknownKeyError(f"grid {self.code}: no bus {name!r}")
         return self.bus_names.index(name)
+
+
+def with_transformer(grid: GridData, s_kva: float) -> GridData:
+    """The same grid with transformers of another rated power, of equal relative impedance.
+
+    Raises: ScenarioError if the grid has no transformer or the power is not positive.
+    """
+    branches = grid.branches
+    is_transformer = np.array([kind == "trafo" for kind in branches.kinds], dtype=bool)
+    if not is_transformer.any() or not s_kva > 0:
+        raise ScenarioError(f"grid {grid.code}: cannot set its transformers to {s_kva} kVA")
+    now_kva = math.sqrt(3) * branches.rated_to_ka * grid.vn_kv[branches.to_bus] * 1e3
+    larger = np.where(is_transformer, s_kva / now_kva, 1.0)
+    changed = dataclasses.replace(
+        branches,
+        r=branches.r / larger,
+        x=branches.x / larger,
+        g=branches.g * larger,
+        b=branches.b * larger,
+        rated_from_ka=branches.rated_from_ka * larger,
+        rated_to_ka=branches.rated_to_ka * larger,
+    )
+    return dataclasses.replace(grid, branches=changed)
 
 
 def quantise(values: Floats) -> tuple[NDArray[np.int16], Floats]:

@@ -1,6 +1,6 @@
 """The running digest of a run, folded so that two runs can be told where they part.
 
-Four streams (sends with their fate, deliveries, world steps, faults) are hashed separately, each in
+Five streams (payloads, sends with their fate, deliveries, world steps, faults) are hashed separately, each in
 its canonical order, and folded into one chain at every grid point of virtual time at which
 something happened. The windows in which the kernel works leave no trace in it.
 """
@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass, field
 
-STREAMS = ("sends", "deliveries", "world", "faults")
+STREAMS = ("payloads", "sends", "deliveries", "world", "faults")
 
 
 @dataclass

@@ -1,0 +1,138 @@
+"""What is broken just now: links degraded or cut, topics made noisy.
+
+Agents that are killed, hung or restarted, and events of the world, are the kernel's business.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from broker.network import Bodies, Network, Rows
+from sim.errors import MalformedFrameError
+from sim.scenario.roster import Fault
+from sim.scenario.schema import LinkSpec, NetworkSpec
+from sim.scenario.topology import replace_link
+from sim.units import NEVER
+from sim.wire.codec import decode_payload, encode_payload
+
+
+class FaultBoard:
+    """The network's faults in force, in the order in which they began."""
+
+    def __init__(self, network: Network, spec: NetworkSpec) -> None:
+        self._network = network
+        self._index = {name: i for i, name in enumerate(network.table.names)}
+        self._active: dict[int, Fault] = {}
+        self._topics = spec.topics
+        self._noises: dict[str, tuple[float, float]] = {}
+        self.has_noise = bool(spec.topics)
+
+    def switch(self, fault: Fault) -> None:
+        """Begins or lifts a fault of kind partition, link or noise."""
+        if fault.is_on:
+            self._active[fault.number] = fault
+        else:
+            self._active.pop(fault.number, None)
+        self._noises.clear()
+        self.has_noise = bool(self._topics) or any(
+            f.kind == "noise" for f in self._active.values()
+        )
+        self._redraw()
+
+    def heal(self) -> None:
+        """Lifts everything."""
+        self._active.clear()
+        self._noises.clear()
+        self._redraw()
+
+    @property
+    def floor_ns(self) -> int:
+        """The smallest latency that a fault in force gives a link; NEVER if none does."""
+        floors = [
+            f.values.latency_ns
+            for f in self._active.values()
+            if f.kind == "link" and f.values.latency_ns is not None
+        ]
+        return min(floors, default=NEVER)
+
+    def _redraw(self) -> None:
+        def sides(fault: Fault) -> tuple[set[int], set[int]]:
+            return (
+                {self._index[name] for name in fault.targets},
+                {self._index[name] for name in fault.targets_b},
+            )
+
+        cuts = [sides(f) for f in self._active.values() if f.kind == "partition"]
+        links = [(f.values, *sides(f)) for f in self._active.values() if f.kind == "link"]
+
+        def is_cut(at: int, to: int) -> bool:
+            return any((at in a and to in b) or (at in b and to in a) for a, b in cuts)
+
+        def overlay(at: int, to: int, spec: LinkSpec) -> LinkSpec:
+            for values, sources, targets in links:
+                if at in sources and to in targets:
+                    spec = replace_link(spec, values)
+            return spec
+
+        self._network.degrade(overlay, is_cut)
+
+    # --- noise on payloads ----------------------------------------------------------------------
+
+    def _noise_of(self, topic: str) -> tuple[float, float]:
+        """Relative and absolute standard deviation on a topic; independent noises add in square."""
+        found = self._noises.get(topic)
+        if found is None:
+            relative = absolute = 0.0
+            for spec in self._topics:
+                if fnmatch.fnmatchcase(topic, spec.topic):
+                    relative, absolute = spec.noise, spec.noise_absolute
+            for fault in self._active.values():
+                if fault.kind == "noise" and any(
+                    fnmatch.fnmatchcase(topic, pattern) for pattern in fault.targets_b or ("*",)
+                ):
+                    relative = float(np.hypot(relative, fault.values))
+            found = self._noises[topic] = (relative, absolute)
+        return found
+
+    def disturb(self, rows: Rows, bodies: Bodies) -> Bodies:
+        """The bodies as they arrive: every float of a noisy topic's payload drawn anew."""
+        topics = self._network.topics
+        levels = {t: self._noise_of(topics[t]) for t in set(rows["topic"].tolist())}
+        noisy = [t for t, level in levels.items() if level != (0.0, 0.0)]
+        if not noisy:
+            return bodies
+        bodies = bodies.copy()
+        for i in np.flatnonzero(np.isin(rows["topic"], noisy)):
+            row = rows[i]
+            key = np.array([row["key"], row["counter"]], dtype=np.uint64)
+            draw = np.random.Generator(np.random.Philox(key=key))
+            try:
+                payload = decode_payload(bodies[i])
+            except MalformedFrameError:
+                continue
+            bodies[i] = encode_payload(_disturbed(payload, draw, *levels[int(row["topic"])]))
+        return bodies
+
+
+def _disturbed(value: Any, draw: np.random.Generator, relative: float, absolute: float) -> Any:
+    if isinstance(value, float):
+        return value + (abs(value) * relative * draw.normal() + absolute * draw.normal())
+    if isinstance(value, np.ndarray) and value.dtype.kind == "f":
+        noise = np.abs(value) * relative * draw.normal(size=value.shape)
+        noise += absolute * draw.normal(size=value.shape)
+        return (value + noise).astype(value.dtype)
+    if isinstance(value, list):
+        return [_disturbed(v, draw, relative, absolute) for v in value]
+    if isinstance(value, dict):
+        return {k: _disturbed(v, draw, relative, absolute) for k, v in value.items()}
+    return value
+
+
+def fault_bytes(fault: Fault) -> bytes:
+    """A fault in canonical bytes, for the digest."""
+    parts: Sequence[Any] = (fault.time_ns, fault.kind, fault.is_on, fault.targets, fault.targets_b)
+    return repr((*parts, fault.values)).encode()

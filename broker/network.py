@@ -1,0 +1,321 @@
+"""Topology, routing and everything in flight, as columns.
+
+A message advances one hop at a time: what arrives at a relay is merged in time order with what is
+newly sent, so that queues at relays are right. A message to be sent later (an agent with a
+processing time) waits at its own node like one that arrives there.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from broker.ledger import DOWN, EPISODE, UNREACHABLE, Ledger
+from broker.links import Links
+from sim.digest import Digest
+from sim.rng import key_of
+from sim.scenario.schema import LinkSpec
+from sim.scenario.topology import LinkTable
+from sim.units import NEVER
+from sim.wire.messages import PUBLISH, Send
+
+ROW: Final = np.dtype(
+    [
+        ("arrival", "<i8"), ("sequence", "<i8"), ("sent", "<i8"), ("reference", "<i8"),
+        ("key", "<u8"), ("counter", "<u8"), ("hop", "<u8"), ("length", "<i8"),
+        ("account", "<i8"), ("sender", "<i4"), ("at", "<i4"), ("to", "<i4"),
+        ("topic", "<i4"), ("kind", "<i4"), ("link", "<i4"),
+    ]
+)  # fmt: skip
+"""A message in flight: due at node `at` at `arrival`, bound for node `to`."""
+_HEAD: Final = struct.Struct("<qii")
+Rows = NDArray[Any]
+Bodies = NDArray[np.object_]
+
+
+@dataclass
+class Stream:
+    """All messages of one sender on one topic (to one receiver, if direct): who gets them."""
+
+    rows: Rows
+    serial: int = 0
+    version: int = -1
+
+
+def _no_rows() -> tuple[Rows, Bodies]:
+    return np.zeros(0, dtype=ROW), np.zeros(0, dtype=object)
+
+
+class Network:
+    """Links, routes, subscriptions and messages in flight. Nodes are numbers, agents first."""
+
+    def __init__(
+        self, table: LinkTable, processing_ns: Sequence[int], seed: int, digest: Digest
+    ) -> None:
+        self.table = table
+        self.ledger = Ledger()
+        self.topics: list[str] = []
+        self.rows, self.bodies = _no_rows()
+        self._processing = np.array(processing_ns, dtype=np.int64)
+        self._seed = seed
+        self._episode = 0
+        self._digest = digest
+        self._links = Links()
+        self._link_rows: dict[tuple[int, int], int] = {}
+        self._topic_ids: dict[str, int] = {}
+        self._index = {name: i for i, name in enumerate(table.names)}
+        self._subscribers: dict[str, dict[int, None]] = {}
+        self._version: dict[str, int] = {}
+        self._streams: dict[tuple[int, str, int], Stream] = {}
+        self._sequence = 0
+        self._overlay: Callable[[int, int, LinkSpec], LinkSpec] = lambda a, b, spec: spec
+        self._is_cut: Callable[[int, int], bool] = lambda a, b: False
+
+    # --- who hears what -------------------------------------------------------------------------
+
+    def topic_id(self, topic: str) -> int:
+        found = self._topic_ids.get(topic)
+        if found is None:
+            found = self._topic_ids[topic] = len(self.topics)
+            self.topics.append(topic)
+        return found
+
+    def subscribe(self, agent: int, topic: str, is_on: bool) -> None:
+        """Publications sent from this instant on do, or do not, go to `agent`."""
+        subscribers = self._subscribers.setdefault(topic, {})
+        if is_on:
+            subscribers[agent] = None
+        else:
+            subscribers.pop(agent, None)
+        self._version[topic] = self._version.get(topic, 0) + 1
+
+    def forget(self, agent: int) -> None:
+        """Ends all subscriptions of an agent, which starts anew or never will."""
+        for topic, subscribers in self._subscribers.items():
+            if agent in subscribers:
+                self.subscribe(agent, topic, is_on=False)
+
+    # --- sending --------------------------------------------------------------------------------
+
+    def send(self, sends: Sequence[tuple[int, int, Send]], until: int) -> None:
+        """Takes what was sent in a window, (time, sender, message) sorted by key, and advances it
+        together with what came to relays before `until`.
+        """
+        rows, bodies = self._relayed(until)
+        if sends:
+            fresh, fresh_bodies = self._expand(sends)
+            if len(rows) or self._processing.any():
+                rows = np.concatenate((rows, fresh))
+                bodies = np.concatenate((bodies, fresh_bodies))
+                order = np.lexsort((rows["sequence"], rows["arrival"]))
+                rows, bodies = rows[order], bodies[order]
+            else:
+                rows, bodies = fresh, fresh_bodies
+        if not len(rows):
+            return
+        later = rows["arrival"] >= until
+        if later.any():
+            self._hold(rows[later], bodies[later])
+            rows, bodies = rows[~later], bodies[~later]
+        self._advance(rows, bodies)
+
+    def _expand(self, sends: Sequence[tuple[int, int, Send]]) -> tuple[Rows, Bodies]:
+        """One row per message and receiver, due now at the sender's own node."""
+        streams, counts = [], np.empty(len(sends), dtype=np.int64)
+        values = np.empty((5, len(sends)), dtype=np.int64)
+        bodies = np.empty(len(sends), dtype=object)
+        hashed: list[bytes] = []
+        for i, (time, sender, send) in enumerate(sends):
+            stream = self._stream(sender, send)
+            streams.append(stream.rows)
+            counts[i] = len(stream.rows)
+            values[:, i] = time, send.reference, stream.serial, len(send.body), send.kind
+            bodies[i] = send.body
+            stream.serial += 1
+            hashed += _HEAD.pack(time, sender, len(send.body)), send.topic.encode(), send.body
+        self._digest.add("payloads", *hashed)
+        rows = np.concatenate(streams)
+        spread = np.repeat(values, counts, axis=1)
+        rows["arrival"] = rows["sent"] = spread[0] + self._processing[rows["sender"]]
+        rows["reference"], rows["counter"] = spread[1], spread[2]
+        rows["length"], rows["kind"] = spread[3], spread[4]
+        rows["sequence"] = np.arange(self._sequence, self._sequence + len(rows))
+        self._sequence += len(rows)
+        self.ledger.count_sent(rows["account"], rows["length"])
+        return rows, np.repeat(bodies, counts)
+
+    def _stream(self, sender: int, send: Send) -> Stream:
+        to = -1 if send.kind == PUBLISH else self._index[send.to]
+        key = (sender, send.topic, to)
+        stream = self._streams.get(key)
+        if stream is None:
+            stream = self._streams[key] = Stream(np.zeros(0, dtype=ROW))
+        version = self._version.get(send.topic, 0) if to < 0 else 0
+        if stream.version != version:
+            receivers = [to] if to >= 0 else self._receivers(sender, send.topic)
+            stream.rows = self._template(sender, send.topic, receivers)
+            stream.version = version
+        return stream
+
+    def _receivers(self, sender: int, topic: str) -> list[int]:
+        return sorted(a for a in self._subscribers.get(topic, ()) if a != sender)
+
+    def _template(self, sender: int, topic: str, receivers: list[int]) -> Rows:
+        names, source = self.table.names, self.table.names[sender]
+        rows = np.zeros(len(receivers), dtype=ROW)
+        rows["sender"] = rows["at"] = sender
+        rows["topic"] = self.topic_id(topic)
+        rows["to"] = receivers
+        rows["account"] = [self.ledger.open(source, names[r], topic) for r in receivers]
+        rows["key"] = [
+            key_of(self._seed, "link", self._episode, source, names[r], topic) for r in receivers
+        ]
+        rows["link"] = self._next_links([sender] * len(receivers), receivers)
+        return rows
+
+    # --- hops -----------------------------------------------------------------------------------
+
+    def _next_links(self, at: Sequence[int], to: Sequence[int]) -> list[int]:
+        """The row of the link each message takes next; -1 where there is no route."""
+        hops = [(a, self.table.next_hop(a, t)) for a, t in zip(at, to, strict=True)]
+        unknown = [h for h in dict.fromkeys(hops) if h[1] >= 0 and h not in self._link_rows]
+        if unknown:
+            specs = [self._spec(*hop) for hop in unknown]
+            cuts = [self._is_cut(*hop) for hop in unknown]
+            for hop in unknown:
+                self._link_rows[hop] = len(self._link_rows)
+            self._links.add(specs, cuts)
+            self._ends = np.array([to for _, to in self._link_rows], dtype=np.int32)
+        return [self._link_rows.get(hop, -1) for hop in hops]
+
+    def _spec(self, at: int, to: int) -> LinkSpec:
+        spec = self.table.spec_of(at, to)
+        assert spec is not None
+        return self._overlay(at, to, spec)
+
+    def _advance(self, rows: Rows, bodies: Bodies) -> None:
+        """Sends rows, sorted by time, over their next link."""
+        fates = np.where(rows["link"] < 0, UNREACHABLE, 0)
+        linked = fates == 0
+        if linked.all():
+            self._cross(rows, fates, slice(None))
+        elif linked.any():
+            self._cross(rows, fates, np.flatnonzero(linked))
+        rows["hop"] += 1
+        hashed = np.empty((len(rows), 2), dtype=np.int64)
+        hashed[:, 0] = np.where(fates > 0, -fates, rows["arrival"])
+        hashed[:, 1] = rows["sequence"] << 16 | rows["to"]
+        self._digest.add("sends", hashed.tobytes())
+        dropped = fates > 0
+        if dropped.any():
+            self.ledger.count_dropped(rows["account"][dropped], fates[dropped])
+            rows, bodies = rows[~dropped], bodies[~dropped]
+        self._hold(rows, bodies)
+
+    def _cross(self, rows: Rows, fates: NDArray[np.int64], where: Any) -> None:
+        part = rows[where]
+        links = part["link"]
+        arrivals, found = self._links.offer(
+            links, part["arrival"], part["length"], part["key"], part["counter"], part["hop"]
+        )
+        rows["arrival"][where] = arrivals
+        rows["at"][where] = self._ends[links]
+        fates[where] = found
+
+    def _hold(self, rows: Rows, bodies: Bodies) -> None:
+        if len(self.rows):
+            rows = np.concatenate((self.rows, rows))
+            bodies = np.concatenate((self.bodies, bodies))
+        self.rows, self.bodies = rows, bodies
+
+    def _take(self, chosen: NDArray[np.bool_]) -> tuple[Rows, Bodies]:
+        """Removes the chosen rows and returns them in order of arrival."""
+        rows, bodies = self.rows[chosen], self.bodies[chosen]
+        self.rows, self.bodies = self.rows[~chosen], self.bodies[~chosen]
+        order = np.lexsort((rows["sequence"], rows["arrival"]))
+        return rows[order], bodies[order]
+
+    def _relayed(self, until: int) -> tuple[Rows, Bodies]:
+        """What reached a relay (or its time of sending) before `until`, with its next link."""
+        if not len(self.rows):
+            return _no_rows()
+        chosen = (self.rows["arrival"] < until) & (self.rows["at"] != self.rows["to"])
+        if not chosen.any():
+            return _no_rows()
+        rows, bodies = self._take(chosen)
+        rows["link"] = self._next_links(rows["at"].tolist(), rows["to"].tolist())
+        return rows, bodies
+
+    # --- arriving -------------------------------------------------------------------------------
+
+    def next_wake(self, awaits: NDArray[np.bool_]) -> int:
+        """The earliest arrival that matters by itself: at a relay, or at an agent that waits.
+
+        Shapes: awaits bool [agents, topics].
+        """
+        rows = self.rows
+        if not len(rows):
+            return NEVER
+        is_final = rows["at"] == rows["to"]
+        wakes = ~is_final
+        wakes[is_final] = awaits[rows["to"][is_final], rows["topic"][is_final]]
+        return int(rows["arrival"][wakes].min()) if wakes.any() else NEVER
+
+    @property
+    def next_arrival(self) -> int:
+        return int(self.rows["arrival"].min()) if len(self.rows) else NEVER
+
+    def deliver(self, until: int, is_up: NDArray[np.bool_]) -> tuple[Rows, Bodies]:
+        """Everything that reaches its receiver before `until`, in order, booked and hashed.
+
+        Shapes: is_up bool [agents]; what comes to an agent that is not up drops as `down`.
+        """
+        if not len(self.rows):
+            return _no_rows()
+        chosen = (self.rows["arrival"] < until) & (self.rows["at"] == self.rows["to"])
+        if not chosen.any():
+            return _no_rows()
+        rows, bodies = self._take(chosen)
+        alive = is_up[rows["to"]]
+        hashed = np.empty((len(rows), 2), dtype=np.int64)
+        hashed[:, 0] = np.where(alive, rows["arrival"], -rows["arrival"])
+        hashed[:, 1] = rows["sequence"]
+        self._digest.add("deliveries", hashed.tobytes())
+        if alive.all():
+            self.ledger.count_delivered(rows["account"])
+            return rows, bodies
+        self.ledger.count_delivered(rows["account"][alive])
+        self.ledger.count_dropped(rows["account"][~alive], DOWN)
+        return rows[alive], bodies[alive]
+
+    # --- faults and episodes --------------------------------------------------------------------
+
+    def degrade(
+        self,
+        overlay: Callable[[int, int, LinkSpec], LinkSpec],
+        is_cut: Callable[[int, int], bool],
+    ) -> None:
+        """From now on links are what `overlay` makes of them, and cut where `is_cut` says."""
+        self._overlay, self._is_cut = overlay, is_cut
+        hops = list(self._link_rows)
+        self._links.replace(
+            range(len(hops)), (self._spec(*h) for h in hops), (is_cut(*h) for h in hops)
+        )
+
+    def begin_episode(self, episode: int) -> None:
+        """Drops what is in flight, and keys the links anew."""
+        self.ledger.count_dropped(self.rows["account"].astype(np.intp), EPISODE)
+        self.rows, self.bodies = _no_rows()
+        self._episode = episode
+        self._streams.clear()
+        self._subscribers.clear()
+        self._links.reset()
+
+    def totals(self) -> dict[str, Any]:
+        """The books. Raises: InvariantError if they do not balance."""
+        return self.ledger.totals(len(self.rows))

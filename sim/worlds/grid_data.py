@@ -242,6 +242,16 @@ def with_transformer(grid: GridData, s_kva: float) -> GridData:
     return dataclasses.replace(grid, branches=changed)
 
 
+def with_external_voltage(grid: GridData, v: float) -> GridData:
+    """The same grid with its external grids at another voltage, per unit.
+
+    Raises: ScenarioError outside 0.8 to 1.2.
+    """
+    if not 0.8 <= v <= 1.2:
+        raise ScenarioError(f"grid {grid.code}: no external voltage of {v} per unit; 0.8 to 1.2")
+    return dataclasses.replace(grid, slack_v=v * grid.slack_v / np.abs(grid.slack_v))
+
+
 def quantise(values: Floats) -> tuple[NDArray[np.int16], Floats]:
     """Profiles as int16 and their scale, within half of 1/32767 of each profile's largest value.
 

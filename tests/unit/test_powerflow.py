@@ -22,6 +22,16 @@ from sim.worlds.powerflow import compile_network, flows, solve
 
 pytestmark = pytest.mark.torch
 
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    """Small products in several threads wait for each other on a busy machine."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 # from, to, r ohm, x ohm, p kW and q kvar at `to`: M. E. Baran, F. F. Wu, "Network reconfiguration
 # in distribution systems for loss reduction and load balancing", IEEE Trans. Power Delivery 1989.
 BARAN_WU = [
@@ -29,8 +39,9 @@ BARAN_WU = [
     (3, 4, 0.3811, 0.1941, 60, 30), (4, 5, 0.819, 0.707, 60, 20), (5, 6, 0.1872, 0.6188, 200, 100),
     (6, 7, 0.7114, 0.2351, 200, 100), (7, 8, 1.03, 0.74, 60, 20), (8, 9, 1.044, 0.74, 60, 20),
     (9, 10, 0.1966, 0.065, 45, 30), (10, 11, 0.3744, 0.1238, 60, 35),
-    (11, 12, 1.468, 1.155, 60, 35), (12, 13, 0.5416, 0.7129, 120, 80), (13, 14, 0.591, 0.526, 60, 10),
-    (14, 15, 0.7463, 0.545, 60, 20), (15, 16, 1.289, 1.721, 60, 20), (16, 17, 0.732, 0.574, 90, 40),
+    (11, 12, 1.468, 1.155, 60, 35), (12, 13, 0.5416, 0.7129, 120, 80),
+    (13, 14, 0.591, 0.526, 60, 10), (14, 15, 0.7463, 0.545, 60, 20), (15, 16, 1.289, 1.721, 60, 20),
+    (16, 17, 0.732, 0.574, 90, 40),
     (1, 18, 0.164, 0.1565, 90, 40), (18, 19, 1.5042, 1.3554, 90, 40),
     (19, 20, 0.4095, 0.4784, 90, 40), (20, 21, 0.7089, 0.9373, 90, 40),
     (2, 22, 0.4512, 0.3083, 90, 50), (22, 23, 0.898, 0.7091, 420, 200),

@@ -15,7 +15,7 @@ import msgspec
 from agents.loop import AgentFuture, AgentLoop
 from sim.errors import AgentError
 from sim.ids import did_you_mean, is_name
-from sim.limits import MESSAGES_BURST_MAX, MESSAGES_PER_SECOND_MAX
+from sim.limits import MESSAGES_BURST_MAX
 from sim.units import SECOND
 from sim.wire.codec import decode_payload, encode_payload
 from sim.wire.messages import DELIVERY, DIRECT, PUBLISH, REFUSAL, REPLY, REQUEST, Send
@@ -80,7 +80,9 @@ class Box:
 class Channels:
     """Mailbox and outbox of one agent."""
 
-    def __init__(self, loop: AgentLoop, name: str, roster: list[str], inbox_max: int) -> None:
+    def __init__(
+        self, loop: AgentLoop, name: str, roster: list[str], inbox_max: int, rate_max: int
+    ) -> None:
         self.loop = loop
         self.name = name
         self.roster = roster
@@ -94,6 +96,7 @@ class Channels:
         self._replies: dict[int, AgentFuture] = {}
         self._reply_topics: dict[int, str] = {}
         self._reference = 0
+        self._rate_max = rate_max
         self._tokens, self._tokens_ns = float(MESSAGES_BURST_MAX), 0
 
     # --- arriving -------------------------------------------------------------------------------
@@ -244,12 +247,12 @@ class Channels:
     def _spend_token(self) -> None:
         """Token bucket in virtual time: a burst, then a steady rate."""
         now = self.loop.now_ns
-        earned = (now - self._tokens_ns) / SECOND * MESSAGES_PER_SECOND_MAX
+        earned = (now - self._tokens_ns) / SECOND * self._rate_max
         self._tokens = min(float(MESSAGES_BURST_MAX), self._tokens + earned) - 1.0
         self._tokens_ns = now
         if self._tokens < 0:
             raise AgentError(
-                f"more than {MESSAGES_BURST_MAX:,} messages at once, or {MESSAGES_PER_SECOND_MAX:,} "
+                f"more than {MESSAGES_BURST_MAX:,} messages at once, or {self._rate_max:,} "
                 "per second of virtual time: a flood"
             )
 

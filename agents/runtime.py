@@ -20,7 +20,7 @@ from agents.channels import Channels
 from agents.faults import describe_failure
 from agents.loop import AgentFuture, AgentLoop
 from sim.errors import AgentError
-from sim.limits import HANDLER_CPU_SECONDS, LOG_LINES_PER_ACTIVATION_MAX
+from sim.limits import LOG_LINES_PER_ACTIVATION_MAX
 from sim.rng import generator
 from sim.spaces import Field, Space
 from sim.units import NEVER
@@ -53,7 +53,9 @@ class Cell:
     def __init__(self, start: Start, roster: list[str]) -> None:
         self.start = start
         self.loop = AgentLoop(start.callbacks_max)
-        self.channels = Channels(self.loop, start.name, roster, start.inbox_max)
+        self.channels = Channels(
+            self.loop, start.name, roster, start.inbox_max, start.messages_per_second_max
+        )
         self.observation_space = _space(start.observation)
         self.action_space = _space(start.action)
         self.acts: list[Act] = []
@@ -286,5 +288,5 @@ class HostRuntime:
         serial, ticks = self._checked
         ticks = ticks + 1 if serial == self._serial and current.cell is not None else 0
         self._checked = (self._serial, ticks)
-        if ticks > HANDLER_CPU_SECONDS:
+        if current.cell is not None and ticks > current.cell.start.cpu_seconds_max:
             raise Deadline

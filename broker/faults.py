@@ -6,15 +6,14 @@ Agents that are killed, hung or restarted, and events of the world, are the kern
 from __future__ import annotations
 
 import fnmatch
-from collections.abc import Sequence
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from broker.network import Bodies, Network, Rows
 from sim.errors import MalformedFrameError
-from sim.scenario.roster import Fault
-from sim.scenario.schema import LinkSpec, NetworkSpec
+from sim.scenario.schema import Fault, LinkSpec, NetworkSpec
 from sim.scenario.topology import replace_link
 from sim.units import NEVER
 from sim.wire.codec import decode_payload, encode_payload
@@ -34,13 +33,11 @@ class FaultBoard:
     def switch(self, fault: Fault) -> None:
         """Begins or lifts a fault of kind partition, link or noise."""
         if fault.is_on:
-            self._active[fault.number] = fault
+            self._active[fault.id] = fault
         else:
-            self._active.pop(fault.number, None)
+            self._active.pop(fault.id, None)
         self._noises.clear()
-        self.has_noise = bool(self._topics) or any(
-            f.kind == "noise" for f in self._active.values()
-        )
+        self.has_noise = bool(self._topics) or any(f.kind == "noise" for f in self._active.values())
         self._redraw()
 
     def heal(self) -> None:
@@ -61,21 +58,22 @@ class FaultBoard:
 
     def _redraw(self) -> None:
         def sides(fault: Fault) -> tuple[set[int], set[int]]:
-            return (
-                {self._index[name] for name in fault.targets},
-                {self._index[name] for name in fault.targets_b},
+            first, second = (
+                {self._index[name] for name in names} for names in (fault.targets, fault.targets_b)
             )
+            return first, second
 
         cuts = [sides(f) for f in self._active.values() if f.kind == "partition"]
-        links = [(f.values, *sides(f)) for f in self._active.values() if f.kind == "link"]
+        links = [(f, *sides(f)) for f in self._active.values() if f.kind == "link"]
 
         def is_cut(at: int, to: int) -> bool:
             return any((at in a and to in b) or (at in b and to in a) for a, b in cuts)
 
         def overlay(at: int, to: int, spec: LinkSpec) -> LinkSpec:
-            for values, sources, targets in links:
-                if at in sources and to in targets:
-                    spec = replace_link(spec, values)
+            for fault, sources, targets in links:
+                is_back = fault.both and to in sources and at in targets
+                if is_back or (at in sources and to in targets):
+                    spec = replace_link(spec, fault.values)
             return spec
 
         self._network.degrade(overlay, is_cut)
@@ -92,9 +90,9 @@ class FaultBoard:
                     relative, absolute = spec.noise, spec.noise_absolute
             for fault in self._active.values():
                 if fault.kind == "noise" and any(
-                    fnmatch.fnmatchcase(topic, pattern) for pattern in fault.targets_b or ("*",)
+                    fnmatch.fnmatchcase(topic, pattern) for pattern in fault.targets or ("*",)
                 ):
-                    relative = float(np.hypot(relative, fault.values))
+                    relative = float(np.hypot(relative, fault.number))
             found = self._noises[topic] = (relative, absolute)
         return found
 
@@ -134,5 +132,4 @@ def _disturbed(value: Any, draw: np.random.Generator, relative: float, absolute:
 
 def fault_bytes(fault: Fault) -> bytes:
     """A fault in canonical bytes, for the digest."""
-    parts: Sequence[Any] = (fault.time_ns, fault.kind, fault.is_on, fault.targets, fault.targets_b)
-    return repr((*parts, fault.values)).encode()
+    return msgspec.msgpack.encode(fault)

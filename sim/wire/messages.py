@@ -54,6 +54,8 @@ class Start(msgspec.Struct, array_like=True, frozen=True):
     saved: bytes | None
     callbacks_max: int
     inbox_max: int
+    messages_per_second_max: int
+    cpu_seconds_max: float
 
 
 class Observed(msgspec.Struct, array_like=True, frozen=True):

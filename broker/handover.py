@@ -1,0 +1,182 @@
+"""What agents get in a window: kept messages, the latest observation, and who must run at all.
+
+A message that nobody awaits wakes nobody. It is kept here and handed over, with its true time of
+arrival and in order, when its receiver next runs: observably the same, and several times cheaper.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from broker.network import Bodies, Network, Rows, _no_rows
+from broker.population import UNPLAYED, Agents
+from sim.wire.messages import DELIVERY_DTYPE, Activation, Observed, Work
+from sim.worlds.world import Array, Group, World
+
+_KEPT_MAX = 100_000
+"""Kept messages above which their receivers run just to take them."""
+
+
+class Handover:
+    """Mailboxes and observations on their way to hosts."""
+
+    def __init__(self, world: World, agents: Agents, network: Network, is_eager: bool) -> None:
+        self._agents = agents
+        self._network = network
+        self._is_eager = is_eager
+        self._rows, self._bodies = _no_rows()
+        self._known_topics = [0] * len(agents.hosts)
+        self._collected = [0] * len(agents.hosts)
+        self._is_new = [True] * len(agents.hosts)
+        n = len(agents.names)
+        self._is_unseen = np.zeros(n, dtype=np.bool_)
+        self._missed = np.zeros(n, dtype=np.int64)
+        self._seen_at: dict[str, int] = {}
+        self._values: dict[str, Array] = {}
+        self._rewards: dict[str, Array] = {}
+        self._decided: dict[str, Array] = {}
+        self._members: dict[str, NDArray[np.int64]] = {
+            g.name: np.array([agents.index[a] for a in g.agents], dtype=np.int64)
+            for g in world.groups
+        }
+
+    def keep(self, rows: Rows, bodies: Bodies) -> None:
+        """Takes messages that reached their receivers, in order of arrival."""
+        if len(self._rows):
+            rows = np.concatenate((self._rows, rows))
+            bodies = np.concatenate((self._bodies, bodies))
+        self._rows, self._bodies = rows, bodies
+
+    def forget(self, agent: int) -> None:
+        """Throws away what was kept for an agent that is no more."""
+        self._is_unseen[agent] = False
+        self._missed[agent] = 0
+        if len(self._rows):
+            others = self._rows["to"] != agent
+            self._rows, self._bodies = self._rows[others], self._bodies[others]
+
+    def clear(self) -> None:
+        """Throws everything away, at the end of an episode."""
+        self._rows, self._bodies = _no_rows()
+        self._is_unseen[:] = False
+        self._missed[:] = 0
+        self._rewards.clear()
+
+    def renew(self, host: int) -> None:
+        """A host's process is a new one: it knows nothing yet."""
+        self._known_topics[host] = 0
+        self._is_new[host] = True
+
+    # --- observations ---------------------------------------------------------------------------
+
+    def reward(self, rewards: Mapping[str, Array]) -> None:
+        """Adds the rewards of one step to those since the last decision."""
+        for group, values in rewards.items():
+            before = self._rewards.get(group)
+            self._rewards[group] = values if before is None else before + values
+
+    def observe(self, instant: int, groups: Sequence[Group], observed: Mapping[str, Array]) -> None:
+        """New observations; those not yet handed over are replaced and counted as missed."""
+        for group in groups:
+            name, members = group.name, self._members[group.name]
+            self._missed[members] += self._is_unseen[members]
+            self._is_unseen[members] = self._agents.state[members] != UNPLAYED
+            self._seen_at[name] = instant
+            self._values[name] = np.ascontiguousarray(observed[name], dtype=np.float64)
+            rewards = self._rewards.pop(name, None)
+            if rewards is None:
+                rewards = np.zeros((len(members), 0))
+            self._decided[name] = np.ascontiguousarray(rewards, dtype=np.float64)
+
+    def _take_observation(self, agent: int) -> Observed | None:
+        if not self._is_unseen[agent]:
+            return None
+        plan = self._agents.plans[agent]
+        assert plan.group is not None
+        assert plan.slot is not None
+        self._is_unseen[agent] = False
+        missed, self._missed[agent] = int(self._missed[agent]), 0
+        return Observed(
+            self._seen_at[plan.group],
+            missed,
+            self._values[plan.group][plan.slot].tobytes(),
+            self._decided[plan.group][plan.slot].tobytes(),
+        )
+
+    # --- activations ----------------------------------------------------------------------------
+
+    def _who_runs(self, until: int) -> NDArray[np.bool_]:
+        agents, rows = self._agents, self._rows
+        runs = (agents.timer < until) | agents.must_run
+        runs |= self._is_unseen & (agents.awaits_observation | self._is_eager)
+        if len(rows):
+            if self._is_eager or len(rows) > _KEPT_MAX:
+                runs[rows["to"]] = True
+            else:
+                agents.widen(len(self._network.topics))
+                runs[rows["to"][agents.awaits[rows["to"], rows["topic"]]]] = True
+        return runs & agents.is_up
+
+    def activations(
+        self, serial: int, now: int, until: int, episode: int, collect: int
+    ) -> list[tuple[int, Activation]]:
+        """The window's activations, by host; empty if nobody runs in it."""
+        agents = self._agents
+        runs = self._who_runs(until)
+        running = np.flatnonzero(runs)
+        if not len(running):
+            return []
+        running = running[np.argsort(agents.place[running])]
+        bounds, wire, bodies = self._take_rows(runs, running)
+        found: list[tuple[int, Activation]] = []
+        work: list[Work] = []
+        members = running.tolist()
+        for i, agent in enumerate(members):
+            low, high = bounds[i], bounds[i + 1]
+            packed = wire[low:high].tobytes() if high > low else b""
+            joined = b"".join(bodies[low:high]) if high > low else b""
+            observed, start = self._take_observation(agent), agents.take_start(agent)
+            work.append(Work(agent, now, packed, joined, observed, start))
+            host = agents.host_of[agent]
+            if i + 1 == len(members) or agents.host_of[members[i + 1]] != host:
+                found.append((host, self._activation(host, serial, now, until, collect, work)))
+                work = []
+        return found
+
+    def _take_rows(
+        self, runs: NDArray[np.bool_], running: NDArray[np.int64]
+    ) -> tuple[list[int], NDArray[np.void], list[bytes]]:
+        """Kept messages of the agents that run, grouped by them, in order of arrival."""
+        if not len(self._rows):
+            return [0] * (len(running) + 1), np.zeros(0, dtype=DELIVERY_DTYPE), []
+        chosen = runs[self._rows["to"]]
+        if chosen.all():
+            rows, bodies = self._rows, self._bodies
+            self._rows, self._bodies = _no_rows()
+        else:
+            rows, bodies = self._rows[chosen], self._bodies[chosen]
+            self._rows, self._bodies = self._rows[~chosen], self._bodies[~chosen]
+        places = self._agents.place[rows["to"]]
+        order = np.argsort(places, kind="stable")
+        rows = rows[order]
+        wire = np.empty(len(rows), dtype=DELIVERY_DTYPE)
+        for name in DELIVERY_DTYPE.names or ():
+            wire[name] = rows[name]
+        bounds = np.searchsorted(places[order], self._agents.place[running]).tolist()
+        return [*bounds, len(rows)], wire, bodies[order].tolist()
+
+    def _activation(
+        self, host: int, serial: int, now: int, until: int, collect: int, work: list[Work]
+    ) -> Activation:
+        agents = self._agents
+        topics = self._network.topics[self._known_topics[host] :]
+        self._known_topics[host] += len(topics)
+        roster = agents.names if self._is_new[host] else []
+        self._is_new[host] = False
+        is_due, self._collected[host] = collect > self._collected[host], collect
+        started = {w.agent for w in work if w.start is not None}
+        discard = [a for a in agents.discards.pop(host, []) if a not in started]
+        return Activation(serial, now, until, work, topics, roster, discard, is_due)

@@ -1,0 +1,396 @@
+"""The kernel: virtual time, windows, the order of things. Pure: no socket, no asyncio, no clock.
+
+A conservative parallel discrete-event simulation (Chandy and Misra 1979, Bryant 1977; windows as in
+YAWNS, Nicol 1993). A window [now, until) ends at the earliest of lookahead, next world step, next
+fault and the digest's grid, so that whatever is sent inside it arrives after it, and all hosts with
+work can run it at once. `open` says which hosts run and what they get; `accept` takes what each
+did; `close` moves the consequences into the network.
+
+At one instant: faults, world step, observations, then (in the agents) messages in key order,
+timers, ready callbacks. The key (time, round, agent, number) is fixed before anything random or shared.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections import deque
+from collections.abc import Sequence
+from typing import Final
+
+import msgspec
+import numpy as np
+from sim.scenario.roster import AgentPlan
+
+from broker.actions import Actions
+from broker.faults import FaultBoard, fault_bytes
+from broker.handover import Handover
+from broker.network import Network
+from broker.population import DOWN, ENDED, HUNG, UNPLAYED, UP, Agents, Event, Failure, Order
+from sim.digest import Digest
+from sim.errors import AgentError, InvariantError, RestartLimitError, WireError
+from sim.limits import ROUNDS_PER_INSTANT_MAX
+from sim.scenario.schema import Fault, Scenario
+from sim.scenario.topology import LinkTable
+from sim.units import NEVER, SECOND, format_ns
+from sim.wire.messages import FAILED, FINISHED, Activation, Done, Send, Yield
+from sim.worlds.world import World
+
+_STEP: Final = struct.Struct("<q")
+_COLLECT_EVERY_STEPS: Final = 256
+"""World steps between garbage collections in the hosts, always at the same virtual instants."""
+
+
+class Kernel:
+    """One run. `status` is "running", then "completed" or "failed"."""
+
+    def __init__(
+        self,
+        scenario: Scenario,
+        world: World,
+        plans: Sequence[AgentPlan],
+        table: LinkTable,
+        faults: Sequence[Fault] = (),
+        agents_per_host: int = 1,
+        is_eager: bool = False,
+    ) -> None:
+        self.scenario = scenario
+        self.world = world
+        self.digest = Digest()
+        self.network = Network(table, [p.processing_ns for p in plans], scenario.seed, self.digest)
+        self.agents = Agents(scenario, world, plans, agents_per_host)
+        self.board = FaultBoard(self.network, scenario.network)
+        self.actions = {g.name: Actions(g, _answers_in_period(world, g.name)) for g in world.groups}
+        self.handover = Handover(world, self.agents, self.network, is_eager)
+        self.now = 0
+        self.until = 0
+        self.status = "running"
+        self.error: AgentError | None = None
+        self.episode = 0
+        self.steps = 0
+        self.windows = 0
+        self.activations = 0
+        self.real_time_decisions = 0
+        self.events: deque[Event] = deque(maxlen=100_000)
+        self.faults_applied: list[Fault] = []
+        self._faults = deque(sorted(faults, key=lambda f: f.time_ns))
+        self._table_floor = table.lookahead()[0]
+        self._episode_began = 0
+        self._next_step = 0
+        self._next_grid = 0
+        self._round = 0
+        self._awaited: dict[int, list[int]] = {}
+        self._reports: list[Done] = []
+        world.reset(scenario.seed, 0)
+        self.agents.start_all(0)
+
+    # --- the window -----------------------------------------------------------------------------
+
+    @property
+    def horizon(self) -> int:
+        """When the present episode ends."""
+        return self._episode_began + self.scenario.duration_ns
+
+    @property
+    def lookahead(self) -> int:
+        """The smallest latency floor of one hop, as links are now."""
+        return min(self._table_floor, self.board.floor_ns)
+
+    def next_instant(self) -> int:
+        """When the next thing happens."""
+        agents = self.agents
+        return min(
+            agents.next_wake,
+            self.network.next_wake(agents.awaits),
+            self._next_step,
+            self._faults[0].time_ns if self._faults else NEVER,
+            self._next_grid if agents.ending else NEVER,
+            self.horizon,
+        )
+
+    def open(self) -> list[tuple[int, Activation]]:
+        """Begins the next window: the hosts that run in it, with what they get.
+
+        Raises: AgentError if agents keep sending at one instant over links without latency.
+        """
+        instant = self.next_instant()
+        self._count_round(instant)
+        self._fold(instant)
+        self.now = instant
+        if self.status != "running":
+            return []
+        if self._faults and self._faults[0].time_ns <= instant:
+            self._settle(instant)
+            while self._faults and self._faults[0].time_ns <= instant:
+                self._apply(self._faults.popleft())
+        if instant >= self._next_step:
+            self._step(instant)
+        if instant >= self.horizon or self.world.is_terminated:
+            self._end_episode(instant)
+            if self.status != "running":
+                return []
+        for host in self.agents.start_due(instant):
+            self.handover.renew(host)
+        self.until = min(
+            instant + max(self.lookahead, 1),
+            self._next_step,
+            self._faults[0].time_ns if self._faults else NEVER,
+            self._next_grid,
+            self.agents.next_start,
+            self.horizon,
+        )
+        self._settle(self.until)
+        collect = self.steps // _COLLECT_EVERY_STEPS
+        windows = self.handover.activations(
+            self.windows, instant, self.until, self.episode, collect
+        )
+        self._awaited = {host: [w.agent for w in a.work] for host, a in windows}
+        self._reports = []
+        self.windows += 1
+        self.activations += len(windows)
+        return windows
+
+    def accept(self, host: int, report: Yield) -> None:
+        """Takes what a host did in this window.
+
+        Raises: WireError if it answers for another window, or for agents that were not asked.
+        """
+        agents = self._awaited.pop(host, None)
+        if agents is None or report.serial != self.windows - 1:
+            raise WireError(f"host {host}: an answer nobody asked for")
+        if [d.agent for d in report.done] != agents:
+            raise WireError(f"host {host}: an answer for other agents than were asked")
+        self._reports.extend(report.done)
+
+    def lose(self, host: int, cause: str) -> None:
+        """A host's process ended by itself: its agents fail now. A decision from real time."""
+        self._awaited.pop(host, None)
+        self.agents.lose_host(host)
+        self.real_time_decisions += 1
+        for agent in self.agents.of_host(host):
+            if self.agents.state[agent] in (UP, HUNG):
+                self._fail(agent, self.now, f"process ended ({cause})")
+
+    def close(self) -> None:
+        """Ends the window: subscriptions, messages and actions take their course.
+
+        Raises: InvariantError if a host has not answered.
+        """
+        if self._awaited:
+            raise InvariantError(f"window closed without hosts {sorted(self._awaited)}")
+        sends: list[tuple[int, int, int, Send]] = []
+        subscribes: list[tuple[int, int, str, bool]] = []
+        for done in sorted(self._reports, key=lambda d: d.agent):
+            agent = done.agent
+            for number, send in enumerate(done.sends):
+                self._check_time(agent, send.time)
+                sends.append((send.time, agent, number, send))
+            subscribes.extend((t, agent, topic, on) for t, topic, on in done.subscribes)
+            self._take_actions(done)
+            self.agents.report(done, self.network)
+            for time, level, text in done.logs:
+                self.events.append(Event(time, level, self.agents.names[agent], text))
+            if done.state == FAILED:
+                self._fail(agent, done.failed_at, done.error)
+            elif done.state == FINISHED:
+                self.agents.ending.append((agent, False))
+                self.agents.state[agent] = ENDED
+        sends.sort(key=lambda s: s[:3])
+        self._transmit(sends, subscribes)
+
+    def _transmit(
+        self,
+        sends: list[tuple[int, int, int, Send]],
+        subscribes: list[tuple[int, int, str, bool]],
+    ) -> None:
+        """Messages in key order; at one instant subscriptions count before messages."""
+        at = 0
+        for time, agent, topic, is_on in sorted(subscribes):
+            ready = at
+            while ready < len(sends) and sends[ready][0] < time:
+                ready += 1
+            if ready > at:
+                self.network.send([(s[0], s[1], s[3]) for s in sends[at:ready]], time)
+                at = ready
+            self.network.subscribe(agent, topic, is_on)
+        self.network.send([(s[0], s[1], s[3]) for s in sends[at:]], self.until)
+
+    def _check_time(self, agent: int, time: int) -> None:
+        if not self.now <= time < self.until:
+            raise WireError(f"{self.agents.names[agent]}: a message from outside its window")
+
+    def _count_round(self, instant: int) -> None:
+        self._round = self._round + 1 if instant == self.now and self.windows else 0
+        if self._round > ROUNDS_PER_INSTANT_MAX:
+            names = [self.agents.names[d.agent] for d in self._reports if d.sends]
+            raise AgentError(
+                f"more than {ROUNDS_PER_INSTANT_MAX} rounds of messages at {format_ns(instant)} "
+                f"among {', '.join(names[:6])}: a cycle over links without latency. Give the links "
+                "a latency, or break the cycle"
+            )
+
+    # --- world, actions -------------------------------------------------------------------------
+
+    def _step(self, instant: int) -> None:
+        """Advances the world to `instant`, and observes where a decision is due."""
+        world, began = self.world, self._episode_began
+        if instant > began:
+            acted = {n: a.at(instant - world.dt_ns) for n, a in self.actions.items()}
+            world.advance(
+                {n: values for n, (values, _) in acted.items()},
+                {n: present for n, (_, present) in acted.items()},
+            )
+            self.digest.add("world", _STEP.pack(instant), world.state_bytes())
+            self.steps += 1
+            self.handover.reward(world.rewards())
+        self._next_step = instant + world.dt_ns
+        due = [g for g in world.groups if (instant - began) % g.every_ns == 0]
+        if due and instant < self.horizon:
+            self.handover.observe(instant, due, world.observe())
+            for group in due:
+                self.actions[group.name].expect(instant, self.agents.is_played(group.name))
+
+    def _take_actions(self, done: Done) -> None:
+        plan = self.agents.plans[done.agent]
+        for act in done.acts:
+            self._check_time(done.agent, act.time)
+            time = act.time + plan.processing_ns
+            if act.verb:
+                self.world.apply(time, plan.name, act.verb, act.body)
+            elif plan.group is not None and plan.slot is not None:
+                group = self.actions[plan.group]
+                action = np.frombuffer(act.body)
+                if len(action) != group.group.action.size or not np.isfinite(action).all():
+                    raise WireError(f"{plan.name}: an action that is not its group's")
+                group.submit(time, plan.slot, action)
+
+    # --- the digest's grid ----------------------------------------------------------------------
+
+    def _settle(self, until: int) -> None:
+        """Delivers what arrives before `until` into the mailboxes kept here."""
+        rows, bodies = self.network.deliver(until, self.agents.is_reachable)
+        if len(rows):
+            if self.board.has_noise:
+                bodies = self.board.disturb(rows, bodies)
+            self.handover.keep(rows, bodies)
+
+    def _fold(self, instant: int) -> None:
+        """Folds the digest at each grid point up to `instant` before which something happened."""
+        while self._next_grid <= instant:
+            grid = self._next_grid
+            self._settle(grid)
+            if self.digest.is_dirty:
+                self.digest.fold(grid)
+            self._take_down(grid)
+            busy = max(min(self.network.next_arrival, instant), grid)
+            self._next_grid = min(_after(busy, SECOND), _after(busy, self.world.dt_ns))
+
+    # --- faults and failures --------------------------------------------------------------------
+
+    def inject(self, fault: Fault) -> Fault:
+        """Schedules a live fault at the next instant between windows; returns it with that time."""
+        at = max(self.until, self.now)
+        stamped = msgspec.structs.replace(fault, time_ns=max(fault.time_ns, at))
+        self._faults = deque(sorted([*self._faults, stamped], key=lambda f: f.time_ns))
+        return stamped
+
+    def _apply(self, fault: Fault) -> None:
+        self.digest.add("faults", fault_bytes(fault))
+        self.faults_applied.append(fault)
+        self.events.append(Event(fault.time_ns, "fault", "", fault.text))
+        agents, at = self.agents, fault.time_ns
+        if fault.kind in ("partition", "link", "noise"):
+            self.board.switch(fault)
+        elif fault.kind == "world":
+            for target in fault.targets:
+                self.world.inject(fault.event, target, fault.is_on)
+        else:
+            for name in fault.targets:
+                agent = agents.index[name]
+                if agents.state[agent] == UNPLAYED:
+                    continue
+                if fault.kind == "hang":
+                    agents.hang(agent, at, fault.is_on)
+                elif fault.kind == "kill" and fault.is_on:
+                    self._kill(agent)
+                else:
+                    self._kill(agent)
+                    agents.start(agent, at, self.episode)
+
+    def _kill(self, agent: int) -> None:
+        if self.agents.state[agent] != DOWN:
+            self.agents.kill(agent)
+            self.network.forget(agent)
+            self.handover.forget(agent)
+
+    def _fail(self, agent: int, time: int, error: str) -> None:
+        """An agent failed at `time`; it counts as down from the next grid point on, which does not
+        depend on how windows were cut.
+        """
+        plan = self.agents.plans[agent]
+        self.agents.failures.append(Failure(plan.name, time, error, plan.on_failure))
+        self.events.append(Event(time, "error", plan.name, error))
+        self.agents.state[agent] = ENDED
+        self.agents.ending.append((agent, True))
+
+    def _take_down(self, grid: int) -> None:
+        """At a grid point: agents that ended leave, and the scenario's policy decides."""
+        ending, self.agents.ending = self.agents.ending, []
+        for agent, is_failure in ending:
+            plan = self.agents.plans[agent]
+            self._kill(agent)
+            if not is_failure:
+                continue
+            cause = self.agents.failures[-1].error.splitlines()[0]
+            if plan.on_failure == "stop":
+                self._stop(AgentError(f"{plan.name} failed: {cause}"))
+            elif plan.on_failure == "restart":
+                rule = self.scenario.supervision
+                if self.agents.may_restart(agent, grid, rule.restarts, rule.within_ns):
+                    self.agents.start(agent, grid + rule.backoff_ns, self.episode)
+                else:
+                    self._stop(
+                        RestartLimitError(
+                            f"{plan.name} failed more than {rule.restarts} times within "
+                            f"{format_ns(rule.within_ns)}; the last time: {cause}"
+                        )
+                    )
+
+    def _stop(self, error: AgentError) -> None:
+        if self.status == "running":
+            self.status, self.error = "failed", error
+
+    # --- episodes -------------------------------------------------------------------------------
+
+    def _end_episode(self, instant: int) -> None:
+        if self.status != "running":
+            return
+        if self.episode + 1 >= self.scenario.episodes:
+            self.status = "completed"
+            self.digest.fold(instant)
+            return
+        self.episode += 1
+        self.network.begin_episode(self.episode)
+        self.handover.clear()
+        self._episode_began = instant
+        for actions in self.actions.values():
+            actions.reset()
+        self.world.reset(self.scenario.seed, self.episode)
+        self.agents.start_all(self.episode, instant)
+        self._step(instant)
+
+    @property
+    def orders(self) -> list[Order]:
+        """What the shell must do to processes, in order; taken once."""
+        orders, self.agents.orders = self.agents.orders, []
+        return orders
+
+
+def _after(instant: int, period: int) -> int:
+    """The first multiple of `period` later than `instant`."""
+    return (instant // period + 1) * period
+
+
+def _answers_in_period(world: World, group: str) -> bool:
+    """Whether members decide at once; one who collects a message round acts at its deadline."""
+    members = {name for g in world.groups if g.name == group for name in g.agents}
+    return not any(r.receiver in members for r in world.rounds)

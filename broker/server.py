@@ -1,0 +1,142 @@
+"""The shell around the kernel: hosts over a transport, real time, what the run leaves behind.
+
+Everything that depends on real time is decided here, told to the kernel as an event at a stated
+virtual time, and written to the run's log before it takes effect.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+from broker.kernel import Kernel
+from broker.population import Event
+from sim.clock import monotonic, pause
+from sim.errors import WireError
+from sim.limits import STALL_REPORT_SECONDS
+from sim.units import SECOND
+from sim.wire.transport import HostLost, Transport
+
+
+class Log(Protocol):
+    """Where inputs from outside and folds are recorded."""
+
+    def fold(self, time_ns: int, chain: str) -> None:
+        """The digest's value at a grid point."""
+
+    def decision(self, time_ns: int, kind: str, host: int, text: str) -> None:
+        """What real time decided, before it takes effect."""
+
+
+class Pacer:
+    """Holds virtual time back to `speed` virtual seconds per real second."""
+
+    def __init__(self, speed: float) -> None:
+        self.speed = speed
+        self._real = monotonic()
+        self._virtual = 0
+
+    def wait(self, instant_ns: int) -> None:
+        """Sleeps until real time has come to a virtual instant."""
+        if self.speed == float("inf"):
+            return
+        due = self._real + (instant_ns - self._virtual) / SECOND / self.speed
+        while (left := due - monotonic()) > 0:
+            pause(min(left, 0.2))
+
+
+class Watch:
+    """Who holds the clock: hosts that have not answered, and what they use."""
+
+    def __init__(self, kernel: Kernel, transport: Transport, log: Log) -> None:
+        self._kernel = kernel
+        self._transport = transport
+        self._log = log
+        self._cpu: dict[int, float] = {}
+        self._idle_since: dict[int, float] = {}
+        self._cpu_at_start: dict[int, float] = {}
+        self._began = monotonic()
+
+    def check(self, waiting: set[int]) -> None:
+        """Says for whom the run waits, and ends hosts past the scenario's bounds."""
+        limits, infos = self._kernel.scenario.limits, self._transport.info()
+        for host in sorted(waiting):
+            info = infos.get(host)
+            if info is None:
+                continue
+            now = monotonic()
+            used = info.cpu_seconds - self._cpu_at_start.setdefault(host, info.cpu_seconds)
+            if info.cpu_seconds > self._cpu.get(host, -1.0):
+                self._cpu[host], self._idle_since[host] = info.cpu_seconds, now
+            blocked = now - self._idle_since[host]
+            name = self._kernel.agents.names[self._kernel.agents.hosts[host][0]]
+            is_stopped = info.state == "T"
+            self._say(
+                f"waiting {now - self._began:.0f} s for {name} (pid {info.pid}"
+                f"{', stopped' * is_stopped}), processor {used:.1f} s"
+            )
+            if used > limits.handler_cpu_ns / SECOND + 2:
+                self._end(host, "used up its processor time in one handler")
+            elif blocked > limits.handler_blocked_ns / SECOND:
+                self._end(host, f"blocked for {blocked:.0f} s without using the processor")
+            return
+
+    def _say(self, text: str) -> None:
+        self._kernel.events.append(Event(self._kernel.now, "stall", "", text))
+
+    def _end(self, host: int, cause: str) -> None:
+        where = self._transport.stacks(host)
+        self._log.decision(self._kernel.now, "deadline", host, cause)
+        self._transport.kill(host)
+        self._kernel.lose(host, f"{cause}\n{where}" if where else cause)
+
+
+def drive(
+    kernel: Kernel,
+    transport: Transport,
+    log: Log,
+    speed: float = float("inf"),
+    on_window: Callable[[Kernel], None] = lambda kernel: None,
+) -> None:
+    """Runs a kernel to its end. The transport's hosts are up when this is called.
+
+    Raises: KeyboardInterrupt between windows or while waiting; errors of the kernel.
+    """
+    pacer = Pacer(speed)
+    folded = 0
+    while kernel.status == "running":
+        pacer.wait(kernel.next_instant())
+        activations = kernel.open()
+        for order in kernel.orders:
+            getattr(transport, order.verb)(order.host)
+        for host, activation in activations:
+            transport.send(host, activation)
+        _collect(kernel, transport, log, {host for host, _ in activations})
+        kernel.close()
+        for time_ns, chain in kernel.digest.folds[folded:]:
+            log.fold(time_ns, chain)
+        folded = len(kernel.digest.folds)
+        on_window(kernel)
+
+
+def _collect(kernel: Kernel, transport: Transport, log: Log, waiting: set[int]) -> None:
+    """Waits until every host of the window has answered or is lost."""
+    watch: Watch | None = None
+    while waiting:
+        answers = transport.poll(STALL_REPORT_SECONDS)
+        for host, answer in answers:
+            if isinstance(answer, HostLost):
+                log.decision(kernel.now, "lost", host, answer.cause)
+                kernel.lose(host, answer.cause)
+            elif host in waiting:
+                try:
+                    kernel.accept(host, answer)
+                except WireError as error:
+                    transport.kill(host)
+                    log.decision(kernel.now, "malformed", host, str(error))
+                    kernel.lose(host, str(error))
+            waiting.discard(host)
+        if not answers:
+            watch = watch or Watch(kernel, transport, log)
+            watch.check(waiting)
+            waiting -= {host for host in waiting if kernel.agents.is_dead(host)}

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from sim.errors import AgentError
 from sim.ids import did_you_mean
+from sim.worlds.world import Group
 
 if TYPE_CHECKING:
     from agents.agent import Agent
@@ -117,8 +118,13 @@ def _make_policy(found: Any, cell: Cell) -> Any:
     try:
         return found(
             name=cell.start.name,
-            observation=cell.observation_space,
-            action=cell.action_space,
+            group=Group(
+                cell.start.group,
+                (cell.start.name,),
+                cell.observation_space,
+                cell.action_space,
+                cell.start.every_ns,
+            ),
             params=cell.start.params,
         )
     except TypeError as error:

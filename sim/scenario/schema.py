@@ -295,6 +295,29 @@ class FaultSpec(LinkValues, frozen=True, kw_only=True):
         return LinkValues(**{name: getattr(self, name) for name in LinkValues.__struct_fields__})
 
 
+class Fault(msgspec.Struct, frozen=True, kw_only=True):
+    """A fault at its instant, with names. What is lifted again is a second record, `is_on` false.
+
+    targets, targets_b: kill, restart, hang: agents. partition: the two sides, disjoint. link: from
+        and to (and back, if `both`). noise: topic patterns. world: what the event strikes.
+    id:      the same for what is applied and what lifts it; larger for later entries, which win.
+    number:  standard deviation of noise.
+    event:   name of the world's physical event.
+    """
+
+    time_ns: int
+    id: int
+    kind: str
+    targets: tuple[str, ...]
+    targets_b: tuple[str, ...] = ()
+    is_on: bool = True
+    both: bool = True
+    values: LinkValues = LinkValues()
+    number: float = 0.0
+    event: str = ""
+    text: str = ""
+
+
 class ConsoleSpec(msgspec.Struct, frozen=True, kw_only=True):
     """How the run is shown."""
 

@@ -178,9 +178,11 @@ class GridData:
     def power(self, devices: Devices, index: Index) -> tuple[Floats, Floats]:
         """What these devices draw or feed in by profile, in the sign of their rated power.
 
-        Shapes: two arrays [len(index), devices]. Units: kW and kvar. Index: of 15-minute instants.
+        Shapes: two arrays [len(index), devices]. Units: kW and kvar. Index: of 15-minute instants;
+                of a grid without profiles there is one, constant, instant.
         """
-        relative = self.profile_values[index] * self.profile_scale
+        values = self.profile_values[index] if self.times else self.profile_values.reshape(1, 0)
+        relative = values * self.profile_scale
         constant = np.ones((len(relative), 1))
         table = np.hstack([relative, constant])  # column -1
         p, q = table[:, devices.profile_p], table[:, devices.profile_q]

@@ -116,7 +116,6 @@ class Handover:
             if self._is_eager or len(rows) > _KEPT_MAX:
                 runs[rows["to"]] = True
             else:
-                agents.widen(len(self._network.topics))
                 runs[rows["to"][agents.awaits[rows["to"], rows["topic"]]]] = True
         return runs & agents.is_up
 

@@ -73,6 +73,7 @@ class Kernel:
         self.events: deque[Event] = deque(maxlen=100_000)
         self.faults_applied: list[Fault] = []
         self._faults = deque(sorted(faults, key=lambda f: f.time_ns))
+        self._is_eager = is_eager
         self._table_floor = table.lookahead()[0]
         self._episode_began = 0
         self._next_step = 0
@@ -100,7 +101,7 @@ class Kernel:
         agents = self.agents
         return min(
             agents.next_wake,
-            self.network.next_wake(agents.awaits),
+            self.network.next_arrival if self._is_eager else self.network.next_wake(agents.awaits),
             self._next_step,
             self._faults[0].time_ns if self._faults else NEVER,
             self._next_grid if agents.ending else NEVER,
@@ -114,6 +115,7 @@ class Kernel:
         """
         instant = self.next_instant()
         self._count_round(instant)
+        self._reports = []
         self._fold(instant)
         self.now = instant
         if self.status != "running":
@@ -144,7 +146,6 @@ class Kernel:
             self.windows, instant, self.until, self.episode, collect
         )
         self._awaited = {host: [w.agent for w in a.work] for host, a in windows}
-        self._reports = []
         self.windows += 1
         self.activations += len(windows)
         return windows
@@ -196,6 +197,7 @@ class Kernel:
                 self.agents.state[agent] = ENDED
         sends.sort(key=lambda s: s[:3])
         self._transmit(sends, subscribes)
+        self.agents.widen(len(self.network.topics))
 
     def _transmit(
         self,

@@ -101,7 +101,7 @@ class Flows:
     residual_kva: torch.Tensor
 
 
-@functools.lru_cache(maxsize=256)
+@functools.lru_cache(maxsize=64)
 def compile_network(
     grid: GridData, open_branches: frozenset[str] = frozenset(), device: str = "cpu"
 ) -> Network:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import io
 import logging
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, TextIO
 
 if TYPE_CHECKING:
@@ -59,19 +57,33 @@ def _debug(*args: object, **options: object) -> None:
     pdb.Pdb(stdin=sys.stdin, stdout=real[0]).set_trace(sys._getframe(1))
 
 
-@contextmanager
-def captured() -> Iterator[None]:
-    """While inside, standard streams and logging belong to the running agent."""
-    out, err, hook = sys.stdout, sys.stderr, sys.breakpointhook
-    if isinstance(out, _Capture):
-        yield
-        return
-    root = logging.getLogger()
-    sys.stdout, sys.stderr = _Capture(out, "print"), _Capture(err, "error")
-    sys.breakpointhook = _debug
-    root.addHandler(_handler)
-    try:
-        yield
-    finally:
-        root.removeHandler(_handler)
-        sys.stdout, sys.stderr, sys.breakpointhook = out, err, hook
+class _Captured:
+    """While inside, standard streams and logging belong to the running agent. Not reentrant."""
+
+    __slots__ = ("_streams",)
+
+    def __enter__(self) -> None:
+        self._streams = sys.stdout, sys.stderr, sys.breakpointhook
+        sys.stdout = _wrapped(sys.stdout, "print")
+        sys.stderr = _wrapped(sys.stderr, "error")
+        sys.breakpointhook = _debug
+        root = logging.getLogger()
+        if _handler not in root.handlers:
+            root.addHandler(_handler)
+
+    def __exit__(self, *fault: object) -> None:
+        sys.stdout, sys.stderr, sys.breakpointhook = self._streams
+
+
+_wraps: dict[str, _Capture] = {}
+
+
+def _wrapped(stream: TextIO, level: str) -> _Capture:
+    """The capture of a stream, made anew only when the stream changes."""
+    wrap = _wraps.get(level)
+    if wrap is None or wrap.stream is not stream:
+        wrap = _wraps[level] = _Capture(stream, level)
+    return wrap
+
+
+captured = _Captured()

@@ -21,7 +21,6 @@ from sim.wire.codec import decode_payload, encode_payload
 from sim.wire.messages import DELIVERY, DIRECT, PUBLISH, REFUSAL, REPLY, REQUEST, Send
 
 ANY = "*"
-OBSERVATION = "observation"
 
 
 class Message(msgspec.Struct, gc=False):
@@ -64,10 +63,11 @@ class Box:
 
     def put(self, message: Message) -> None:
         self.items.append(message)
-        self.unread = min(self.unread + 1, len(self.items))
+        self.unread += 1
 
     def take(self) -> Message | None:
         """The oldest unread message, now read."""
+        self.unread = min(self.unread, len(self.items))
         while self.unread:
             message = self.items[len(self.items) - self.unread]
             self.unread -= 1
@@ -112,6 +112,28 @@ class Channels:
             )
         return messages
 
+    @property
+    def may_wake(self) -> bool:
+        """Whether any arrival at all could wake this agent."""
+        return bool(self._waiters or self.served or self._replies)
+
+    def absorb(self, messages: list[Message], at: int, instant_ns: int) -> int:
+        """Delivers `messages[at:]` up to an instant; returns the position after the last."""
+        boxes, n = self._boxes, len(messages)
+        is_quiet = not self.may_wake and ANY not in boxes
+        while at < n:
+            message = messages[at]
+            if message.arrived_ns > instant_ns:
+                break
+            at += 1
+            box = boxes.get(message.topic) if is_quiet and message.kind < REPLY else None
+            if box is None:
+                self.deliver(message)
+            else:
+                box.items.append(message)
+                box.unread += 1
+        return at
+
     def deliver(self, message: Message) -> None:
         """Puts a message where it belongs, and wakes who waits for it."""
         kind, topic = message.kind, message.topic
@@ -136,8 +158,17 @@ class Channels:
                     waiter.set_result(None)
                     break
 
-    def is_awaited(self, message: Message) -> bool:
-        """Whether delivering `message` would make something ready."""
+    def next_awaited(self, messages: list[Message], at: int, instant_ns: int) -> int:
+        """The arrival of the first of `messages[at:]` that wakes something, if by `instant_ns`."""
+        for i in range(at, len(messages)):
+            message = messages[i]
+            if message.arrived_ns > instant_ns:
+                break
+            if self._is_awaited(message):
+                return message.arrived_ns
+        return instant_ns
+
+    def _is_awaited(self, message: Message) -> bool:
         if message.kind >= REPLY:
             return message.reference in self._replies
         return (

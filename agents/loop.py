@@ -96,8 +96,8 @@ class AgentLoop(asyncio.BaseEventLoop):
     ) -> events.Handle:
         if threading.current_thread() is not threading.main_thread() and not self.is_running():
             raise AgentError(
-                "call_soon_threadsafe from a thread of the agent's own: when it runs depends on the "
-                "machine. Use asyncio.to_thread or loop.run_in_executor: virtual time waits for them"
+                "call_soon_threadsafe from a thread of the agent's own: when it runs depends on "
+                "the machine. Use asyncio.to_thread or loop.run_in_executor: virtual time waits"
             )
         return self.call_soon(callback, *args, context=context)
 
@@ -159,11 +159,15 @@ class AgentLoop(asyncio.BaseEventLoop):
         events._set_running_loop(None)
         sys.set_asyncgen_hooks(None, None)
 
-    def advance(self, instant_ns: int) -> None:
-        """Moves the clock forward, and makes the timers due by then ready."""
+    def move(self, instant_ns: int) -> None:
+        """Moves the clock forward; never back."""
         if instant_ns > self.now_ns:
             self.now_ns = instant_ns
             self._instant_callbacks = 0
+
+    def advance(self, instant_ns: int) -> None:
+        """Moves the clock, and makes the timers due by then ready."""
+        self.move(instant_ns)
         timers = self._timers
         while timers and timers[0][0] <= instant_ns:
             handle = heapq.heappop(timers)[2]

@@ -187,28 +187,20 @@ class Cell:
             instant = loop.next_timer
             if observed is not None and observed.time <= instant and self._watcher is not None:
                 instant = observed.time
-            ahead = at
-            while ahead < n and inbound[ahead].arrived_ns <= instant:
-                if channels.is_awaited(inbound[ahead]):
-                    instant = inbound[ahead].arrived_ns
-                    break
-                ahead += 1
+            if at < n and channels.may_wake:
+                instant = channels.next_awaited(inbound, at, instant)
             instant = max(instant, work.wake)
             if instant >= until:
                 break
-            if instant > loop.now_ns:
-                loop.now_ns = instant
-                loop._instant_callbacks = 0
+            loop.move(instant)
             if observed is not None and observed.time <= instant:
                 self._observe(observed)
                 observed = None
-            while at < n and inbound[at].arrived_ns <= instant:
-                channels.deliver(inbound[at])
-                at += 1
+            if at < n:
+                at = channels.absorb(inbound, at, instant)
             loop.advance(instant)
             loop.settle()
-        for message in inbound[at:]:
-            channels.deliver(message)
+        channels.absorb(inbound, at, until)
         if observed is not None:
             self._observe(observed)
 
@@ -262,7 +254,7 @@ class HostRuntime:
         for agent in activation.discard:
             self._discard(agent)
         done = []
-        with captured():
+        with captured:
             for work in activation.work:
                 if work.start is not None:
                     self._discard(work.agent)

@@ -7,7 +7,8 @@ work can run it at once. `open` says which hosts run and what they get; `accept`
 did; `close` moves the consequences into the network.
 
 At one instant: faults, world step, observations, then (in the agents) messages in key order,
-timers, ready callbacks. The key (time, round, agent, number) is fixed before anything random or shared.
+timers, ready callbacks. The key (time, round, agent, number) is fixed before anything random or
+shared happens.
 """
 
 from __future__ import annotations

@@ -139,7 +139,7 @@ class Network:
             stream.serial += 1
             hashed += _HEAD.pack(time, sender, len(send.body)), send.topic.encode(), send.body
         self._digest.add("payloads", *hashed)
-        rows = np.concatenate(streams)
+        rows = np.concatenate(streams, dtype=ROW, casting="no")
         spread = np.repeat(values, counts, axis=1)
         rows["arrival"] = rows["sent"] = spread[0] + self._processing[rows["sender"]]
         rows["reference"], rows["counter"] = spread[1], spread[2]

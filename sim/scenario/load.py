@@ -1,0 +1,231 @@
+"""From a path or a bundled name to a `Scenario`: files, `extends`, options, and back to a file."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from sim import limits
+from sim.errors import BoundError, ScenarioError, UnknownKeyError
+from sim.ids import did_you_mean
+from sim.scenario.overrides import Overrides, apply_behaviours, apply_overrides
+from sim.scenario.read import read_scenario
+from sim.scenario.schema import Scenario
+from sim.scenario.tree import Node, merge, parse
+
+_SUFFIXES = (".yaml", ".yml")
+_PACKAGE = Path(__file__).resolve().parents[1]
+
+
+def bundled() -> dict[str, Path]:
+    """The scenarios that come with the package, by name.
+
+    They lie in `sim/bundled` of an installed package, which is `scenarios/` of the repository.
+    """
+    for folder in (_PACKAGE / "bundled", _PACKAGE.parent / "scenarios"):
+        if folder.is_dir():
+            return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
+    return {}
+
+
+def find_scenario(name: str, folder: str = "") -> Path:
+    """The file of a path (relative to `folder`, if given) or of a bundled name.
+
+    Raises: UnknownKeyError with the nearest name.
+    """
+    path = Path(folder, name)
+    if path.suffix in _SUFFIXES or os.sep in name:
+        if _is_file(path):
+            return path
+        near = [str(other) for other in path.parent.glob("*.yaml")] if path.parent.is_dir() else []
+        raise UnknownKeyError(f"no scenario file {str(path)!r}; {did_you_mean(str(path), near)}")
+    known = bundled()
+    if name not in known:
+        raise UnknownKeyError(
+            f"no bundled scenario {name!r}; {did_you_mean(name, known)} "
+            "(a file is given by its path, with .yaml)"
+        )
+    return known[name]
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False
+
+
+def _shown(path: Path) -> str:
+    """A path as messages show it: relative to the working folder if it lies inside."""
+    relative = os.path.relpath(path)
+    return str(path) if relative.startswith("..") else relative
+
+
+def _read_text(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            data = file.read(limits.SCENARIO_BYTES_MAX + 1)
+    except OSError as error:
+        raise ScenarioError(f"{_shown(path)}: cannot be read: {error.strerror}") from None
+    if len(data) > limits.SCENARIO_BYTES_MAX:
+        raise BoundError(
+            f"{_shown(path)}: expected a scenario of at most {limits.SCENARIO_BYTES_MAX} bytes"
+        )
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data[: error.start].count(b"\n") + 1
+        raise ScenarioError(f"{_shown(path)}:{line}: expected UTF-8 text") from None
+
+
+def _description(text: str) -> str:
+    """The first paragraph of the comment that opens a file, as one line."""
+    words: list[str] = []
+    for line in text.splitlines():
+        body = line.lstrip("#").strip()
+        if not line.startswith("#") or (not body and words):
+            break
+        words.append(body)
+    return " ".join(filter(None, words))
+
+
+def _read_tree(path: Path, chain: tuple[Path, ...]) -> tuple[Node, str]:
+    """The tree of a file merged over those it extends, and its description."""
+    path = path.resolve()
+    if path in chain:
+        loop = " -> ".join(_shown(each) for each in (*chain[chain.index(path) :], path))
+        raise ScenarioError(f"{_shown(chain[-1])}: extends: a circle: {loop}")
+    text = _read_text(path)
+    root = parse(text, _shown(path), str(path.parent))
+    if not root.is_map:
+        raise ScenarioError(f"{root.where}: expected a mapping of keys such as name, world, agents")
+    own = {key: child for key, child in root.value.items() if key != "extends"}
+    own.setdefault("name", Node(path.stem, root.where, root.folder))
+    tree = Node(own, root.where, root.folder)
+    if "extends" in root.value:
+        tree = merge(_base(root.value["extends"], (*chain, path)), tree)
+    return tree, _description(text)
+
+
+def _base(name: Node, chain: tuple[Path, ...]) -> Node:
+    if not isinstance(name.value, str) or "\0" in name.value:
+        raise ScenarioError(f"{name.where}: extends: expected a file or a bundled name")
+    try:
+        path = find_scenario(name.value, name.folder)
+    except UnknownKeyError as error:
+        raise UnknownKeyError(f"{name.where}: extends: {error}") from None
+    return _read_tree(path, chain)[0]
+
+
+def load_scenario(
+    path_or_name: str | os.PathLike[str],
+    overrides: Overrides = (),
+    behaviours: Sequence[str] | Mapping[str, str] = (),
+) -> Scenario:
+    """The scenario of a file or a bundled name, with options applied.
+
+    overrides:  `path=value` texts as of `--set`, or values by path.
+    behaviours: `pattern=behaviour` texts as of `--as`, or behaviours by pattern.
+    Raises: ScenarioError; the message has file and line (or option), key path, what was expected.
+    """
+    path = find_scenario(os.fspath(path_or_name))
+    tree, description = _read_tree(path, ())
+    tree = apply_overrides(tree, overrides, tree.folder)
+    tree = apply_behaviours(tree, behaviours)
+    return read_scenario(
+        tree,
+        source=_shown(path),
+        folder=str(path.resolve().parent),
+        description=description,
+        document=_document(tree),
+    )
+
+
+def parse_scenario(
+    text: str, source: str = "scenario", folder: str = "", overrides: Overrides = ()
+) -> Scenario:
+    """A scenario of YAML text that needs no file, so without `extends`.
+
+    Raises: ScenarioError.
+    """
+    if len(text.encode("utf-8", "replace")) > limits.SCENARIO_BYTES_MAX:
+        raise BoundError(f"{source}: expected at most {limits.SCENARIO_BYTES_MAX} bytes")
+    tree = parse(text, source, folder)
+    if tree.is_map:
+        tree.value.setdefault("name", Node("scenario", source, folder))
+    tree = apply_overrides(tree, overrides, folder)
+    return read_scenario(
+        tree,
+        source=source,
+        folder=folder,
+        description=_description(text),
+        document=_document(tree),
+    )
+
+
+def behaviour_file(behaviour: str, folder: str) -> Path | None:
+    """The file that a behaviour names (`my_agents.py:Class`, `policy:FILE`), made absolute.
+
+    Looked for in `folder`, the scenario's, then in the working folder; None if the behaviour names
+    no file. Raises: ScenarioError if there is none.
+    """
+    if behaviour.startswith("policy:"):
+        name = behaviour.removeprefix("policy:")
+    else:
+        name = behaviour.rpartition(":")[0]
+        if not name.endswith(".py"):
+            return None
+    tried = [Path(each, name).absolute() for each in dict.fromkeys((folder, ""))]
+    for path in tried:
+        if _is_file(path):
+            return path
+    raise ScenarioError(f"no file {name!r}; looked for {' and '.join(map(str, tried))}")
+
+
+def _absolute(behaviour: Any, folder: str) -> Any:
+    """A behaviour whose file is found, with its absolute path."""
+    if not isinstance(behaviour, str):
+        return behaviour
+    try:
+        path = behaviour_file(behaviour, folder)
+    except ScenarioError:
+        return behaviour
+    if path is None:
+        return behaviour
+    if behaviour.startswith("policy:"):
+        return f"policy:{path}"
+    return f"{path}:{behaviour.rpartition(':')[2]}"
+
+
+def _document(tree: Node) -> dict[str, Any]:
+    """The tree as plain data that means the same in any folder."""
+    document: dict[str, Any] = tree.plain() if tree.is_map else {}
+    for section in ("agents", "as"):
+        entries = tree.value.get(section) if tree.is_map else None
+        for pattern, entry in entries.value.items() if entries and entries.is_map else ():
+            if section == "as":
+                document[section][pattern] = _absolute(entry.value, entry.folder)
+            elif entry.is_map and "behaviour" in entry.value:
+                node = entry.value["behaviour"]
+                document[section][pattern]["behaviour"] = _absolute(node.value, node.folder)
+    return document
+
+
+# A dumper that quotes every text value, so that no reader takes one for a number.
+_Dumper: Any = type("_Dumper", (yaml.SafeDumper,), {})
+_Dumper.add_representer(
+    str, lambda dumper, text: dumper.represent_scalar("tag:yaml.org,2002:str", text, style='"')
+)
+
+
+def dump(scenario: Scenario) -> str:
+    """The resolved scenario as a file: `extends` merged, options applied; it loads to the same."""
+    head = f"# {scenario.description}\n" if scenario.description else ""
+    text: str = yaml.dump(
+        scenario.document, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100
+    )
+    return head + text

@@ -1,0 +1,367 @@
+"""From a scenario's tree to its records: one reader per form of `sim.scenario.schema.Key`.
+
+Every error names file and line (or the option), the path of the key, what was expected and what was
+found. What needs the world (names, patterns) is checked in `sim.scenario.roster`.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Callable, Iterator
+from typing import Any, Final, TypeVar
+
+import msgspec
+
+from sim import units
+from sim.errors import BoundError, ScenarioError, TopologyError, UnknownKeyError
+from sim.ids import did_you_mean, is_name
+from sim.scenario.schema import (
+    FAULTS,
+    JITTERS,
+    LINK_KEYS,
+    RECORDS,
+    TABLE_KEYS,
+    AgentSpec,
+    Jitter,
+    Key,
+    Scenario,
+    keys_of,
+)
+from sim.scenario.tree import Node
+
+Record = TypeVar("Record", bound=msgspec.Struct)
+_TEXT_MAX: Final = 256
+_BEHAVIOUR: Final = re.compile(
+    r"rule|none|policy:\S.*|(?:[^:]+\.py|[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*):[A-Za-z_]\w*"
+)
+_FAULT_KEYS: Final = {
+    "kill": ("for", "choose"),
+    "restart": ("choose",),
+    "hang": ("for", "choose"),
+    "partition": ("for",),
+    "link": ("for", "both", *LINK_KEYS),
+    "noise": ("for", "topics"),
+    "world": ("for", "target", "choose"),
+}
+_TOPOLOGY_KEYS: Final = {"hub": "star", "branching": "tree", "edges": "edges"}
+
+
+@functools.cache
+def _keys(record: type[msgspec.Struct]) -> dict[str, tuple[str, Key]]:
+    return keys_of(record)
+
+
+def _show(node: Node) -> str:
+    if node.is_map or node.is_list:
+        return "a mapping" if node.is_map else "a list"
+    if node.value is None:
+        return "nothing"
+    text = repr(node.value)
+    return text if len(text) <= 80 else f"{text[:80]}..."
+
+
+def _wrong(node: Node, path: str, expected: str) -> ScenarioError:
+    return ScenarioError(f"{node.where}: {path}: expected {expected}, found {_show(node)}")
+
+
+def _items(node: Node, path: str, expected: str) -> Iterator[tuple[Node, str]]:
+    if not node.is_list:
+        raise _wrong(node, path, expected)
+    yield from ((child, f"{path}[{i}]") for i, child in enumerate(node.value))
+
+
+def _text(node: Node, path: str, key: Key) -> str:
+    value = node.value
+    if not isinstance(value, str) or not 0 < len(value) <= _TEXT_MAX or not value.isprintable():
+        raise _wrong(node, path, f"text of 1 to {_TEXT_MAX} characters")
+    return value
+
+
+def _name(node: Node, path: str, key: Key) -> str:
+    if not isinstance(node.value, str) or not is_name(node.value):
+        raise _wrong(node, path, "a name: a letter, then letters, digits or any of _ . -")
+    return node.value
+
+
+def _names(node: Node, path: str, key: Key) -> tuple[str, ...]:
+    return tuple(_name(child, at, key) for child, at in _items(node, path, "a list of names"))
+
+
+def _patterns(node: Node, path: str, key: Key) -> tuple[str, ...]:
+    if not node.is_list:
+        return (_text(node, path, key),)
+    if not node.value:
+        raise _wrong(node, path, "a name, a pattern, or a list of them")
+    return tuple(_text(child, at, key) for child, at in _items(node, path, ""))
+
+
+def _pair(node: Node, path: str, expected: str) -> tuple[Node, Node]:
+    if not node.is_list or len(node.value) != 2:
+        raise _wrong(node, path, expected)
+    return node.value[0], node.value[1]
+
+
+def _pairs(node: Node, path: str, key: Key) -> tuple[tuple[str, str], ...]:
+    found = []
+    for child, at in _items(node, path, "a list of pairs such as [a-*, b]"):
+        a, b = _pair(child, at, "a pair of names or patterns such as [a-*, b]")
+        found.append((_text(a, f"{at}[0]", key), _text(b, f"{at}[1]", key)))
+    return tuple(found)
+
+
+def _ends(node: Node, path: str, key: Key) -> tuple[tuple[str, ...], ...]:
+    sides = _pair(node, path, 'two sides such as [feeder-c-*, "*"]')
+    return tuple(_patterns(side, f"{path}[{i}]", key) for i, side in enumerate(sides))
+
+
+def _choice(node: Node, path: str, key: Key) -> str:
+    if not isinstance(node.value, str) or node.value not in key.choices:
+        hint = did_you_mean(str(node.value), key.choices)
+        expected = f"one of {', '.join(key.choices)}"
+        raise UnknownKeyError(f"{_wrong(node, path, expected)}; {hint}")
+    return node.value
+
+
+def _flag(node: Node, path: str, key: Key) -> bool:
+    if not isinstance(node.value, bool):
+        raise _wrong(node, path, "true or false")
+    return node.value
+
+
+def _bounded(value: float, node: Node, path: str, key: Key) -> None:
+    if not key.low <= value <= key.high:
+        bounds = f"from {key.low:g}" + (f" to {key.high:g}" if key.high < float("inf") else "")
+        raise BoundError(str(_wrong(node, path, f"a value {bounds}")))
+
+
+def _number(node: Node, path: str, key: Key) -> float:
+    if isinstance(node.value, bool) or not isinstance(node.value, int | float):
+        raise _wrong(node, path, "a number")
+    _bounded(node.value, node, path, key)
+    if abs(node.value) == float("inf"):
+        raise _wrong(node, path, "a finite number")
+    return float(node.value)
+
+
+def _integer(node: Node, path: str, key: Key) -> int:
+    if isinstance(node.value, bool) or not isinstance(node.value, int):
+        raise _wrong(node, path, "a whole number")
+    _bounded(node.value, node, path, key)
+    return node.value
+
+
+def _quantity(read: Callable[[Any], float]) -> Callable[[Node, str, Key], Any]:
+    """The reader of a quantity of `sim.units`."""
+
+    def reader(node: Node, path: str, key: Key) -> float:
+        if node.value is None or node.is_map or node.is_list:
+            raise _wrong(node, path, f"a value such as {_EXAMPLES[key.form]}")
+        try:
+            value = read(node.value)
+        except ValueError as error:
+            raise ScenarioError(f"{node.where}: {path}: {error}") from None
+        if not key.low <= value <= key.high:
+            if key.form == "duration":
+                raise BoundError(str(_wrong(node, path, "a duration above 0")))
+            _bounded(value, node, path, key)
+        return value
+
+    return reader
+
+
+_EXAMPLES: Final = {
+    "duration": "20ms, 15min or 6h10min",
+    "fraction": "0.01 or 1%",
+    "rate": "250kbit/s",
+    "size": "64KiB",
+    "speed": "max, realtime or 900x",
+}
+_duration = _quantity(units.duration_ns)
+
+
+def _jitter(node: Node, path: str, key: Key) -> Jitter:
+    expected = f"none, or a mapping of one of {', '.join(JITTERS)}"
+    if node.value == "none":
+        return Jitter()
+    if not node.is_map or len(node.value) != 1:
+        raise _wrong(node, path, expected)
+    [(kind, value)] = node.value.items()
+    if kind not in JITTERS:
+        raise UnknownKeyError(
+            f"{value.where}: {path}: unknown key {kind!r}; {did_you_mean(kind, JITTERS)}"
+        )
+    path = f"{path}.{kind}"
+    duration = Key("duration", "")
+    if kind not in ("normal", "lognormal"):
+        return Jitter(kind, _duration(value, path, duration))
+    names = "[mean, standard deviation]" if kind == "normal" else "[median, sigma]"
+    first, second = _pair(value, path, names)
+    a_ns = _duration(first, f"{path}[0]", duration)
+    if kind == "normal":
+        return Jitter(kind, a_ns, float(_duration(second, f"{path}[1]", duration)))
+    return Jitter(kind, a_ns, _number(second, f"{path}[1]", Key("number", "", low=0.0, high=10.0)))
+
+
+def _behaviour(node: Node, path: str, key: Key) -> str:
+    value = node.value
+    if not isinstance(value, str) or not _BEHAVIOUR.fullmatch(value) or len(value) > 1024:
+        expected = "rule, none, my_agents.py:Class, package.module:Class or policy:FILE"
+        close = did_you_mean(str(value), ("rule", "none"))
+        hint = f"; {close}" if close.startswith("did") else ""
+        raise ScenarioError(f"{_wrong(node, path, expected)}{hint}")
+    return value
+
+
+def _params(node: Node, path: str, key: Key) -> Any:
+    if not node.is_map:
+        raise _wrong(node, path, "a mapping")
+    return node.plain()
+
+
+def _record(node: Node, path: str, key: Key) -> Any:
+    return read_record(RECORDS[key.of], node, path)
+
+
+def _records(node: Node, path: str, key: Key) -> tuple[Any, ...]:
+    return tuple(_record(child, at, key) for child, at in _items(node, path, "a list"))
+
+
+def _entries(node: Node, path: str, key: Key) -> Iterator[tuple[str, Node, str]]:
+    """Pattern, value and path of each entry of a mapping by pattern."""
+    if not node.is_map:
+        raise _wrong(node, path, "a mapping by name or pattern")
+    for pattern, child in node.value.items():
+        at = f"{path}.{pattern}"
+        _text(Node(pattern, child.where), at, key)
+        yield pattern, child, at
+
+
+def _table(node: Node, path: str, key: Key) -> tuple[Any, ...]:
+    return tuple(
+        read_record(RECORDS[key.of], child, at, **{TABLE_KEYS[key.of]: pattern})
+        for pattern, child, at in _entries(node, path, key)
+    )
+
+
+def _assignments(node: Node, path: str, key: Key) -> tuple[AgentSpec, ...]:
+    return tuple(
+        AgentSpec(
+            pattern=pattern,
+            behaviour=_behaviour(child, at, key),
+            where=f"{child.where}: {at}",
+            folder=child.folder,
+        )
+        for pattern, child, at in _entries(node, path, key)
+    )
+
+
+_READERS: Final[dict[str, Callable[[Node, str, Key], Any]]] = {
+    "text": _text, "name": _name, "names": _names, "patterns": _patterns, "pairs": _pairs,
+    "ends": _ends, "choice": _choice, "flag": _flag, "number": _number, "integer": _integer,
+    "duration": _duration, "fraction": _quantity(units.fraction),
+    "rate": _quantity(units.rate_bytes_per_s), "size": _quantity(units.size_bytes),
+    "speed": _quantity(units.speed_factor), "jitter": _jitter, "behaviour": _behaviour,
+    "params": _params, "record": _record, "records": _records, "table": _table,
+    "assignments": _assignments,
+}  # fmt: skip
+
+
+def read_record(record: type[Record], node: Node, path: str, **given: Any) -> Record:
+    """The record that the mapping `node` writes; `given` are fields that it does not.
+
+    Raises: ScenarioError with file, line and path.
+    """
+    if not node.is_map:
+        raise _wrong(node, path or "the file", "a mapping")
+    keys, fields = _keys(record), record.__struct_fields__
+    rest = next((field for field, key in keys.values() if key.form == "rest"), None)
+    values: dict[str, Any] = dict(given)
+    others: dict[str, Node] = {}
+    for name, child in node.value.items():
+        field, key = keys.get(name, ("", None))
+        at = f"{path}.{name}" if path else name
+        if key is not None and key.form != "rest":
+            values[field] = _READERS[key.form](child, at, key)
+        elif rest is None:
+            inside = f"{path}: " if path else ""
+            raise UnknownKeyError(
+                f"{child.where}: {inside}unknown key {name!r}; {did_you_mean(name, keys)}"
+            )
+        else:
+            others[name] = child
+    if rest is not None:
+        values[rest] = {name: child.plain() for name, child in others.items()}
+        values["places"] = {name: f"{c.where}: {path}.{name}" for name, c in others.items()}
+    required = {field.name for field in msgspec.structs.fields(record) if field.required}
+    for name, (field, _) in keys.items():
+        if field in required and field not in values:
+            at = f"{path}.{name}" if path else name
+            raise ScenarioError(f"{node.where}: {at}: a required key is missing")
+    if "where" in fields:
+        values.setdefault("where", f"{node.where}: {path}")
+    _check(record.__name__, node, path)
+    if record is AgentSpec:
+        values["folder"] = node.value.get("behaviour", node).folder
+    return record(**values)
+
+
+def _check(record: str, node: Node, path: str) -> None:
+    """What depends on more than one key of a record."""
+    if record == "NetworkSpec":
+        _check_network(node.value, node, path)
+    elif record == "FaultSpec":
+        _check_fault(node.value, node, path)
+    elif record == "LinkRule" and node.value.keys().isdisjoint(LINK_KEYS):
+        raise ScenarioError(f"{node.where}: {path}: expected at least one of {_listed(LINK_KEYS)}")
+
+
+def _listed(names: Any) -> str:
+    return ", ".join(names)
+
+
+def _check_network(values: dict[str, Node], node: Node, path: str) -> None:
+    if "latency" not in values["default"].value:
+        raise ScenarioError(
+            f"{values['default'].where}: {path}.default.latency: a required key is missing: the "
+            "smallest time a message takes, such as 20ms; the larger it is, the faster a run"
+        )
+    topology = values["topology"].value if "topology" in values else "complete"
+    for key, owner in _TOPOLOGY_KEYS.items():
+        if key in values and topology != owner:
+            raise TopologyError(
+                f"{values[key].where}: {path}.{key}: belongs to topology {owner}, not {topology}"
+            )
+        if key not in values and topology == owner != "tree":
+            raise TopologyError(f"{node.where}: {path}.{key}: required by topology {topology}")
+
+
+def _check_fault(values: dict[str, Node], node: Node, path: str) -> None:
+    kinds = [kind for kind in FAULTS if kind in values]
+    if len(kinds) != 1:
+        raise ScenarioError(
+            f"{node.where}: {path}: expected exactly one of {_listed(FAULTS)}, "
+            f"found {_listed(kinds) or 'none of them'}"
+        )
+    if "at" not in values and "every" not in values:
+        raise ScenarioError(f"{node.where}: {path}: expected at or every: when it happens")
+    allowed = ("at", "every", kinds[0], *_FAULT_KEYS[kinds[0]])
+    for name, child in values.items():
+        if name not in allowed:
+            raise ScenarioError(
+                f"{child.where}: {path}.{name}: does not belong to a {kinds[0]} fault; "
+                f"it takes {_listed(allowed)}"
+            )
+    if kinds[0] == "link" and values.keys().isdisjoint(LINK_KEYS):
+        raise ScenarioError(f"{node.where}: {path}: expected at least one of {_listed(LINK_KEYS)}")
+    spans = {key: units.duration_ns(values[key].value) for key in ("every", "for") if key in values}
+    for key, span in spans.items():
+        if span == 0:
+            raise BoundError(str(_wrong(values[key], f"{path}.{key}", "a duration above 0")))
+    if len(spans) == 2 and spans["for"] >= spans["every"]:
+        raise BoundError(str(_wrong(values["for"], f"{path}.for", "less than every")))
+
+
+def read_scenario(root: Node, **given: Any) -> Scenario:
+    """The scenario that the tree of a file writes."""
+    return read_record(Scenario, root, "", **given)

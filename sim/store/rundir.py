@@ -1,0 +1,179 @@
+"""The directory of a run, `runs/<scenario>-<nnnn>/`: what it was, what came of it, its log.
+
+scenario.yaml  as resolved     manifest.json  versions, machine, options      run.log  see runlog
+summary.json   the outcome     events.jsonl   the story: faults, failures, what agents printed
+
+A directory is made anew for every run and never written over. `runs/last` names the newest.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.metadata
+import json
+import math
+import os
+import platform
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import IO, Any, Final
+
+import msgspec
+
+from sim.clock import timestamp
+from sim.errors import ScenarioError, SimError
+
+RUNS: Final = "runs"
+LAST: Final = "last"
+_NUMBERS_MAX: Final = 1_000_000
+_PACKAGES: Final = {
+    "sim": "sim-agents", "numpy": "numpy", "torch": "torch", "msgspec": "msgspec",
+    "msgpack": "msgpack", "pyzmq": "pyzmq", "scipy": "scipy", "networkx": "networkx",
+}  # fmt: skip
+
+
+class RunDirectory:
+    """A run's directory, open for writing.
+
+    Raises: SimError from every method if the disk does not take it.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._events: IO[str] | None = None
+
+    def write_text(self, name: str, text: str) -> None:
+        """A whole file at once: it is there complete, or not at all."""
+        target = self.path / name
+        draft = target.with_name(f".{name}.draft")
+        try:
+            draft.write_text(text)
+            draft.replace(target)
+        except OSError as error:
+            raise SimError(f"cannot write {target}: {error.strerror or error}") from None
+
+    def write_json(self, name: str, document: Mapping[str, Any]) -> None:
+        """A document as JSON."""
+        self.write_text(name, to_json(document) + "\n")
+
+    def add_events(self, events: Iterable[Mapping[str, Any]]) -> None:
+        """Appends to the story, one line of JSON each."""
+        try:
+            if self._events is None:
+                self._events = (self.path / "events.jsonl").open("a")
+            self._events.writelines(to_json(event, indent=0) + "\n" for event in events)
+        except OSError as error:
+            raise SimError(f"cannot write the events in {self.path}: {error}") from None
+
+    def close(self) -> None:
+        """Closes what is open; may be called again."""
+        if self._events is not None:
+            with contextlib.suppress(OSError):
+                self._events.close()
+            self._events = None
+
+
+def create_run(name: str, run_dir: str | Path | None = None) -> RunDirectory:
+    """A new directory: `run_dir`, or the next number of `runs/<name>-<nnnn>`.
+
+    Raises: ScenarioError if `run_dir` holds anything already; SimError if it cannot be made.
+    """
+    if run_dir is None:
+        return _next_run(name, Path(RUNS))
+    path = Path(run_dir)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        is_empty = not any(path.iterdir())
+    except OSError as error:
+        raise ScenarioError(f"cannot make the run directory {path}: {error.strerror}") from None
+    if not is_empty:
+        raise ScenarioError(f"the run directory {path} is not empty; a run never overwrites one")
+    return RunDirectory(path)
+
+
+def _next_run(name: str, runs: Path) -> RunDirectory:
+    try:
+        runs.mkdir(exist_ok=True)
+        taken = [entry.name.rpartition("-")[2] for entry in runs.glob(f"{name}-*")]
+        number = max((int(end) for end in taken if end.isdecimal()), default=0)
+        while number < _NUMBERS_MAX:
+            number += 1
+            path = runs / f"{name}-{number:04d}"
+            with contextlib.suppress(FileExistsError):
+                path.mkdir()
+                _point(runs / LAST, path.name)
+                return RunDirectory(path)
+    except OSError as error:
+        raise SimError(
+            f"cannot make a run directory in {runs.resolve()}: {error.strerror}; "
+            "--run-dir puts it elsewhere"
+        ) from None
+    raise SimError(f"{runs.resolve()} holds a million runs of {name}; remove some")
+
+
+def _point(link: Path, target: str) -> None:
+    """Makes `link` name `target`: a symbolic link, or a file with the name where there are none."""
+    draft = link.with_name(f".{LAST}-{target}")
+    try:
+        draft.symlink_to(target)
+    except OSError:
+        draft.write_text(target + "\n")
+    draft.replace(link)
+
+
+def last_run(runs: str | Path = RUNS) -> Path | None:
+    """The newest run's directory; None if there is none."""
+    link = Path(runs, LAST)
+    if link.is_symlink() or link.is_dir():
+        return link.resolve() if link.exists() else None
+    return Path(runs, link.read_text().strip()) if link.is_file() else None
+
+
+def manifest(**given: Any) -> dict[str, Any]:
+    """What a digest depends on beside the scenario: versions and processor; then what is given."""
+    return {
+        "started": timestamp(),
+        "versions": {"python": platform.python_version(), **versions()},
+        "machine": {
+            "processor": processor(),
+            "cores": os.cpu_count(),
+            "system": f"{platform.system()} {platform.release()}",
+        },
+        **given,
+    }
+
+
+def versions() -> dict[str, str]:
+    """Installed versions of the packages that a result depends on."""
+    found = {}
+    for name, package in _PACKAGES.items():
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            found[name] = importlib.metadata.version(package)
+    return found
+
+
+def processor() -> str:
+    """The processor's model, as the operating system names it."""
+    with contextlib.suppress(OSError), open("/proc/cpuinfo") as file:
+        for line in file:
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def to_json(document: Any, indent: int = 2) -> str:
+    """JSON of plain data; not-a-number and infinities, which JSON has not, become null."""
+    plain = _finite(msgspec.to_builtins(document))
+    if not indent:
+        return json.dumps(plain, ensure_ascii=False, separators=(",", ":"))
+    return json.dumps(plain, ensure_ascii=False, indent=indent)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, dict):
+        return {str(key): _finite(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_finite(item) for item in value]
+    return value

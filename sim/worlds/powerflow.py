@@ -13,8 +13,9 @@ voltages are complex and per unit. A branch that is open leaves the buses behind
 voltage 0, their power not served; `Network.supplied` says which. What does not converge is NaN and
 says so. Absent: voltage-controlled buses, unbalanced phases, loads that depend on the voltage.
 
-Source: Z-bus Gauss method, J.-H. Teng 2003 and the fixed-point form of Bernstein et al. 2018
-        ("Load flow in multiphase distribution networks: existence, uniqueness, ..."), eq. 9.
+Source: the Z-bus Gauss method, T.-H. Chen et al., IEEE Trans. Power Delivery 6(3), 1991; when it
+        converges: A. Bernstein et al., "Load flow in multiphase distribution networks", IEEE
+        Trans. Power Systems 33(6), 2018.
 """
 
 from __future__ import annotations

@@ -233,6 +233,17 @@ class Cell:
         return done
 
 
+_collected_at = -1
+
+
+def _collect_garbage(now_ns: int) -> None:
+    """Once per process and instant, however many hosts share the process."""
+    global _collected_at
+    if now_ns != _collected_at:
+        _collected_at = now_ns
+        gc.collect()
+
+
 class HostRuntime:
     """All agents of one host."""
 
@@ -250,7 +261,7 @@ class HostRuntime:
         self._roster.extend(activation.roster)
         self._topics.extend(activation.topics)
         if activation.collect:
-            gc.collect()
+            _collect_garbage(activation.now)
         for agent in activation.discard:
             self._discard(agent)
         done = []

@@ -20,7 +20,7 @@ from array_api_compat import array_namespace, device
 NOMINAL_HZ: Final = 50.0
 STALE_S: Final = 1.0
 """A dispatch older than this no longer moves storage, consumers or panels."""
-PROMPT_S: Final = 0.2
+PROMPT_S: Final = 0.15
 """Up to this delay of the reports the controller acts with its full gain."""
 DISPATCH: Final = {"dispatch": 4}
 
@@ -114,9 +114,9 @@ class Controller(_Device):
 
     def __init__(self, name: str, group: Any, params: Mapping[str, Any]) -> None:
         super().__init__(name, group, params)
-        self.proportional = float(params.get("proportional", 60.0))
-        self.slope = float(params.get("slope", 10.0))
-        self.integral = float(params.get("integral", 15.0))
+        self.proportional = float(params.get("proportional", 50.0))
+        self.slope = float(params.get("slope", 8.0))
+        self.integral = float(params.get("integral", 20.0))
         self.step_s = getattr(group, "every_ns", 100_000_000) / 1e9
 
     def memory(self, xp: Any, batch: int) -> Any:

@@ -200,7 +200,9 @@ def optimum(dimension: int) -> tuple[float, float]:
     return -KEEP / STEER, STEER * STEER * dimension
 
 
-def reference(params: Mapping[str, Any], seed: int, duration: int) -> dict[str, dict[str, float]]:
+def reference(
+    params: Mapping[str, Any], seed: int, duration_ns: int
+) -> dict[str, dict[str, float]]:
     """What the best control with full knowledge of s earns under the run's own noise.
 
     Cooperative: `optimum`. Competitive: all play a_i = s, which earns 0, the most there is.
@@ -211,7 +213,7 @@ def reference(params: Mapping[str, Any], seed: int, duration: int) -> dict[str, 
         return {"optimum": {"reward": 0.0, "distance": 0.0, "spread": 0.0}}
     world = Rendezvous(record)
     start = world.reset([(seed, 0)])
-    steps, total = max(duration // world.dt_ns, 1), float(world._size(start["s"])[0])
+    steps, total = max(duration_ns // world.dt_ns, 1), float(world._size(start["s"])[0])
     for first in range(0, steps - 1, 65536):
         time = torch.arange(first, min(first + 65536, steps - 1))
         push = normals(start["key"].expand(len(time)), time, record.dimension, _PUSH)

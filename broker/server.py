@@ -7,7 +7,7 @@ virtual time, and written to the run's log before it takes effect.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import Final, Protocol
 
 from broker.kernel import Kernel
 from broker.population import Event
@@ -28,6 +28,10 @@ class Log(Protocol):
         """What real time decided, before it takes effect."""
 
 
+_WAIT_SECONDS: Final = 0.2
+"""How long the loop waits for anything before it looks up: progress is shown, Ctrl-C heard."""
+
+
 class Pacer:
     """Holds virtual time back to `speed` virtual seconds per real second."""
 
@@ -36,26 +40,27 @@ class Pacer:
         self._real = monotonic()
         self._virtual = 0
 
-    def wait(self, instant_ns: int) -> None:
+    def wait(self, instant_ns: int, on_wait: Callable[[], None]) -> None:
         """Sleeps until real time has come to a virtual instant."""
         if self.speed == float("inf"):
             return
         due = self._real + (instant_ns - self._virtual) / SECOND / self.speed
         while (left := due - monotonic()) > 0:
-            pause(min(left, 0.2))
+            pause(min(left, _WAIT_SECONDS))
+            on_wait()
 
 
 class Watch:
     """Who holds the clock: hosts that have not answered, and what they use."""
 
-    def __init__(self, kernel: Kernel, transport: Transport, log: Log) -> None:
+    def __init__(self, kernel: Kernel, transport: Transport, log: Log, began: float) -> None:
         self._kernel = kernel
         self._transport = transport
         self._log = log
         self._cpu: dict[int, float] = {}
         self._idle_since: dict[int, float] = {}
         self._cpu_at_start: dict[int, float] = {}
-        self._began = monotonic()
+        self._began = began
 
     def check(self, waiting: set[int]) -> None:
         """Says for whom the run waits, and ends hosts past the scenario's bounds."""
@@ -100,18 +105,20 @@ def drive(
 ) -> None:
     """Runs a kernel to its end. The transport's hosts are up when this is called.
 
-    Raises: KeyboardInterrupt between windows or while waiting; errors of the kernel.
+    on_window: called after every window, and several times a second while waiting; what it
+    raises ends the run there, with the kernel's books in order.
+    Raises: errors of the kernel.
     """
     pacer = Pacer(speed)
     folded = 0
     while kernel.status == "running":
-        pacer.wait(kernel.next_instant())
+        pacer.wait(kernel.next_instant(), lambda: on_window(kernel))
         activations = kernel.open()
         for order in kernel.orders:
             getattr(transport, order.verb)(order.host)
         for host, activation in activations:
             transport.send(host, activation)
-        _collect(kernel, transport, log, {host for host, _ in activations})
+        _collect(kernel, transport, log, {host for host, _ in activations}, on_window)
         kernel.close()
         for time_ns, chain in kernel.digest.folds[folded:]:
             log.fold(time_ns, chain)
@@ -119,11 +126,18 @@ def drive(
         on_window(kernel)
 
 
-def _collect(kernel: Kernel, transport: Transport, log: Log, waiting: set[int]) -> None:
+def _collect(
+    kernel: Kernel,
+    transport: Transport,
+    log: Log,
+    waiting: set[int],
+    on_wait: Callable[[Kernel], None],
+) -> None:
     """Waits until every host of the window has answered or is lost."""
     watch: Watch | None = None
+    heard = 0.0
     while waiting:
-        answers = transport.poll(STALL_REPORT_SECONDS)
+        answers = transport.poll(_WAIT_SECONDS)
         for host, answer in answers:
             if isinstance(answer, HostLost):
                 log.decision(kernel.now, "lost", host, answer.cause)
@@ -137,6 +151,10 @@ def _collect(kernel: Kernel, transport: Transport, log: Log, waiting: set[int]) 
                     kernel.lose(host, str(error))
             waiting.discard(host)
         if not answers:
-            watch = watch or Watch(kernel, transport, log)
+            heard = heard or monotonic()
+            on_wait(kernel)
+            if monotonic() - heard < STALL_REPORT_SECONDS:
+                continue
+            watch, heard = watch or Watch(kernel, transport, log, heard), monotonic()
             watch.check(waiting)
             waiting -= {host for host in waiting if kernel.agents.is_dead(host)}

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+import textwrap
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from sim.ids import did_you_mean
 from sim.scenario.overrides import Overrides, apply_behaviours, apply_overrides
 from sim.scenario.read import read_scenario
 from sim.scenario.schema import Scenario
-from sim.scenario.tree import Node, merge, parse
+from sim.scenario.tree import Node, merge, parse, scalar
 
 _SUFFIXES = (".yaml", ".yml")
 _PACKAGE = Path(__file__).resolve().parents[1]
@@ -103,8 +104,8 @@ def _read_tree(path: Path, chain: tuple[Path, ...]) -> tuple[Node, str]:
     root = parse(text, _shown(path), str(path.parent))
     if not root.is_map:
         raise ScenarioError(f"{root.where}: expected a mapping of keys such as name, world, agents")
-    own = {key: child for key, child in root.value.items() if key != "extends"}
-    own.setdefault("name", Node(path.stem, root.where, root.folder))
+    own = {"name": Node(path.stem, root.where, root.folder), **root.value}
+    own.pop("extends", None)
     tree = Node(own, root.where, root.folder)
     if "extends" in root.value:
         tree = merge(_base(root.value["extends"], (*chain, path)), tree)
@@ -134,7 +135,7 @@ def load_scenario(
     """
     path = find_scenario(os.fspath(path_or_name))
     tree, description = _read_tree(path, ())
-    tree = apply_overrides(tree, overrides, tree.folder)
+    tree = apply_overrides(tree, overrides)
     tree = apply_behaviours(tree, behaviours)
     return read_scenario(
         tree,
@@ -157,7 +158,7 @@ def parse_scenario(
     tree = parse(text, source, folder)
     if tree.is_map:
         tree.value.setdefault("name", Node("scenario", source, folder))
-    tree = apply_overrides(tree, overrides, folder)
+    tree = apply_overrides(tree, overrides)
     return read_scenario(
         tree,
         source=source,
@@ -167,11 +168,11 @@ def parse_scenario(
     )
 
 
-def behaviour_file(behaviour: str, folder: str) -> Path | None:
-    """The file that a behaviour names (`my_agents.py:Class`, `policy:FILE`), made absolute.
+def behaviour_file(behaviour: str, folders: Iterable[str]) -> tuple[str, Path] | None:
+    """The file that a behaviour names (`my_agents.py:Class`, `policy:FILE`), and its folder.
 
-    Looked for in `folder`, the scenario's, then in the working folder; None if the behaviour names
-    no file. Raises: ScenarioError if there is none.
+    The first of `folders` that has it; "" is the working folder. None if it names no file.
+    Raises: ScenarioError if no folder has it.
     """
     if behaviour.startswith("policy:"):
         name = behaviour.removeprefix("policy:")
@@ -179,26 +180,39 @@ def behaviour_file(behaviour: str, folder: str) -> Path | None:
         name = behaviour.rpartition(":")[0]
         if not name.endswith(".py"):
             return None
-    tried = [Path(each, name).absolute() for each in dict.fromkeys((folder, ""))]
-    for path in tried:
-        if _is_file(path):
-            return path
-    raise ScenarioError(f"no file {name!r}; looked for {' and '.join(map(str, tried))}")
+    tried = [str(Path(folder).absolute()) for folder in dict.fromkeys(folders)]
+    for folder in tried:
+        if _is_file(Path(folder, name)):
+            return folder, Path(folder, name)
+    raise ScenarioError(f"no file {name!r} in {' or '.join(dict.fromkeys(tried))}")
 
 
-def _absolute(behaviour: Any, folder: str) -> Any:
+def at_world(scenario: Scenario, error: ScenarioError) -> ScenarioError:
+    """An error of making the scenario's world, with file and line before it.
+
+    A world names the parameter at fault as `world.NAME:` at the beginning of its message.
+    """
+    spec, message = scenario.world, str(error)
+    key = message.split(":")[0].removeprefix("world.").split(".")[0].split("[")[0]
+    if message.startswith("world.") and key in spec.places:
+        return type(error)(f"{spec.places[key]}: {message}")
+    return type(error)(f"{spec.where}: {message}")
+
+
+def _absolute(node: Node, folder: str) -> Any:
     """A behaviour whose file is found, with its absolute path."""
+    behaviour = node.value
     if not isinstance(behaviour, str):
         return behaviour
     try:
-        path = behaviour_file(behaviour, folder)
+        found = behaviour_file(behaviour, (node.folder, "", folder))
     except ScenarioError:
         return behaviour
-    if path is None:
+    if found is None:
         return behaviour
     if behaviour.startswith("policy:"):
-        return f"policy:{path}"
-    return f"{path}:{behaviour.rpartition(':')[2]}"
+        return f"policy:{found[1]}"
+    return f"{found[1]}:{behaviour.rpartition(':')[2]}"
 
 
 def _document(tree: Node) -> dict[str, Any]:
@@ -208,23 +222,26 @@ def _document(tree: Node) -> dict[str, Any]:
         entries = tree.value.get(section) if tree.is_map else None
         for pattern, entry in entries.value.items() if entries and entries.is_map else ():
             if section == "as":
-                document[section][pattern] = _absolute(entry.value, entry.folder)
+                document[section][pattern] = _absolute(entry, tree.folder)
             elif entry.is_map and "behaviour" in entry.value:
-                node = entry.value["behaviour"]
-                document[section][pattern]["behaviour"] = _absolute(node.value, node.folder)
+                behaviour = _absolute(entry.value["behaviour"], tree.folder)
+                document[section][pattern]["behaviour"] = behaviour
     return document
 
 
-# A dumper that quotes every text value, so that no reader takes one for a number.
+def _quoted(dumper: Any, text: str) -> Any:
+    """Quotes text that this reader would take for a number."""
+    style = None if scalar(text, "") == text else '"'
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
+
+
 _Dumper: Any = type("_Dumper", (yaml.SafeDumper,), {})
-_Dumper.add_representer(
-    str, lambda dumper, text: dumper.represent_scalar("tag:yaml.org,2002:str", text, style='"')
-)
+_Dumper.add_representer(str, _quoted)
 
 
 def dump(scenario: Scenario) -> str:
     """The resolved scenario as a file: `extends` merged, options applied; it loads to the same."""
-    head = f"# {scenario.description}\n" if scenario.description else ""
+    head = "".join(f"# {line}\n" for line in textwrap.wrap(scenario.description, 98))
     text: str = yaml.dump(
         scenario.document, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100
     )

@@ -49,10 +49,13 @@ def _with(node: Node, steps: Sequence[str | int], value: Node, path: str) -> Nod
     items = node.value if node.is_map else {}
     below = items.get(step, Node({}, value.where, value.folder))
     child = _with(below, rest, value, f"{path}.{step}" if path else str(step))
-    return Node({**items, step: child}, node.where, node.folder)
+    where = node.where
+    if path and not rest and value.where not in where:
+        where = f"{where} (with {value.where})"
+    return Node({**items, step: child}, where, node.folder)
 
 
-def apply_overrides(root: Node, overrides: Overrides, folder: str) -> Node:
+def apply_overrides(root: Node, overrides: Overrides) -> Node:
     """The tree with each override set: `path=value` texts (value in YAML), or values by path.
 
     Raises: ScenarioError that names the option.
@@ -60,14 +63,14 @@ def apply_overrides(root: Node, overrides: Overrides, folder: str) -> Node:
     if isinstance(overrides, Mapping):
         for path, value in overrides.items():
             where = f"override {path!r}"
-            root = _with(root, _steps(path, where), node_of(value, where, folder), "")
+            root = _with(root, _steps(path, where), node_of(value, where), "")
         return root
     for text in overrides:
         path, sign, value = text.partition("=")
         where = f"--set {text[:100]}"
         if not sign:
             raise ScenarioError(f"{where}: expected path=value")
-        node = parse(value, where, folder, line=False)
+        node = parse(value, where, line=False)
         root = _with(root, _steps(path.strip(), where), node, "")
     return root
 
@@ -80,7 +83,7 @@ def apply_behaviours(root: Node, behaviours: Sequence[str] | Mapping[str, str]) 
     pairs = behaviours.items() if isinstance(behaviours, Mapping) else map(_assignment, behaviours)
     for pattern, behaviour in pairs:
         where = f"--as {pattern}={behaviour}"
-        entry = {"as": Node({pattern: Node(behaviour, where, root.folder)}, where, root.folder)}
+        entry = {"as": Node({pattern: Node(behaviour, where)}, where)}
         root = merge(root, Node(entry, root.where, root.folder))
     return root
 

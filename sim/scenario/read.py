@@ -184,13 +184,18 @@ def _jitter(node: Node, path: str, key: Key) -> Jitter:
     expected = f"none, or a mapping of one of {', '.join(JITTERS)}"
     if node.value == "none":
         return Jitter()
-    if not node.is_map or len(node.value) != 1:
+    if not node.is_map:
         raise _wrong(node, path, expected)
-    [(kind, value)] = node.value.items()
-    if kind not in JITTERS:
-        raise UnknownKeyError(
-            f"{value.where}: {path}: unknown key {kind!r}; {did_you_mean(kind, JITTERS)}"
+    for kind, value in node.value.items():
+        if kind not in JITTERS:
+            raise UnknownKeyError(
+                f"{value.where}: {path}: unknown key {kind!r}; {did_you_mean(kind, JITTERS)}"
+            )
+    if len(node.value) != 1:
+        raise ScenarioError(
+            f"{node.where}: {path}: expected {expected}, found {_listed(node.value) or 'none'}"
         )
+    [(kind, value)] = node.value.items()
     path = f"{path}.{kind}"
     duration = Key("duration", "")
     if kind not in ("normal", "lognormal"):
@@ -292,7 +297,7 @@ def read_record(record: type[Record], node: Node, path: str, **given: Any) -> Re
             others[name] = child
     if rest is not None:
         values[rest] = {name: child.plain() for name, child in others.items()}
-        values["places"] = {name: f"{c.where}: {path}.{name}" for name, c in others.items()}
+        values["places"] = {name: child.where for name, child in others.items()}
     required = {field.name for field in msgspec.structs.fields(record) if field.required}
     for name, (field, _) in keys.items():
         if field in required and field not in values:

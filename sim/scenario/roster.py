@@ -49,7 +49,7 @@ class AgentPlan(msgspec.Struct, frozen=True, kw_only=True):
     """One agent of the roster, with everything that the entries say of it.
 
     index: position in the roster. group, slot: its place in the world; None for a further agent.
-    folder: where a relative file of `behaviour` is looked for first.
+    folder: holds the file of `behaviour`, if it names one.
     """
 
     name: str
@@ -77,7 +77,6 @@ def resolve_roster(scenario: Scenario, world: HasGroups) -> tuple[AgentPlan, ...
             plans[name] = AgentPlan(
                 name=name, index=len(plans), group=group.name, slot=slot, on_failure=default
             )
-    slots = tuple(plans)
     for spec in scenario.agents:
         for name in () if spec.count is None else _made(spec, spec.count):
             if name in plans:
@@ -89,11 +88,9 @@ def resolve_roster(scenario: Scenario, world: HasGroups) -> tuple[AgentPlan, ...
             )
     names = tuple(plans)
     for spec in (*scenario.agents, *scenario.assignments):
-        for name in _matched(spec, names, slots):
+        for name in _matched(spec, names):
             plans[name] = _apply(plans[name], spec)
-    for plan in plans.values():
-        _check(plan)
-    return tuple(plans.values())
+    return tuple(_found(plan, scenario.folder) for plan in plans.values())
 
 
 def _made(spec: AgentSpec, count: int) -> Iterator[str]:
@@ -109,7 +106,7 @@ def _made(spec: AgentSpec, count: int) -> Iterator[str]:
         yield name
 
 
-def _matched(spec: AgentSpec, names: Sequence[str], slots: Sequence[str]) -> list[str]:
+def _matched(spec: AgentSpec, names: Sequence[str]) -> list[str]:
     if spec.count is not None:
         return list(_made(spec, spec.count))
     found = [spec.pattern] if spec.pattern in names else matching(spec.pattern, names)
@@ -136,16 +133,18 @@ def _apply(plan: AgentPlan, spec: AgentSpec) -> AgentPlan:
     return msgspec.structs.replace(plan, params=params, **changes)
 
 
-def _check(plan: AgentPlan) -> None:
+def _found(plan: AgentPlan, folder: str) -> AgentPlan:
+    """The plan, with the folder in which the file of its behaviour was found."""
     if plan.group is None and plan.behaviour in ("", "rule", "none"):
         raise ScenarioError(
             f"{plan.where}: agent {plan.name!r} has no slot in the world, so it needs a behaviour "
             "such as my_agents.py:Class"
         )
     try:
-        behaviour_file(plan.behaviour, plan.folder)
+        found = behaviour_file(plan.behaviour, (plan.folder, "", folder))
     except ScenarioError as error:
-        raise ScenarioError(f"{plan.where}: {error}") from None
+        raise ScenarioError(f"{plan.where}: behaviour: {error}") from None
+    return plan if found is None else msgspec.structs.replace(plan, folder=found[0])
 
 
 def resolve_faults(

@@ -162,7 +162,7 @@ class WorldSpec(msgspec.Struct, frozen=True, kw_only=True):
     params: Annotated[dict[str, Any], Key("rest", "Every other key: the world's own.")]
     where: str = ""
     places: dict[str, str] = {}
-    """Where each parameter was written, for the world's messages."""
+    """File and line of each parameter, for the world's messages."""
 
 
 class AgentSpec(msgspec.Struct, frozen=True, kw_only=True):
@@ -197,7 +197,7 @@ class AgentSpec(msgspec.Struct, frozen=True, kw_only=True):
     ] = None  # fmt: skip
     where: str = ""
     folder: str = ""
-    """Folder of the file that named the behaviour; a relative `my_agents.py` is found there."""
+    """Folder of the file that named the behaviour; "" for an option: the working folder."""
 
 
 class Supervision(msgspec.Struct, frozen=True, kw_only=True):

@@ -72,7 +72,7 @@ def node_of(value: Any, where: str, folder: str = "", depth: int = 0) -> Node:
     )
 
 
-def _scalar(text: str, where: str) -> str | int | float | bool | None:
+def scalar(text: str, where: str) -> str | int | float | bool | None:
     """A plain scalar, by YAML 1.2's core schema."""
     if text in _NULL:
         return None
@@ -159,7 +159,7 @@ def _start(event: Any, where: str, folder: str) -> Node:
     if isinstance(event, yaml.SequenceStartEvent):
         return Node([], where, folder)
     # implicit[0] is true for a plain scalar, false for a quoted or block one.
-    value = _scalar(event.value, where) if event.implicit[0] else event.value
+    value = scalar(event.value, where) if event.implicit[0] else event.value
     return Node(value, where, folder)
 
 

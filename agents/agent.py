@@ -51,14 +51,21 @@ class Observation:
     that were replaced before this one was read. `reward` is the vector of components since.
     """
 
-    __slots__ = ("missed", "reward", "space", "time_ns", "values")
+    __slots__ = ("_observed", "missed", "space", "time_ns")
 
     def __init__(self, observed: Observed, space: Space, missed: int) -> None:
-        self.values: NDArray[np.float64] = np.frombuffer(observed.values)
-        self.reward: NDArray[np.float64] = np.frombuffer(observed.rewards)
+        self._observed = observed
         self.space = space
         self.time_ns = observed.time
         self.missed = missed
+
+    @property
+    def values(self) -> NDArray[np.float64]:
+        return np.frombuffer(self._observed.values)
+
+    @property
+    def reward(self) -> NDArray[np.float64]:
+        return np.frombuffer(self._observed.rewards)
 
     @property
     def time(self) -> float:

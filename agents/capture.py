@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import logging
 import sys
+from collections.abc import Callable
 from typing import TYPE_CHECKING, TextIO
 
 if TYPE_CHECKING:
@@ -58,11 +59,18 @@ def _debug(*args: object, **options: object) -> None:
 
 
 class _Captured:
-    """While inside, standard streams and logging belong to the running agent. Not reentrant."""
+    """While inside, standard streams and logging belong to the running agent."""
 
-    __slots__ = ("_streams",)
+    __slots__ = ("_streams", "is_kept")
+
+    def __init__(self) -> None:
+        self._streams: tuple[TextIO, TextIO, Callable[..., object]] | None = None
+        self.is_kept = False
+        """In a process of agents only, the streams are theirs once and for all."""
 
     def __enter__(self) -> None:
+        if type(sys.stdout) is _Capture:
+            return
         self._streams = sys.stdout, sys.stderr, sys.breakpointhook
         sys.stdout = _wrapped(sys.stdout, "print")
         sys.stderr = _wrapped(sys.stderr, "error")
@@ -72,7 +80,9 @@ class _Captured:
             root.addHandler(_handler)
 
     def __exit__(self, *fault: object) -> None:
-        sys.stdout, sys.stderr, sys.breakpointhook = self._streams
+        if self._streams is not None and not self.is_kept:
+            sys.stdout, sys.stderr, sys.breakpointhook = self._streams
+            self._streams = None
 
 
 _wraps: dict[str, _Capture] = {}

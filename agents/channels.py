@@ -6,13 +6,14 @@ not been through it yet. Payloads are decoded when they are read.
 
 from __future__ import annotations
 
+import asyncio
 from collections import deque
 from collections.abc import Iterator
 from typing import Any
 
 import msgspec
 
-from agents.loop import AgentFuture, AgentLoop
+from agents.loop import AgentLoop
 from sim.errors import AgentError
 from sim.ids import did_you_mean, is_name
 from sim.limits import MESSAGES_BURST_MAX
@@ -92,8 +93,8 @@ class Channels:
         self.served: dict[str, Any] = {}
         self._inbox_max = inbox_max
         self._boxes: dict[str, Box] = {}
-        self._waiters: dict[str, list[AgentFuture]] = {}
-        self._replies: dict[int, AgentFuture] = {}
+        self._waiters: dict[str, list[asyncio.Future[None]]] = {}
+        self._replies: dict[int, asyncio.Future[Message]] = {}
         self._reply_topics: dict[int, str] = {}
         self._reference = 0
         self._rate_max = rate_max
@@ -215,7 +216,7 @@ class Channels:
             await self._wait(topic or ANY)
 
     async def _wait(self, key: str) -> None:
-        future = self.loop.create_future()
+        future: asyncio.Future[None] = asyncio.Future(loop=self.loop)
         self._waiters.setdefault(key, []).append(future)
         try:
             await future
@@ -262,12 +263,11 @@ class Channels:
         """The reply or refusal to a request."""
         self._reference += 1
         reference = self._reference
-        future = self._replies[reference] = self.loop.create_future()
+        future = self._replies[reference] = asyncio.Future(loop=self.loop)
         self._reply_topics[reference] = topic
         try:
             self.send(REQUEST, topic, to, payload, reference)
-            reply: Message = await future
-            return reply
+            return await future
         finally:
             del self._replies[reference], self._reply_topics[reference]
 

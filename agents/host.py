@@ -14,6 +14,7 @@ import resource
 import signal
 from typing import Final, NoReturn
 
+from agents.capture import captured
 from sim.errors import AgentError
 from sim.wire import transport, zeromq
 
@@ -39,6 +40,7 @@ def main(
     signal.signal(signal.SIGPROF, lambda number, frame: runtime.check_deadline())
     signal.setitimer(signal.ITIMER_PROF, _DEADLINE_TICK_SECONDS, _DEADLINE_TICK_SECONDS)
     refuse_forks()
+    captured.is_kept = True
     zeromq.serve(folder, identity, runtime.run)
 
 

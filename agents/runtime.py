@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import inspect
+from math import isfinite
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ from agents.behaviour import make_agent
 from agents.capture import captured, current
 from agents.channels import Channels
 from agents.faults import describe_failure
-from agents.loop import AgentFuture, AgentLoop
+from agents.loop import AgentLoop
 from sim.errors import AgentError
 from sim.limits import LOG_LINES_PER_ACTIVATION_MAX
 from sim.rng import generator
@@ -63,10 +64,10 @@ class Cell:
         self.saved: bytes | None = None
         self.program: asyncio.Task[Any] | None = None
         self.is_starting = True
-        self._action = self.action_space.default
+        self._action = self.action_space.default.tobytes()
         self._observed: Observed | None = None
         self._missed = 0
-        self._watcher: AgentFuture | None = None
+        self._watcher: asyncio.Future[None] | None = None
         self._waits: list[str] = []
         self._rng: np.random.Generator | None = None
         self.loop.set_exception_handler(self._on_loop_error)
@@ -82,7 +83,7 @@ class Cell:
 
     async def next_observation(self) -> Observation:
         while self._observed is None:
-            self._watcher = self.loop.create_future()
+            self._watcher = asyncio.Future(loop=self.loop)
             try:
                 await self._watcher
             finally:
@@ -96,19 +97,19 @@ class Cell:
         if not self.start.group:
             raise AgentError("this agent has no slot in the world, so it cannot act")
         try:
-            if values is not None:
-                action = np.array(values, dtype=np.float64)
+            if values is None:
+                action = space.pack(fields, np.frombuffer(self._action))
             else:
-                action = space.pack(fields, self._action)
+                action = np.array(values, dtype=np.float64)
         except (KeyError, TypeError, ValueError) as error:
             raise AgentError(f"act: {error.args[0]}") from None
         if action.shape != (space.size,):
             names = ", ".join(space.slices)
             raise AgentError(f"act: expected {space.size} numbers ({names}), got {action.shape}")
-        if not np.isfinite(action.sum()) and not np.isfinite(action).all():
+        if not isfinite(sum(action.tolist())) and not np.isfinite(action).all():
             raise AgentError(f"act: every number must be finite, got {action.tolist()}")
-        self._action = action
-        self.acts.append(Act(self.loop.now_ns, "", action.tobytes()))
+        self._action = action.tobytes()
+        self.acts.append(Act(self.loop.now_ns, "", self._action))
 
     def save(self, state: Any) -> None:
         self.saved = encode_payload(state)

@@ -6,10 +6,15 @@ is replaced or its time to live ends. Late and missing actions are counted per a
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
+from sim.errors import WireError
 from sim.worlds.world import Array, Group
+
+_LAST = 2**63 - 1
 
 
 class Actions:
@@ -25,7 +30,8 @@ class Actions:
         self._until = np.full(n, -1, dtype=np.int64)
         self._decided = 0
         self._is_expected = np.zeros(n, dtype=bool)
-        self._coming: list[tuple[int, int, Array]] = []
+        self._held_ns = group.every_ns if group.hold == "default" else group.ttl_ns
+        self._coming: list[tuple[NDArray[np.int64], NDArray[np.int64], Array]] = []
 
     def reset(self) -> None:
         """Forgets all actions, at the start of an episode."""
@@ -41,24 +47,31 @@ class Actions:
             self._is_expected = is_played.copy()
         self._decided = now
 
-    def submit(self, time: int, slot: int, action: Array) -> None:
-        """Takes an action stamped `time`. Shapes: action [a]."""
-        if self._is_expected[slot]:
-            self._is_expected[slot] = False
-            self.late[slot] += time > self._decided
-        self._coming.append((time, slot, action))
+    def submit(self, times: Sequence[int], slots: Sequence[int], bodies: Sequence[bytes]) -> None:
+        """Takes actions with their time stamps, each as the bytes of a float64 vector.
+
+        Raises: WireError if one has not the group's size, or a number that is not finite.
+        """
+        size = self.group.action.size
+        if any(len(body) != 8 * size for body in bodies):
+            raise WireError(f"an action that is not of {size} numbers, as {self.group.name} has")
+        values = np.frombuffer(b"".join(bodies)).reshape(len(bodies), size)
+        if not np.isfinite(values).all():
+            raise WireError(f"an action of group {self.group.name} that is not finite")
+        when, where = np.array(times, dtype=np.int64), np.array(slots, dtype=np.int64)
+        first, index = np.unique(where, return_index=True)
+        self.late[first] += self._is_expected[first] & (when[index] > self._decided)
+        self._is_expected[where] = False
+        self._coming.append((when, where, values))
 
     def at(self, boundary: int) -> tuple[Array, NDArray[np.bool_]]:
         """What the world applies from `boundary` on. Shapes: [n, a], bool [n]."""
-        if self._coming:
-            later = []
-            for entry in self._coming:
-                time, slot, action = entry
-                if time > boundary:
-                    later.append(entry)
-                    continue
-                self._values[slot] = action
-                held = self.group.every_ns if self.group.hold == "default" else self.group.ttl_ns
-                self._until[slot] = min(time + held, 2**63 - 1)
-            self._coming = later
+        coming, self._coming = self._coming, []
+        for times, slots, values in coming:
+            later = times > boundary
+            if later.any():
+                self._coming.append((times[later], slots[later], values[later]))
+                times, slots, values = times[~later], slots[~later], values[~later]
+            self._values[slots] = values
+            self._until[slots] = times + np.minimum(self._held_ns, _LAST - times)
         return self._values.copy(), self._until > boundary

@@ -34,10 +34,8 @@ class Handover:
         n = len(agents.names)
         self._is_unseen = np.zeros(n, dtype=np.bool_)
         self._missed = np.zeros(n, dtype=np.int64)
-        self._seen_at: dict[str, int] = {}
-        self._values: dict[str, Array] = {}
+        self._seen: dict[str, tuple[int, bytes, int, bytes, int]] = {}
         self._rewards: dict[str, Array] = {}
-        self._decided: dict[str, Array] = {}
         self._members: dict[str, NDArray[np.int64]] = {
             g.name: np.array([agents.index[a] for a in g.agents], dtype=np.int64)
             for g in world.groups
@@ -84,27 +82,39 @@ class Handover:
             name, members = group.name, self._members[group.name]
             self._missed[members] += self._is_unseen[members]
             self._is_unseen[members] = self._agents.state[members] != UNPLAYED
-            self._seen_at[name] = instant
-            self._values[name] = np.ascontiguousarray(observed[name], dtype=np.float64)
+            values = np.ascontiguousarray(observed[name], dtype=np.float64)
             rewards = self._rewards.pop(name, None)
             if rewards is None:
                 rewards = np.zeros((len(members), 0))
-            self._decided[name] = np.ascontiguousarray(rewards, dtype=np.float64)
+            self._seen[name] = (
+                instant,
+                values.tobytes(),
+                8 * values.shape[1],
+                rewards.tobytes(),
+                8 * rewards.shape[1],
+            )
 
-    def _take_observation(self, agent: int) -> Observed | None:
-        if not self._is_unseen[agent]:
-            return None
-        plan = self._agents.plans[agent]
-        assert plan.group is not None
-        assert plan.slot is not None
-        self._is_unseen[agent] = False
-        missed, self._missed[agent] = int(self._missed[agent]), 0
-        return Observed(
-            self._seen_at[plan.group],
-            missed,
-            self._values[plan.group][plan.slot].tobytes(),
-            self._decided[plan.group][plan.slot].tobytes(),
-        )
+    def _take_observations(self, running: NDArray[np.int64]) -> list[Observed | None]:
+        """For each of the agents, the latest observation if it has not seen it."""
+        unseen = self._is_unseen[running]
+        if not unseen.any():
+            return [None] * len(running)
+        self._is_unseen[running] = False
+        missed = self._missed[running].tolist()
+        self._missed[running] = 0
+        found: list[Observed | None] = []
+        plans = self._agents.plans
+        for agent, is_new, skipped in zip(running.tolist(), unseen.tolist(), missed, strict=True):
+            if is_new:
+                plan = plans[agent]
+                time, values, size, rewards, rewards_size = self._seen[plan.group or ""]
+                slot = plan.slot or 0
+                seen = values[slot * size : (slot + 1) * size]
+                gained = rewards[slot * rewards_size : (slot + 1) * rewards_size]
+                found.append(Observed(time, skipped, seen, gained))
+            else:
+                found.append(None)
+        return found
 
     # --- activations ----------------------------------------------------------------------------
 
@@ -133,12 +143,12 @@ class Handover:
         found: list[tuple[int, Activation]] = []
         work: list[Work] = []
         members = running.tolist()
+        seen = self._take_observations(running)
         for i, agent in enumerate(members):
             low, high = bounds[i], bounds[i + 1]
             packed = wire[low:high].tobytes() if high > low else b""
             joined = b"".join(bodies[low:high]) if high > low else b""
-            observed, start = self._take_observation(agent), agents.take_start(agent)
-            work.append(Work(agent, now, packed, joined, observed, start))
+            work.append(Work(agent, now, packed, joined, seen[i], agents.take_start(agent)))
             host = agents.host_of[agent]
             if i + 1 == len(members) or agents.host_of[members[i + 1]] != host:
                 found.append((host, self._activation(host, serial, now, until, collect, work)))

@@ -19,8 +19,6 @@ from collections.abc import Sequence
 from typing import Final
 
 import msgspec
-import numpy as np
-from sim.scenario.roster import AgentPlan
 
 from broker.actions import Actions
 from broker.faults import FaultBoard, fault_bytes
@@ -30,10 +28,11 @@ from broker.population import DOWN, ENDED, HUNG, UNPLAYED, UP, Agents, Event, Fa
 from sim.digest import Digest
 from sim.errors import AgentError, InvariantError, RestartLimitError, WireError
 from sim.limits import ROUNDS_PER_INSTANT_MAX
+from sim.scenario.roster import AgentPlan
 from sim.scenario.schema import Fault, Scenario
 from sim.scenario.topology import LinkTable
 from sim.units import NEVER, SECOND, format_ns
-from sim.wire.messages import FAILED, FINISHED, Activation, Done, Send, Yield
+from sim.wire.messages import FAILED, FINISHED, Act, Activation, Done, Send, Yield
 from sim.worlds.world import World
 
 _STEP: Final = struct.Struct("<q")
@@ -181,14 +180,16 @@ class Kernel:
             raise InvariantError(f"window closed without hosts {sorted(self._awaited)}")
         sends: list[tuple[int, int, int, Send]] = []
         subscribes: list[tuple[int, int, str, bool]] = []
-        for done in sorted(self._reports, key=lambda d: d.agent):
+        reports = sorted(self._reports, key=lambda d: d.agent)
+        self.agents.report(reports, self.network)
+        self._take_actions(reports)
+        for done in reports:
             agent = done.agent
             for number, send in enumerate(done.sends):
                 self._check_time(agent, send.time)
                 sends.append((send.time, agent, number, send))
-            subscribes.extend((t, agent, topic, on) for t, topic, on in done.subscribes)
-            self._take_actions(done)
-            self.agents.report(done, self.network)
+            if done.subscribes:
+                subscribes.extend((t, agent, topic, on) for t, topic, on in done.subscribes)
             for time, level, text in done.logs:
                 self.events.append(Event(time, level, self.agents.names[agent], text))
             if done.state == FAILED:
@@ -252,19 +253,26 @@ class Kernel:
             for group in due:
                 self.actions[group.name].expect(instant, self.agents.is_played(group.name))
 
-    def _take_actions(self, done: Done) -> None:
-        plan = self.agents.plans[done.agent]
-        for act in done.acts:
-            self._check_time(done.agent, act.time)
-            time = act.time + plan.processing_ns
-            if act.verb:
-                self.world.apply(time, plan.name, act.verb, act.body)
-            elif plan.group is not None and plan.slot is not None:
-                group = self.actions[plan.group]
-                action = np.frombuffer(act.body)
-                if len(action) != group.group.action.size or not np.isfinite(action).all():
-                    raise WireError(f"{plan.name}: an action that is not its group's")
-                group.submit(time, plan.slot, action)
+    def _take_actions(self, reports: list[Done]) -> None:
+        """Actions to their groups, by agent and then by time; verbs to the world in key order."""
+        taken: dict[str, tuple[list[int], list[int], list[bytes]]] = {}
+        verbs: list[tuple[int, int, int, Act]] = []
+        for done in reports:
+            plan = self.agents.plans[done.agent]
+            for number, act in enumerate(done.acts):
+                self._check_time(done.agent, act.time)
+                time = act.time + plan.processing_ns
+                if act.verb:
+                    verbs.append((time, done.agent, number, act))
+                elif plan.group is not None and plan.slot is not None:
+                    times, slots, bodies = taken.setdefault(plan.group, ([], [], []))
+                    times.append(time)
+                    slots.append(plan.slot)
+                    bodies.append(act.body)
+        for group, columns in taken.items():
+            self.actions[group].submit(*columns)
+        for time, agent, _, act in sorted(verbs, key=lambda v: v[:3]):
+            self.world.apply(time, self.agents.names[agent], act.verb, act.body)
 
     # --- the digest's grid ----------------------------------------------------------------------
 

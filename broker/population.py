@@ -9,9 +9,9 @@ from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
-from sim.scenario.roster import AgentPlan
 
 from broker.network import Network
+from sim.scenario.roster import AgentPlan
 from sim.scenario.schema import Scenario
 from sim.spaces import Space
 from sim.units import NEVER, SECOND
@@ -211,17 +211,18 @@ class Agents:
 
     # --- what hosts report ----------------------------------------------------------------------
 
-    def report(self, done: Done, network: Network) -> None:
-        """Takes an agent's timer and waits."""
-        agent = done.agent
-        self.must_run[agent] = False
-        self.timer[agent] = done.timer
-        self.awaits_observation[agent] = done.awaits_observation
-        if done.saved is not None:
-            self._saved[agent] = done.saved
-        if done.waits is not None:
-            self._waits[agent] = done.waits
-            self._set_waits(agent, done.waits, network)
+    def report(self, reports: Sequence[Done], network: Network) -> None:
+        """Takes timers and waits of the agents that ran."""
+        agents = [done.agent for done in reports]
+        self.must_run[agents] = False
+        self.timer[agents] = [done.timer for done in reports]
+        self.awaits_observation[agents] = [done.awaits_observation for done in reports]
+        for done in reports:
+            if done.saved is not None:
+                self._saved[done.agent] = done.saved
+            if done.waits is not None:
+                self._waits[done.agent] = done.waits
+                self._set_waits(done.agent, done.waits, network)
 
     def _set_waits(self, agent: int, waits: Sequence[str], network: Network) -> None:
         for topic in waits:

@@ -66,6 +66,11 @@ class Ledger:
         """Shapes: rows [n]; reasons: 1-based index into REASONS, one or [n]."""
         np.add.at(self._counts, (rows, reasons + _DROPPED), 1)
 
+    @property
+    def sent(self) -> int:
+        """Messages sent so far. Cost: one sum."""
+        return int(self._counts[:, _SENT].sum())
+
     def totals(self, in_flight: int) -> dict[str, Any]:
         """The books of the whole network.
 

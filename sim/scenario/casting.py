@@ -19,9 +19,7 @@ from sim.scenario.load import behaviour_file
 from sim.scenario.roster import AgentPlan
 
 
-def cast(
-    plans: Sequence[AgentPlan], rules: Mapping[str, str], world: str
-) -> tuple[AgentPlan, ...]:
+def cast(plans: Sequence[AgentPlan], rules: Mapping[str, str], world: str) -> tuple[AgentPlan, ...]:
     """The plans with every `rule` replaced by what `rules` names for its group.
 
     Raises: ScenarioError for a role without a rule, a module, file or name that does not exist.
@@ -30,12 +28,13 @@ def cast(
     found = []
     for plan in plans:
         if plan.behaviour == "rule":
-            if plan.group not in rules:
+            rule = rules.get(plan.group or "")
+            if rule is None:
                 raise ScenarioError(
                     f"{plan.where or 'agents'}: world {world!r} has no rule for {plan.name!r}; "
                     "name a behaviour, or none"
                 )
-            plan = msgspec.structs.replace(plan, behaviour=rules[plan.group])
+            plan = msgspec.structs.replace(plan, behaviour=rule)
         key = (plan.behaviour, plan.folder)
         if plan.behaviour != "none" and key not in checked:
             checked[key] = _check(plan)
@@ -54,7 +53,8 @@ def _check(plan: AgentPlan) -> str:
             f"{where}: expected rule, none, my_agents.py:Class, package.module:Class or "
             f"policy:FILE, found {plan.behaviour!r}"
         )
-    path = behaviour_file(plan.behaviour, plan.folder) or _module_file(source, where)
+    found = behaviour_file(plan.behaviour, (plan.folder,))
+    path = _module_file(source, where) if found is None else found[1]
     names = _names(path, where) if path is not None else None
     if names is not None and name not in names:
         public = [each for each in names if not each.startswith("_")]

@@ -1,0 +1,135 @@
+"""What came of a run: the figures, beside the columns they are read against."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from sim.worlds.world import Metric
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+NO_CONTROL: Final = "no control"
+RULE: Final = "rule"
+BOUNDS: Final = ("bound", "optimum")
+"""Columns that no run can beat, as worlds name them."""
+GAP: Final = "gap"
+NO_MESSAGES: Final = {"sent": 0, "delivered": 0, "dropped": {}, "in_flight": 0, "bytes": 0}
+
+
+@dataclass
+class Result:
+    """A run that has ended. status: completed, failed or interrupted.
+
+    metrics:   the outcome by name, with units; `gap` where there is a bound and a `no control`.
+    reference: other columns of the same metrics: no control, rule, bound or optimum.
+    messages:  the books of the whole network; `accounts` are their lines, one per source,
+               destination and topic.
+    folds:     (virtual time in ns, chain of the digest) at each grid point.
+    events:    the story: time (virtual seconds), kind, agent, text.
+    error:     why it failed; `exit_code` is what the command line makes of it.
+    """
+
+    scenario: str
+    seed: int
+    status: str
+    virtual_seconds: float = 0.0
+    wall_seconds: float = 0.0
+    steps: int = 0
+    agents: int = 0
+    processes: int = 0
+    digest: str = ""
+    messages: dict[str, Any] = field(default_factory=lambda: dict(NO_MESSAGES))
+    agent_failures: list[dict[str, Any]] = field(default_factory=list)
+    faults: list[dict[str, Any]] = field(default_factory=list)
+    metrics: dict[str, Metric] = field(default_factory=dict)
+    reference: dict[str, dict[str, float]] = field(default_factory=dict)
+    activations: int = 0
+    real_time_decisions: int = 0
+    folds: list[tuple[int, str]] = field(default_factory=list, repr=False)
+    accounts: Sequence[Any] = field(default=(), repr=False)
+    events: list[dict[str, Any]] = field(default_factory=list, repr=False)
+    run_dir: Path | None = None
+    error: str = ""
+    exit_code: int = 0
+
+    def summary(self) -> dict[str, Any]:
+        """The document that `--json` prints and `summary.json` holds.
+
+        Units: metrics as `sim show` states them; `bytes` of payloads as sent. `error` is there
+        only if the run failed.
+        """
+        document: dict[str, Any] = {
+            "scenario": self.scenario,
+            "seed": self.seed,
+            "status": self.status,
+            "virtual_seconds": self.virtual_seconds,
+            "wall_seconds": round(self.wall_seconds, 3),
+            "steps": self.steps,
+            "agents": self.agents,
+            "processes": self.processes,
+            "digest": self.digest,
+            "messages": self.messages,
+            "agent_failures": self.agent_failures,
+            "faults": self.faults,
+            "metrics": {name: metric.value for name, metric in self.metrics.items()},
+            "reference": self.reference,
+            "activations": self.activations,
+            "real_time_decisions": self.real_time_decisions,
+        }
+        return {**document, "error": self.error} if self.error else document
+
+    def metrics_frame(self) -> pd.DataFrame:
+        """A row per metric: unit, better, this run, then the reference columns."""
+        import pandas as pd
+
+        metrics = self.metrics
+        frame = pd.DataFrame(
+            {
+                "unit": {name: m.unit for name, m in metrics.items()},
+                "better": {name: m.better for name, m in metrics.items()},
+                "run": {name: m.value for name, m in metrics.items()},
+                **{
+                    column: {name: values.get(name, float("nan")) for name in metrics}
+                    for column, values in self.reference.items()
+                },
+            }
+        )
+        frame.index.name = "metric"
+        return frame
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        head = (
+            f"<p><b>{self.scenario}</b> seed {self.seed}: {self.status}, "
+            f"{self.virtual_seconds:g} s in {self.wall_seconds:.1f} s, "
+            f"digest <code>{self.digest}</code></p>"
+        )
+        return head + str(self.metrics_frame().to_html(float_format="%.4g"))
+
+
+def bound_of(reference: Mapping[str, Mapping[str, float]]) -> str | None:
+    """The column of `reference` that no run can beat."""
+    return next((name for name in BOUNDS if name in reference), None)
+
+
+def add_gap(result: Result) -> None:
+    """Adds `gap` to the run and to its columns, where the objective has a bound and `no control`.
+
+    gap = (J - J_bound) / (J_no_control - J_bound): 0 at the bound, 1 as good as doing nothing.
+    """
+    objective = next((n for n, metric in result.metrics.items() if metric.objective), None)
+    bound = bound_of(result.reference)
+    nothing = result.reference.get(NO_CONTROL, {}).get(objective or "")
+    best = result.reference.get(bound or "", {}).get(objective or "")
+    if objective is None or nothing is None or best is None or nothing == best:
+        return
+    for column in result.reference.values():
+        if objective in column:
+            column[GAP] = (column[objective] - best) / (nothing - best) + 0.0
+    value = (result.metrics[objective].value - best) / (nothing - best) + 0.0
+    text = f"({objective} - {bound}) / ({NO_CONTROL} - {bound})"
+    result.metrics[GAP] = Metric(value, "", "lower", False, text)

@@ -32,8 +32,14 @@ from sim.wire.messages import PROTOCOL, Activation, Hello, Yield
 from sim.wire.transport import HostInfo, HostLost, Progress
 
 _IPC_PATH_BYTES_MAX: Final = 107
-_FRAMES_QUEUED_MAX: Final = 4
-"""Per host and direction. One activation is outstanding at most; the rest is slack."""
+_FRAMES_UNREAD_MAX: Final = 4
+"""Kept here per peer; more wait in the peer. Sending has no such bound, as a full queue would lose
+what it cannot take: one activation is outstanding per host, and that is bound enough."""
+_QUIET_MS: Final = 10
+_NOBLOCK: Final = int(zmq.NOBLOCK)
+_SNDMORE_NOBLOCK: Final = int(zmq.SNDMORE) | int(zmq.NOBLOCK)
+_RCVMORE: Final = int(zmq.RCVMORE)
+"""Plain integers: combining flags as enumerations costs more than sending."""
 _START_SECONDS: Final = 60.0
 _SETTLE_SECONDS: Final = 0.1
 """How long the end of a dead host's connection is waited for: it follows death within 1 ms."""
@@ -85,8 +91,8 @@ def serve(folder: str, identity: bytes, run: Callable[[Activation], Yield]) -> N
 def _bound(socket: zmq.Socket[bytes]) -> None:
     socket.setsockopt(zmq.LINGER, 0)
     socket.setsockopt(zmq.MAXMSGSIZE, limits.FRAME_BYTES_MAX)
-    socket.setsockopt(zmq.SNDHWM, _FRAMES_QUEUED_MAX)
-    socket.setsockopt(zmq.RCVHWM, _FRAMES_QUEUED_MAX)
+    socket.setsockopt(zmq.SNDHWM, 0)
+    socket.setsockopt(zmq.RCVHWM, _FRAMES_UNREAD_MAX)
 
 
 @dataclass(slots=True)
@@ -126,6 +132,7 @@ class ZeroMQTransport:
         self._folder = tempfile.mkdtemp(prefix="sim-")
         self._router = zmq.Context(io_threads=1).socket(zmq.ROUTER)
         self._epoll = select.epoll()
+        self._send, self._receive = self._router.send, self._router.recv
         self._pollset: list[tuple[Any, int]] = [
             (self._router, zmq.POLLIN),
             (self._epoll.fileno(), zmq.POLLIN),
@@ -147,6 +154,7 @@ class ZeroMQTransport:
         _bound(self._router)
         self._router.setsockopt(zmq.ROUTER_MANDATORY, 1)
         self._router.setsockopt(zmq.ROUTER_HANDOVER, 1)
+        self._router.setsockopt(zmq.RCVTIMEO, _QUIET_MS)
         self._router.bind(f"ipc://{path}")
 
     @property
@@ -191,10 +199,10 @@ class ZeroMQTransport:
         entry.serial = activation.serial
         frame = codec.encode_frame(activation)
         try:
-            self._router.send(entry.identity, zmq.SNDMORE | zmq.NOBLOCK)
-            self._router.send(frame, zmq.NOBLOCK)
+            self._send(entry.identity, _SNDMORE_NOBLOCK)
+            self._send(frame, _NOBLOCK)
         except zmq.ZMQError as error:
-            if error.errno not in (zmq.EHOSTUNREACH, zmq.EAGAIN):
+            if error.errno != zmq.EHOSTUNREACH:
                 raise
 
     def poll(self, timeout_s: float | None) -> list[tuple[int, Yield | HostLost]]:
@@ -205,47 +213,55 @@ class ZeroMQTransport:
         return self._wait(timeout_s)
 
     def _wait(self, timeout_s: float | None) -> list[tuple[int, Yield | HostLost]]:
+        """Blocks on the socket alone while hosts are busy, as that costs half of a poll; after a
+        quiet moment on deaths, too."""
         answers: list[tuple[int, Yield | HostLost]] = []
-        self._receive(answers)
-        if answers:
-            return answers
+        if timeout_s is None or timeout_s * 1000 >= _QUIET_MS:
+            try:
+                self._take(self._receive(), answers)
+            except zmq.Again:
+                timeout_s = timeout_s and timeout_s - _QUIET_MS / 1000
+            else:
+                return answers
         wait_ms = -1 if timeout_s is None else int(timeout_s * 1000) + (timeout_s > 0)
         for item, _ in zmq.zmq_poll(self._pollset, wait_ms):
             if item is self._router:
-                self._receive(answers)
+                self._drain(answers)
             else:
                 self._bury(answers)
         return answers
 
-    def _receive(self, answers: list[tuple[int, Yield | HostLost]]) -> None:
+    def _drain(self, answers: list[tuple[int, Yield | HostLost]]) -> None:
         """Takes all frames that are there."""
-        receive = self._router.recv
-        while True:
-            try:
-                identity = receive(zmq.NOBLOCK)
-            except zmq.Again:
-                return
-            frame = receive()
-            while self._router.getsockopt(zmq.RCVMORE):
-                receive()
-                frame = b""
-            entry = self._by_identity.get(identity)
-            if entry is None:
-                self.counters["late" if identity in self._retired else "unknown"] += 1
-                continue
-            try:
-                record = codec.decode_reply(frame, entry.name)
-                if isinstance(record, Hello):
-                    self._greet(entry, record)
-                elif record.serial == entry.serial:
-                    entry.serial = -1
-                    answers.append((entry.number, record))
-                else:
-                    raise MalformedFrameError(f"{entry.name}: yield {record.serial} unasked")
-            except WireError as error:
-                self.counters["malformed"] += 1
-                entry.cause = entry.cause or str(error)
-                signal.pidfd_send_signal(entry.pidfd, signal.SIGKILL)
+        try:
+            while True:
+                self._take(self._receive(_NOBLOCK), answers)
+        except zmq.Again:
+            return
+
+    def _take(self, identity: bytes, answers: list[tuple[int, Yield | HostLost]]) -> None:
+        """Reads the frame behind an identity, and judges it."""
+        frame = self._receive(_NOBLOCK)
+        while self._router.getsockopt(_RCVMORE):
+            self._receive(_NOBLOCK)
+            frame = b""
+        entry = self._by_identity.get(identity)
+        if entry is None:
+            self.counters["late" if identity in self._retired else "unknown"] += 1
+            return
+        try:
+            record = codec.decode_reply(frame, entry.name)
+            if isinstance(record, Hello):
+                self._greet(entry, record)
+            elif record.serial == entry.serial:
+                entry.serial = -1
+                answers.append((entry.number, record))
+            else:
+                raise MalformedFrameError(f"{entry.name}: yield {record.serial} unasked")
+        except WireError as error:
+            self.counters["malformed"] += 1
+            entry.cause = entry.cause or str(error)
+            self._signal(entry.number, signal.SIGKILL)
 
     def _greet(self, entry: _Host, hello: Hello) -> None:
         if hello.protocol != PROTOCOL:
@@ -266,16 +282,15 @@ class ZeroMQTransport:
         """Reads until the end of a dead host's connection, which shows as an unreachable peer."""
         until = clock.monotonic() + _SETTLE_SECONDS
         while True:
-            self._receive(answers)
+            self._drain(answers)
             if entry.serial < 0 or clock.monotonic() > until:
                 return
             try:
-                self._router.send(entry.identity, zmq.SNDMORE | zmq.NOBLOCK)
-                self._router.send(b"", zmq.NOBLOCK)
-            except zmq.ZMQError as error:
-                if error.errno == zmq.EHOSTUNREACH:
-                    self._receive(answers)
-                    return
+                self._send(entry.identity, _SNDMORE_NOBLOCK)
+                self._send(b"", _NOBLOCK)
+            except zmq.ZMQError:
+                self._drain(answers)
+                return
             self._router.poll(1)
 
     def _remove(self, entry: _Host) -> int | None:

@@ -107,19 +107,21 @@ def _read_tree(path: Path, chain: tuple[Path, ...]) -> tuple[Node, str]:
     own = {"name": Node(path.stem, root.where, root.folder), **root.value}
     own.pop("extends", None)
     tree = Node(own, root.where, root.folder)
+    description = _description(text)
     if "extends" in root.value:
-        tree = merge(_base(root.value["extends"], (*chain, path)), tree)
-    return tree, _description(text)
+        base, base_description = _base(root.value["extends"], (*chain, path))
+        tree, description = merge(base, tree), description or base_description
+    return tree, description
 
 
-def _base(name: Node, chain: tuple[Path, ...]) -> Node:
+def _base(name: Node, chain: tuple[Path, ...]) -> tuple[Node, str]:
     if not isinstance(name.value, str) or "\0" in name.value:
         raise ScenarioError(f"{name.where}: extends: expected a file or a bundled name")
     try:
         path = find_scenario(name.value, name.folder)
     except UnknownKeyError as error:
         raise UnknownKeyError(f"{name.where}: extends: {error}") from None
-    return _read_tree(path, chain)[0]
+    return _read_tree(path, chain)
 
 
 def load_scenario(
@@ -217,7 +219,8 @@ def _absolute(node: Node, folder: str) -> Any:
 
 def _document(tree: Node) -> dict[str, Any]:
     """The tree as plain data that means the same in any folder."""
-    document: dict[str, Any] = tree.plain() if tree.is_map else {}
+    plain: dict[str, Any] = tree.plain() if tree.is_map else {}
+    document = {"name": plain.pop("name", ""), **plain}
     for section in ("agents", "as"):
         entries = tree.value.get(section) if tree.is_map else None
         for pattern, entry in entries.value.items() if entries and entries.is_map else ():

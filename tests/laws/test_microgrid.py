@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sim.errors import BoundError, UnknownKeyError
+from sim.scenario.load import load_scenario
 from sim.worlds.catalogue import make_batch, make_world, reference, rules
 
 SECOND = 1_000_000_000
@@ -193,6 +194,19 @@ def test_a_hundred_milliseconds_of_delay_matter(rollout):
     assert np.all(np.diff(lowest) < -0.05)
     assert shed[0] == shed[1] == 0
     assert shed[3] >= 1
+
+
+def test_the_scenario_keeps_what_its_comments_promise(rollout):
+    world = make_batch("microgrid", load_scenario("microgrid").world.params)
+    how = {"steps": 450, "seeds": SEEDS, "before": trip(world, 50, 400)}
+    prompt, _ = rollout(world, rules("microgrid"), **how)
+    late, _ = rollout(world, rules("microgrid"), delay=5, **how)
+    alone, _ = rollout(world, {}, **how)
+    assert (prompt["lowest_hz"] > 49.2).all()
+    assert (prompt["stage_max"] == 0).all()
+    assert (late["stage_max"] > 0).all()
+    assert (alone["stage_max"] > 0).all()
+    assert (prompt["cost_eur"] < 0.75 * alone["cost_eur"]).all()
 
 
 def test_without_messages_the_rule_is_the_fall_back(rollout):

@@ -31,6 +31,7 @@ class AgentTask(asyncio.Task[Any]):
     def __init__(self, coro: Coroutine[Any, Any, Any], *, loop: AgentLoop, **options: Any) -> None:
         self.number = loop.next_number()
         super().__init__(coro, loop=loop, **options)
+        self._log_destroy_pending = False  # an agent that is killed leaves tasks behind
 
     def __hash__(self) -> int:
         return self.number
@@ -130,6 +131,9 @@ class AgentLoop(asyncio.BaseEventLoop):
         future = self.create_future()
         self._jobs.append((future, func, args))
         return future
+
+    def __del__(self, *_: object) -> None:
+        """Nothing outside is held, so there is nothing to warn of."""
 
     # --- running --------------------------------------------------------------------------------
 

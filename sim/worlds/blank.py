@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from sim.spaces import Field, Space
 from sim.units import duration_ns
+from sim.worlds.catalogue import parse
 from sim.worlds.world import Array, Group, Metric, PhysicalEvent, Round
 
 RULES = {"agent": "agents.agent:Agent"}
@@ -93,5 +94,10 @@ class Blank:
 
 
 def make(params: dict[str, Any]) -> Blank:
-    """The world with its parameters. Raises: msgspec.ValidationError for a wrong one."""
-    return Blank(msgspec.convert(params, Params))
+    """The world with its parameters. Raises: UnknownKeyError, BoundError."""
+    return Blank(parse(Params, params, "blank"))
+
+
+def reference(params: dict[str, Any], seed: int, duration_ns: int) -> dict[str, dict[str, float]]:
+    """None: nothing is at stake here."""
+    return {}

@@ -21,6 +21,7 @@ from sim.ids import did_you_mean
 from sim.worlds.world import World, single
 
 WORLDS: Final[dict[str, str]] = {
+    "blank": "sim.worlds.blank",
     "microgrid": "sim.worlds.microgrid",
     "rendezvous": "sim.worlds.rendezvous",
     "smart_grid": "sim.worlds.smart_grid",

@@ -232,8 +232,13 @@ def _speed(scenario: Scenario, speed: str | float | None) -> float:
 def _transport(scenario: Scenario, inline: bool, report: OnProgress) -> Transport:
     """The way to the hosts. Their launcher begins to load at once, beside the broker."""
 
+    is_up = False
+
     def started(up: int, total: int) -> None:
-        report(Progress("starting", up, total))
+        nonlocal is_up
+        if not is_up:
+            report(Progress("starting", up, total))
+        is_up = is_up or up == total
 
     if inline:
         return MemoryTransport(progress=started)
@@ -516,9 +521,12 @@ def _no_collector(is_inline: bool) -> Iterator[None]:
         yield
         return
     gc.disable()
+    gc.collect()
+    gc.freeze()
     try:
         yield
     finally:
+        gc.unfreeze()
         gc.enable()
 
 

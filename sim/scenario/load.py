@@ -94,6 +94,11 @@ def _description(text: str) -> str:
     return " ".join(filter(None, words))
 
 
+def describe(path: Path) -> str:
+    """The comment that opens a scenario file, as one line. Raises: ScenarioError."""
+    return _description(_read_text(path))
+
+
 def _read_tree(path: Path, chain: tuple[Path, ...]) -> tuple[Node, str]:
     """The tree of a file merged over those it extends, and its description."""
     path = path.resolve()

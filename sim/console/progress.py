@@ -1,0 +1,187 @@
+"""How far a run has come: one live line in a terminal, plain lines otherwise.
+
+Faults, failures, warnings and what agents print stay on the screen as lines of their own; the rest
+of the story passes through the last line. Nothing here is asked for by the kernel.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from broker.population import Event
+from sim.clock import monotonic
+from sim.runner import Progress
+from sim.units import SECOND, format_ns
+
+SIGNS: Final = {"fault": "▲", "error": "!", "warning": "!", "stall": "…", "market": "●", "print": "·"}
+_STYLES: Final = {"fault": "yellow", "error": "bold red", "warning": "yellow", "stall": "magenta"}
+_KEPT: Final = ("fault", "error", "warning", "print")
+_KEPT_MAX: Final = 60
+"""Lines of the story that a run may leave on the screen; its directory has them all."""
+_PLAIN_SECONDS: Final = 10.0
+_PLAIN_SHARE: Final = 0.1
+_RATE_SECONDS: Final = 1.0
+
+
+class Rates:
+    """Virtual seconds and messages per real second, over about the last second."""
+
+    def __init__(self) -> None:
+        self._at: tuple[float, int, int] | None = None
+        self.speed = 0.0
+        self.messages_per_s = 0.0
+
+    def update(self, progress: Progress) -> None:
+        """Takes the latest figures."""
+        now = monotonic()
+        if self._at is None:
+            self._at = (now, progress.done, progress.sent)
+            return
+        began, done, sent = self._at
+        if now - began < (_RATE_SECONDS if self.speed else _RATE_SECONDS / 4):
+            return
+        self.speed = (progress.done - done) / SECOND / (now - began)
+        self.messages_per_s = (progress.sent - sent) / (now - began)
+        self._at = (now, progress.done, progress.sent)
+
+
+def speed_text(speed: float) -> str:
+    """`900x`, `0.5x`, `12,400x`."""
+    return f"{speed:,.0f}x" if speed >= 10 else f"{speed:.2g}x"
+
+
+def event_text(event: Event) -> Text:
+    """A line of the story: when, what, who, and for a failure the author's frames below."""
+    sign = SIGNS.get(event.kind, " ")
+    who = f"{event.agent}: " if event.agent else ""
+    text = Text(f"{format_ns(event.time_ns)} ", style="dim")
+    text.append(f"{sign} {who}{event.text}", style=_STYLES.get(event.kind, "none"))
+    return text
+
+
+class Display:
+    """Shows the progress it is called with. Use as a context manager.
+
+    is_live: one line that changes; otherwise plain lines, about every tenth or ten seconds.
+    """
+
+    def __init__(self, name: str, console: Console, is_live: bool) -> None:
+        self._name = name
+        self._console = console
+        self._rates = Rates()
+        self._last = Text("")
+        self._kept = 0
+        self._live = (
+            Live(
+                console=console, auto_refresh=False, transient=True, redirect_stdout=False,
+                redirect_stderr=False,
+            )
+            if is_live
+            else None
+        )  # fmt: skip
+        self._phase = ""
+        self._next_share = 0.0
+        self._next_time = 0.0
+
+    def __enter__(self) -> Display:
+        if self._live:
+            self._live.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self._live:
+            self._live.update(Text(""), refresh=True)
+            self._live.stop()
+
+    def __call__(self, progress: Progress) -> None:
+        """Takes news."""
+        self._keep(progress.events)
+        if progress.phase == "running":
+            self._rates.update(progress)
+        if self._live:
+            self._live.update(self._line(progress), refresh=True)
+        else:
+            self._plain(progress)
+
+    def _keep(self, events: Iterable[Event]) -> None:
+        for event in events:
+            is_plain_stall = event.kind == "stall" and self._live is None
+            if event.kind in _KEPT or is_plain_stall:
+                self._kept += 1
+                if self._kept <= _KEPT_MAX:
+                    self._console.print(event_text(event), soft_wrap=self._live is None)
+                elif self._kept == _KEPT_MAX + 1:
+                    self._console.print("more of this in events.jsonl of the run's directory")
+            self._last = event_text(event)
+
+    # --- live -----------------------------------------------------------------------------------
+
+    def _line(self, progress: Progress) -> Group:
+        total = max(progress.total, 1)
+        grid = Table.grid(padding=(0, 1), expand=True)
+        grid.add_column(no_wrap=True)
+        grid.add_column(ratio=1)
+        grid.add_column(no_wrap=True, justify="right")
+        bar = ProgressBar(total=total, completed=min(progress.done, total))
+        grid.add_row(Text(self._left(progress), style="bold"), bar, self._right(progress))
+        last = self._last.copy()
+        last.truncate(max(self._console.width - 1, 10), overflow="ellipsis")
+        return Group(grid, last)
+
+    def _left(self, progress: Progress) -> str:
+        if progress.phase == "starting":
+            return f"{self._name}  starting agents"
+        if progress.phase == "comparing":
+            return f"{self._name}  for comparison: {progress.text}"
+        return f"{self._name}  {format_ns(progress.done // SECOND * SECOND)}"
+
+    def _right(self, progress: Progress) -> Text:
+        share = f"{progress.done / max(progress.total, 1):4.0%}"
+        if progress.phase == "starting":
+            return Text(f"{progress.done} of {progress.total}")
+        if progress.phase == "comparing":
+            return Text(share)
+        text = Text(f"{share}  {speed_text(self._rates.speed)}  {progress.up} up")
+        if progress.down:
+            text.append(f"  {progress.down} down", style="bold yellow")
+        text.append(f"  {self._rates.messages_per_s:,.0f} msg/s", style="dim")
+        return text
+
+    # --- plain ----------------------------------------------------------------------------------
+
+    def _plain(self, progress: Progress) -> None:
+        share = progress.done / max(progress.total, 1)
+        now = monotonic()
+        label = progress.phase + progress.text
+        if label != self._phase:
+            is_start = progress.phase == "starting"
+            self._phase, self._next_share = label, 1.0 if is_start else 0.0
+            self._next_time = now + _PLAIN_SECONDS / 5 if is_start else now
+        is_end = share >= 1.0 and self._next_share <= 1.0
+        if share < self._next_share and now < self._next_time and not is_end:
+            return
+        if self._next_share > 1.0:
+            return
+        self._next_time = now + _PLAIN_SECONDS
+        self._next_share = 2.0 if is_end else share - share % _PLAIN_SHARE + _PLAIN_SHARE
+        if progress.phase == "running":
+            down = f", {progress.down} down" if progress.down else ""
+            speed = f"  {speed_text(self._rates.speed)}" if self._rates.speed else ""
+            line = (
+                f"{format_ns(progress.done // SECOND * SECOND)}  {share:4.0%}{speed}  "
+                f"{progress.up} up{down}  {progress.sent:,} messages"
+            )
+        elif progress.phase == "starting":
+            line = f"starting agents: {progress.done} of {progress.total}"
+        elif share > 0.0 and not is_end:
+            line = f"for comparison: {progress.text} {share:.0%}"
+        else:
+            return
+        self._console.print(line, soft_wrap=True, highlight=False)

@@ -1,0 +1,245 @@
+"""What a scenario means once it is resolved, and what there is to run."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import groupby
+from pathlib import Path
+from typing import Any, Final
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from sim.doctor import Check
+from sim.runner import Prepared
+from sim.scenario.roster import AgentPlan
+from sim.scenario.schema import Fault, LinkRule, LinkSpec
+from sim.scenario.topology import replace_link
+from sim.units import NEVER, duration_text, format_ns
+
+_FAULTS_MAX: Final = 30
+_LINKS_MAX: Final = 20
+_STATES: Final = {"ok": ("✓", "green"), "note": ("-", "yellow"), "fault": ("✗", "bold red")}
+
+
+def print_scenario(console: Console, prepared: Prepared) -> None:
+    """Agents, links, lookahead, rounds, faults, world parameters, metrics."""
+    scenario = prepared.scenario
+    head = Text(scenario.name, style="bold")
+    head.append(f"  {format_ns(scenario.duration_ns)} of virtual time", style="none")
+    episodes = f"  {scenario.episodes} episodes" if scenario.episodes > 1 else ""
+    head.append(f"{episodes}  seed {scenario.seed}  {scenario.source}", style="dim")
+    console.print(head)
+    if scenario.description:
+        console.print(scenario.description, style="italic", highlight=False)
+    _print_world(console, prepared)
+    _print_agents(console, prepared)
+    _print_rounds(console, prepared)
+    _print_links(console, prepared)
+    _print_faults(console, prepared.faults)
+    for text in warnings(prepared):
+        console.print(Text(f"! {text}", style="yellow"))
+    words = f"sim run {_argument(prepared)}"
+    console.print(Text.assemble("\nnext  ", (words, "bold cyan")))
+
+
+def warnings(prepared: Prepared) -> list[str]:
+    """What is allowed, but probably not wanted."""
+    found = prepared.table.warnings()
+    if not any(plan.behaviour != "none" for plan in prepared.plans):
+        found.append("nobody is played: every slot is `none`")
+    return found
+
+
+def _argument(prepared: Prepared) -> str:
+    source = prepared.scenario.source
+    is_bundled = Path(source).parent.name in ("scenarios", "bundled")
+    return Path(source).stem if is_bundled else source
+
+
+def _title(console: Console, text: str) -> None:
+    console.print(Text(f"\n{text}", style="bold"))
+
+
+def _grid() -> Table:
+    return Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
+
+
+# --- world --------------------------------------------------------------------------------------
+
+
+def _print_world(console: Console, prepared: Prepared) -> None:
+    world, spec = prepared.world, prepared.scenario.world
+    _title(console, f"world {spec.kind}, a step every {duration_text(world.dt_ns)}")
+    if spec.params:
+        grid = Table.grid(padding=(0, 2))
+        grid.add_column(style="dim", no_wrap=True)
+        grid.add_column(overflow="fold")
+        for name, value in spec.params.items():
+            grid.add_row(f"  {name}", _plain(value))
+        console.print(grid)
+    metrics = world.metrics()
+    if metrics:
+        table = _grid()
+        for heading in ("  metric", "unit", "better", "what it is"):
+            table.add_column(heading, overflow="fold")
+        for name, metric in metrics.items():
+            objective = " (objective)" if metric.objective else ""
+            table.add_row(f"  {name}{objective}", metric.unit, metric.better, metric.help)
+        console.print(table)
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{k}: {_plain(v)}" for k, v in value.items()) + "}"
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(map(_plain, value)) + "]"
+    return str(value)
+
+
+# --- agents -------------------------------------------------------------------------------------
+
+
+def _print_agents(console: Console, prepared: Prepared) -> None:
+    plans = prepared.plans
+    played = sum(plan.behaviour != "none" for plan in plans)
+    _title(console, f"agents: {len(plans)}, of which {played} are played by a process")
+    every = {group.name: group.every_ns for group in prepared.world.groups}
+    table = _grid()
+    table.add_column("  role")
+    table.add_column("n", justify="right")
+    table.add_column("decides")
+    table.add_column("names", overflow="fold")
+    table.add_column("behaviour", overflow="fold")
+
+    def kind(plan: AgentPlan) -> tuple[str, str]:
+        return plan.group or "", plan.behaviour
+
+    order = {plan.group or "": plan.index for plan in reversed(plans)}
+    for (group, behaviour), members in groupby(
+        sorted(plans, key=lambda p: (order[p.group or ""], p.behaviour, p.index)), key=kind
+    ):
+        names = [plan.name for plan in members]
+        decides = f"every {duration_text(every[group])}" if group in every else ""
+        table.add_row(
+            f"  {group or 'further'}", str(len(names)), decides, span(names), behaviour
+        )  # fmt: skip
+    console.print(table)
+
+
+def span(names: Sequence[str]) -> str:
+    """Names in few words: `ev-1 ... ev-9`."""
+    if len(names) <= 3:
+        return ", ".join(names)
+    return f"{names[0]} ... {names[-1]}"
+
+
+def _print_rounds(console: Console, prepared: Prepared) -> None:
+    rounds = prepared.world.rounds
+    if not rounds:
+        return
+    _title(console, "message rounds")
+    table = _grid()
+    for heading in ("  topic", "from", "to", "every", "deadline", "answer"):
+        table.add_column(heading, overflow="fold")
+    for each in rounds:
+        table.add_row(
+            f"  {each.topic}", span(each.senders), each.receiver, duration_text(each.every_ns),
+            duration_text(each.deadline_ns), each.reply or "-",
+        )  # fmt: skip
+    console.print(table)
+
+
+# --- links --------------------------------------------------------------------------------------
+
+
+def _print_links(console: Console, prepared: Prepared) -> None:
+    network, table = prepared.scenario.network, prepared.table
+    _title(console, f"links: {table.link_count:,} directed, topology {network.topology}")
+    shown = _grid()
+    shown.add_column("  links", overflow="fold")
+    shown.add_column("", overflow="fold")
+    default = replace_link(LinkSpec(floor_ns=0), network.default)
+    shown.add_row("  all", link_text(default))
+    for rule in network.links[:_LINKS_MAX]:
+        shown.add_row(f"  {_ends(rule)}", link_text(replace_link(default, rule)))
+    if len(network.links) > _LINKS_MAX:
+        shown.add_row("", f"and {len(network.links) - _LINKS_MAX} more exceptions")
+    for topic in network.topics:
+        absolute = f" + {topic.noise_absolute:g}" if topic.noise_absolute else ""
+        shown.add_row(f"  topic {topic.topic}", f"noise {topic.noise:g} relative{absolute}")
+    console.print(shown)
+    floor, bound = table.lookahead()
+    ahead = "no bound: there are no links" if floor >= NEVER else duration_text(floor)
+    by = f", bounded by {bound}" if floor < NEVER else ""
+    console.print(Text.assemble("  lookahead ", (ahead, "bold"), by))
+
+
+def _ends(rule: LinkRule) -> str:
+    arrow = "<->" if rule.both else "->"
+    return f"{', '.join(rule.source)} {arrow} {', '.join(rule.target)}"
+
+
+def link_text(spec: LinkSpec) -> str:
+    """`20ms + exponential 5ms, loss 1 %, 250 kB/s (queue 64 kB)`."""
+    parts = [duration_text(spec.floor_ns)]
+    first = duration_text(spec.a_ns)
+    if spec.jitter == "normal":
+        parts[0] += f" + normal {first} +- {duration_text(round(spec.b))}"
+    elif spec.jitter == "lognormal":
+        parts[0] += f" + lognormal {first}, sigma {spec.b:g}"
+    elif spec.jitter != "none":
+        parts[0] += f" + {spec.jitter} {first}"
+    if spec.loss_probability:
+        parts.append(f"loss {spec.loss_probability * 100:g} %")
+    if math.isfinite(spec.rate_bytes_per_s):
+        parts.append(f"{spec.rate_bytes_per_s:,.0f} B/s (queue {spec.queue_bytes:,} B)")
+    return ", ".join(parts)
+
+
+# --- faults -------------------------------------------------------------------------------------
+
+
+def _print_faults(console: Console, faults: Sequence[Fault]) -> None:
+    if not faults:
+        return
+    _title(console, "faults")
+    for fault in faults[:_FAULTS_MAX]:
+        console.print(f"  {format_ns(fault.time_ns)}  {fault.text}", highlight=False)
+    if len(faults) > _FAULTS_MAX:
+        console.print(f"  and {len(faults) - _FAULTS_MAX} more")
+
+
+# --- what there is ------------------------------------------------------------------------------
+
+
+def print_list(console: Console, entries: Iterable[tuple[str, str]]) -> None:
+    """Bundled scenarios, each with the first sentence of its comment."""
+    table = _grid()
+    table.add_column("scenario", style="bold", no_wrap=True)
+    table.add_column("what it is", overflow="fold")
+    for name, text in entries:
+        table.add_row(name, first_sentence(text))
+    console.print(table)
+
+
+def first_sentence(text: str) -> str:
+    """Up to the first full stop that ends a sentence."""
+    head, stop, _ = text.partition(". ")
+    return head + "." if stop else text
+
+
+def print_check(console: Console, check: Check) -> None:
+    """A line of `sim doctor`."""
+    sign, style = _STATES[check.state]
+    line = Table.grid(padding=(0, 1))
+    line.add_column(width=1)
+    line.add_column(width=13, style="bold")
+    line.add_column(overflow="fold")
+    text = Text(check.text)
+    if check.remedy:
+        text.append(f"\n{check.remedy}", style="bold cyan")
+    line.add_row(Text(sign, style=style), check.name, text)
+    console.print(line)

@@ -1,0 +1,144 @@
+"""The outcome of a run on one screen: figures beside their columns, faults, books, what next."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from typing import Final
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from sim.console.progress import speed_text
+from sim.store.summary import BOUNDS, GAP, NO_CONTROL, RULE, Result
+from sim.units import SECOND, format_ns
+from sim.worlds.world import Metric
+
+_COLUMNS: Final[tuple[str, ...]] = (NO_CONTROL, RULE, *BOUNDS)
+_FAULTS_MAX: Final = 8
+_FAILURES_MAX: Final = 5
+_STATUS_STYLES: Final = {"completed": "bold green", "failed": "bold red"}
+
+
+def number(value: float | None) -> str:
+    """About four digits: `41.2`, `18,204`, `0.0031`; a dash where there is none."""
+    if value is None or value != value:
+        return "-"
+    if value == int(value) if abs(value) < 1e15 else False:
+        return f"{value:,.0f}"
+    if abs(value) >= 1000:
+        return f"{value:,.0f}"
+    return f"{value:.4g}"
+
+
+def print_result(console: Console, result: Result, command: Sequence[str] = ()) -> None:
+    """Prints everything about a run that has ended. command: words of the next one to type."""
+    console.print(_headline(result))
+    if result.metrics:
+        console.print(_outcome(result))
+    details = Table.grid(padding=(0, 2))
+    details.add_column(style="dim", no_wrap=True)
+    details.add_column(overflow="fold")
+    _add_failures(details, result)
+    _add_faults(details, result)
+    details.add_row("books", books(result))
+    if result.real_time_decisions:
+        details.add_row("real time", f"{result.real_time_decisions} decisions, in run.log")
+    details.add_row("digest", result.digest)
+    if result.run_dir is not None:
+        details.add_row("run", str(result.run_dir))
+    if command:
+        details.add_row("next", Text(shlex.join(command), style="bold cyan"))
+    console.print(details)
+
+
+def _headline(result: Result) -> Text:
+    text = Text()
+    text.append(f"{result.scenario}", style="bold")
+    text.append(f"  seed {result.seed}  ")
+    text.append(result.status, style=_STATUS_STYLES.get(result.status, "bold yellow"))
+    virtual = format_ns(round(result.virtual_seconds * SECOND))
+    speed = result.virtual_seconds / max(result.wall_seconds, 1e-9)
+    where = f"{result.processes} processes" if result.processes else "this process"
+    agents = f"{result.agents} agent{'s' * (result.agents != 1)}"
+    text.append(
+        f"  {virtual} in {result.wall_seconds:.1f} s ({speed_text(speed)})  {agents} in {where}"
+    )
+    return text
+
+
+def _outcome(result: Result) -> Table:
+    """A row per metric, the objective first; the columns to read it against."""
+    table = Table(box=None, padding=(0, 1), pad_edge=False, header_style="dim")
+    table.add_column("", overflow="fold")
+    table.add_column("run", justify="right", no_wrap=True, style="bold")
+    columns = [name for name in _COLUMNS if name in result.reference]
+    columns += [name for name in result.reference if name not in columns]
+    for name in columns:
+        table.add_column(name, justify="right", no_wrap=True)
+    for name, metric in sorted(result.metrics.items(), key=_rank):
+        values = [result.reference[column].get(name) for column in columns]
+        shown = [f"{v:.1%}" if name == GAP and v is not None else number(v) for v in values]
+        own = f"{metric.value:.1%}" if name == GAP else number(metric.value)
+        table.add_row(_label(name, metric), own, *shown)
+    return table
+
+
+def _rank(item: tuple[str, Metric]) -> int:
+    name, metric = item
+    return 0 if metric.objective else 1 if name == GAP else 2
+
+
+def _label(name: str, metric: Metric) -> Text:
+    """`cost (EUR) ↓`: the arrow says which way is better."""
+    text = Text(name.replace("_", " "), style="bold" if metric.objective else "none")
+    if metric.unit:
+        text.append(f" ({metric.unit})", style="dim")
+    text.append(" ↑" if metric.better == "higher" else " ↓", style="dim")
+    return text
+
+
+def _add_failures(details: Table, result: Result) -> None:
+    label = "failed"
+    for failure in result.agent_failures[:_FAILURES_MAX]:
+        time = format_ns(round(failure["time"] * SECOND))
+        text = Text(f"{failure['agent']} at {time}: {failure['cause']}", style="red")
+        if failure["frames"]:
+            text.append(f"\n{failure['frames']}", style="none")
+        details.add_row(label, text)
+        label = ""
+    more = len(result.agent_failures) - _FAILURES_MAX
+    if more > 0:
+        details.add_row("", f"and {more} more, in summary.json")
+    if result.error and not result.agent_failures:
+        details.add_row("failed", Text(result.error, style="red"))
+
+
+def _add_faults(details: Table, result: Result) -> None:
+    label = "faults"
+    for fault in result.faults[:_FAULTS_MAX]:
+        time = format_ns(round(fault["time"] * SECOND))
+        details.add_row(label, Text(f"{time}  {fault['text']}"))
+        label = ""
+    more = len(result.faults) - _FAULTS_MAX
+    if more > 0:
+        details.add_row("", f"and {more} more, in summary.json")
+
+
+def books(result: Result) -> str:
+    """Where every message ended, as one equation."""
+    m = result.messages
+    reasons = ", ".join(f"{reason} {count:,}" for reason, count in m["dropped"].items())
+    dropped = f"{sum(m['dropped'].values()):,}" + (f" ({reasons})" if reasons else "")
+    return (
+        f"sent {m['sent']:,} = delivered {m['delivered']:,} + dropped {dropped} "
+        f"+ in flight {m['in_flight']:,}   {_bytes(m['bytes'])}"
+    )
+
+
+def _bytes(count: int) -> str:
+    for unit, scale in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if count >= scale:
+            return f"{count / scale:.3g} {unit}"
+    return f"{count} B"

@@ -54,6 +54,8 @@ class Params(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A grid record written by `sim import grid`; empty for the bundled SimBench feeder."""
     day: str = "2016-05-27"
     """The first day of the profiles; 2016-05-27 is sunny and a working day."""
+    day_choices: tuple[str, ...] = ()
+    """If given, each episode draws its first day from these instead, by its seed."""
     days: Annotated[int, msgspec.Meta(ge=1, le=366)] = 1
     """Consecutive days; a longer run begins again with the first."""
     load_scale: Scale = 1.5
@@ -119,7 +121,7 @@ class Params(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     imbalance_share: Share = 0.25
     """What was traded and not kept is bought back dearer, or sold back cheaper, by this share of
     the tariff."""
-    end_eur_per_kwh: Price = 0.20
+    end_eur_per_kwh: Price = 0.24
     """Values what is stored, and what still waits or is needed, when the run ends."""
     unserved_eur_per_kwh: Price = 3.0
     """Value of demand that is not supplied."""

@@ -54,29 +54,34 @@ class Reap(msgspec.Struct, frozen=True, tag="reap"):
 
 
 def main(descriptor: int, text: str) -> None:
-    """Serves until the broker is gone."""
+    """Serves until the broker is gone, and clears up after it."""
     config = msgspec.json.decode(text, type=Config)
-    channel = socket.socket(fileno=descriptor)
-    broker = os.pidfd_open(config.broker)
-    if os.getppid() != config.broker:
-        return
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    for number in (signal.SIGTERM, signal.SIGCHLD):
-        signal.signal(number, signal.SIG_DFL)
-    signal.pthread_sigmask(signal.SIG_SETMASK, ())
-    subreaper(True)
-    for name in config.preload:
-        importlib.import_module(name)
-    gc.collect()
-    gc.freeze()
     hosts: set[int] = set()
     try:
-        _serve(config, channel, broker, hosts)
+        _quiet()
+        broker = os.pidfd_open(config.broker)
+        if os.getppid() == config.broker:
+            for name in config.preload:
+                importlib.import_module(name)
+            gc.collect()
+            gc.freeze()
+            _serve(config, socket.socket(fileno=descriptor), broker, hosts)
+    except ProcessLookupError:
+        pass
     finally:
         for pid in hosts:
             _kill(pid)
         _sweep(set())
         shutil.rmtree(config.folder, ignore_errors=True)
+
+
+def _quiet() -> None:
+    """Whatever the user's program does with signals: default here, except Ctrl-C, which is its."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for number in (signal.SIGTERM, signal.SIGCHLD):
+        signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+    subreaper(True)
 
 
 def _serve(config: Config, channel: socket.socket, broker: int, hosts: set[int]) -> None:

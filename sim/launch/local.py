@@ -34,6 +34,8 @@ _BOOT: Final = (
     "import sys, json; sys.path[:] = json.loads(sys.argv[2]); "
     "from sim.launch.launcher import main; main(int(sys.argv[1]), sys.argv[3])"
 )
+_MARK: Final = "SIM_HOSTS"
+"""In the environment of hosts and of all they start: the transport's folder, as nobody else's."""
 _BATCH: Final = 32
 """Requests sent ahead of their answers: more would fill the socket from both ends."""
 _ANSWER_SECONDS: Final = 60.0
@@ -108,7 +110,7 @@ class LocalLauncher:
                 stdout=self._log,
                 stderr=self._log,
                 pass_fds=[theirs.fileno()],
-                env=self._environment,
+                env={**self._environment, _MARK: folder},
                 start_new_session=True,
             )
 
@@ -117,6 +119,7 @@ class LocalLauncher:
         assert self._process is not None
         if (self._process.poll() or 0) < 0:
             self._hang_up()
+            self._end_strays()
             self.open(self._folder)
         pids: list[int] = []
         try:
@@ -168,6 +171,17 @@ class LocalLauncher:
             self._channel.close()
             self._channel = None
 
+    def _end_strays(self) -> None:
+        """Ends what a launcher that was killed left to this process, by its mark."""
+        mark = f"{_MARK}={self._folder}".encode()
+        for path in Path("/proc").glob("[0-9]*"):
+            try:
+                if mark in (path / "environ").read_bytes().split(b"\0"):
+                    os.kill(int(path.name), signal.SIGKILL)
+                    os.waitpid(int(path.name), 0)
+            except (OSError, ValueError):
+                continue
+
     def close(self) -> None:
         """Hangs up, upon which the launcher ends every host and itself."""
         self._hang_up()
@@ -177,6 +191,8 @@ class LocalLauncher:
             except subprocess.TimeoutExpired:
                 self._process.kill()
                 self._process.wait()
+            if self._process.returncode < 0:
+                self._end_strays()
             self._process = None
         if self._log is not None:
             self._log.close()

@@ -36,6 +36,8 @@ _FRAMES_UNREAD_MAX: Final = 4
 """Kept here per peer; more wait in the peer. Sending has no such bound, as a full queue would lose
 what it cannot take: one activation is outstanding per host, and that is bound enough."""
 _QUIET_MS: Final = 10
+_UNWATCHED_MAX: Final = 32
+"""Frames that may come without a look at who has died."""
 _NOBLOCK: Final = int(zmq.NOBLOCK)
 _SNDMORE_NOBLOCK: Final = int(zmq.SNDMORE) | int(zmq.NOBLOCK)
 _RCVMORE: Final = int(zmq.RCVMORE)
@@ -129,6 +131,7 @@ class ZeroMQTransport:
         self._by_pidfd: dict[int, _Host] = {}
         self._retired: set[bytes] = set()
         self._backlog: list[tuple[int, Yield | HostLost]] = []
+        self._unwatched = 0
         self._folder = tempfile.mkdtemp(prefix="sim-")
         self._router = zmq.Context(io_threads=1).socket(zmq.ROUTER)
         self._epoll = select.epoll()
@@ -206,11 +209,13 @@ class ZeroMQTransport:
                 raise
 
     def poll(self, timeout_s: float | None) -> list[tuple[int, Yield | HostLost]]:
-        """What has come. May return empty before the timeout, if only noise came."""
-        if self._backlog:
-            answers, self._backlog = self._backlog, []
-            return answers
-        return self._wait(timeout_s)
+        """What has come. May be empty before a timeout, if only noise came."""
+        answers, self._backlog = self._backlog, []
+        if not answers:
+            answers = self._wait(timeout_s)
+            while not answers and timeout_s is None:
+                answers = self._wait(None)
+        return answers
 
     def _wait(self, timeout_s: float | None) -> list[tuple[int, Yield | HostLost]]:
         """Blocks on the socket alone while hosts are busy, as that costs half of a poll; after a
@@ -222,6 +227,10 @@ class ZeroMQTransport:
             except zmq.Again:
                 timeout_s = timeout_s and timeout_s - _QUIET_MS / 1000
             else:
+                self._unwatched += 1
+                if self._unwatched > _UNWATCHED_MAX:
+                    self._unwatched = 0
+                    self._bury(answers)
                 return answers
         wait_ms = -1 if timeout_s is None else int(timeout_s * 1000) + (timeout_s > 0)
         for item, _ in zmq.zmq_poll(self._pollset, wait_ms):

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
-from sim.errors import InvariantError, ScenarioError, SimError
+from sim.errors import InstallationError, InvariantError, ScenarioError, SimError
 from sim.ids import did_you_mean, nearest
 from sim.units import duration_ns, speed_factor
 
@@ -170,7 +170,7 @@ def _parser() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentParse
 
 
 def _run(options: argparse.Namespace) -> int:
-    if options.inline:
+    if options.inline and options.is_command:
         _fix_hash_seed()
     from rich.console import Console
 
@@ -209,7 +209,7 @@ def _run(options: argparse.Namespace) -> int:
 
 def _fix_hash_seed() -> None:
     """Inline agents find the hashes that agent processes find; that takes a fresh interpreter."""
-    if os.environ.get("PYTHONHASHSEED") == "0" or os.environ.get(_RERUN) or not sys.argv[0]:
+    if os.environ.get("PYTHONHASHSEED") == "0" or os.environ.get(_RERUN):
         return
     environment = {**os.environ, "PYTHONHASHSEED": "0", _RERUN: "1"}
     sys.stdout.flush()
@@ -242,6 +242,8 @@ def _next_command(options: argparse.Namespace, result: Result) -> list[str]:
     ]
     if result.agent_failures and mine:
         return ["sim", "check", mine[0]]
+    if result.exit_code == InstallationError.exit_code:
+        return ["sim", "doctor"]
     if result.status == "failed":
         return [*words, *again, "--inline"]
     if result.status == "interrupted":
@@ -333,7 +335,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if os.getcwd() not in sys.path:
         sys.path.append(os.getcwd())
     try:
-        return _main(words)
+        return _main(words, is_command=arguments is None)
     except InvariantError as error:
         print(f"sim: a fault of sim itself, please report it: {error}", file=sys.stderr)
         return error.exit_code
@@ -349,7 +351,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
 
 
-def _main(words: list[str]) -> int:
+def _main(words: list[str], is_command: bool) -> int:
     parser, commands = _parser()
     first = next((word for word in words if not word.startswith("-")), None)
     if first is not None and first not in commands and words[0] == first:
@@ -358,6 +360,7 @@ def _main(words: list[str]) -> int:
             hint = did_you_mean(first, commands)
         parser.error(f"no command {first!r}; {hint}")
     options, unknown = parser.parse_known_args(words)
+    options.is_command = is_command
     if options.version:
         from sim.installation import version
 

@@ -24,7 +24,7 @@ from broker.kernel import Kernel
 from broker.population import DOWN, ENDED, HUNG, UNPLAYED, UP, Event, Failure
 from broker.server import drive
 from sim.clock import monotonic
-from sim.errors import InvariantError, ScenarioError, SimError
+from sim.errors import InstallationError, InvariantError, ScenarioError, SimError
 from sim.scenario.casting import cast
 from sim.scenario.load import at_world, dump, load_scenario
 from sim.scenario.overrides import Overrides
@@ -268,8 +268,8 @@ class _Live:
         for text in kernel.network.table.warnings():
             kernel.events.append(Event(0, "warning", "", text))
         began = monotonic()
-        status, error = "failed", None
-        processes = 0
+        status, processes = "failed", 0
+        error: SimError | None = None
         try:
             self.transport.start(range(len(kernel.agents.hosts)))
             processes = self.transport.processes
@@ -278,10 +278,10 @@ class _Live:
             status, error = kernel.status, kernel.error
         except KeyboardInterrupt:
             status = "interrupted"
-        except InvariantError:
+        except (InvariantError, InstallationError):
             raise
         except SimError as raised:
-            error = raised  # type: ignore[assignment]
+            error = raised
         finally:
             wall_seconds = monotonic() - began
             log.end(status, kernel.digest.chain.hex())
@@ -477,8 +477,8 @@ def _baseline(scenario: Scenario, column: str, report: OnProgress) -> dict[str, 
 
 class _Interrupts:
     """Ctrl-C. While virtual time runs it is noted, and acted upon between two windows, so that the
-    books are in order; a second one is acted upon at once. Elsewhere than in the main thread,
-    signals are somebody else's.
+    books are in order; a second one is acted upon at once, and further ones do not disturb the
+    end. Elsewhere than in the main thread, signals are somebody else's.
     """
 
     def __init__(self) -> None:
@@ -497,9 +497,11 @@ class _Interrupts:
             signal.signal(number, handler)
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
-        if not self._is_deferred or self._is_requested:
+        if self._is_deferred and not self._is_requested:
+            self._is_requested = True
+        elif self._is_deferred or not self._is_requested:
+            self._is_requested = True
             raise KeyboardInterrupt
-        self._is_requested = True
 
     @contextlib.contextmanager
     def deferred(self) -> Iterator[None]:
@@ -521,7 +523,6 @@ def _no_collector(is_inline: bool) -> Iterator[None]:
         yield
         return
     gc.disable()
-    gc.collect()
     gc.freeze()
     try:
         yield

@@ -143,10 +143,9 @@ class Agent:
     def action_space(self) -> Space:
         return self._cell.action_space
 
-    async def observations(self) -> AsyncIterator[Observation]:
+    def observations(self) -> AsyncIterator[Observation]:
         """Each observation as it comes; if the agent was busy, only the latest."""
-        while True:
-            yield await self._cell.next_observation()
+        return self._cell.observations()
 
     def act(self, values: Sequence[float] | NDArray[Any] | None = None, **fields: float) -> None:
         """Sets the action from the next step of the world on, in the units of the action space.
@@ -232,7 +231,7 @@ class Agent:
         while True:
             if due > loop.now_ns:
                 future = loop.create_future()
-                loop.call_at_ns(due, _set, future)
+                loop.call_at_ns(due, resolve, future)
                 await future
             yield loop.now_ns / SECOND
             due = (loop.now_ns // step + 1) * step
@@ -250,6 +249,7 @@ class Agent:
         self._cell.log(level, str(text))
 
 
-def _set(future: asyncio.Future[Any]) -> None:
+def resolve(future: asyncio.Future[Any]) -> None:
+    """Lets whoever awaits `future` go on."""
     if not future.done():
         future.set_result(None)

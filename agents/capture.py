@@ -26,14 +26,11 @@ class _Capture(io.TextIOBase):
     def __init__(self, stream: TextIO, level: str) -> None:
         self.stream = stream
         self.level = level
-        self._partial = ""
 
     def write(self, text: str) -> int:
         if current.cell is None:
             return self.stream.write(text)
-        *lines, self._partial = (self._partial + text).split("\n")
-        for line in lines:
-            current.cell.log(self.level, line)
+        current.cell.write(self.level, text)
         return len(text)
 
     def flush(self) -> None:
@@ -41,9 +38,16 @@ class _Capture(io.TextIOBase):
 
 
 class _Handler(logging.Handler):
+    """Gives what is logged to the agent which is running; what nobody logged goes where it would
+    have gone without this handler.
+    """
+
     def emit(self, record: logging.LogRecord) -> None:
         if current.cell is not None:
             current.cell.log(record.levelname.lower(), self.format(record))
+        elif logging.getLogger().handlers == [self] and logging.lastResort is not None:
+            if record.levelno >= logging.lastResort.level:
+                logging.lastResort.handle(record)
 
 
 _handler = _Handler()
@@ -77,6 +81,8 @@ class _Captured:
         sys.breakpointhook = _debug
         root = logging.getLogger()
         if _handler not in root.handlers:
+            if not root.handlers and root.level == logging.WARNING:
+                root.setLevel(logging.INFO)
             root.addHandler(_handler)
 
     def __exit__(self, *fault: object) -> None:

@@ -17,7 +17,7 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
-from agents.agent import Agent, Observation
+from agents.agent import Agent, Observation, resolve
 from sim.errors import AgentError
 from sim.rng import key_of, philox
 from sim.units import SECOND
@@ -180,7 +180,7 @@ async def _sleep_ns(agent: Agent, when_ns: int) -> None:
     loop = agent._cell.loop
     if when_ns > loop.now_ns:
         future = loop.create_future()
-        loop.call_at_ns(when_ns, lambda: future.done() or future.set_result(None))
+        loop.call_at_ns(when_ns, resolve, future)
         await future
 
 

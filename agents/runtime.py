@@ -9,8 +9,10 @@ from __future__ import annotations
 import asyncio
 import gc
 import inspect
+import signal
+from collections.abc import AsyncIterator
 from math import isfinite
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
@@ -39,6 +41,9 @@ from sim.wire.messages import (
     Yield,
 )
 
+_LINE_MAX: Final = 2000
+"""Characters of one line of an agent's log."""
+
 
 class Deadline(BaseException):
     """Raised inside an agent's handler that used up its processor time; not to be caught."""
@@ -53,7 +58,7 @@ class Cell:
 
     def __init__(self, start: Start, roster: list[str]) -> None:
         self.start = start
-        self.loop = AgentLoop(start.callbacks_max)
+        self.loop = AgentLoop(start.callbacks_max, start.name)
         self.channels = Channels(
             self.loop, start.name, roster, start.inbox_max, start.messages_per_second_max
         )
@@ -64,10 +69,13 @@ class Cell:
         self.saved: bytes | None = None
         self.program: asyncio.Task[Any] | None = None
         self.is_starting = True
+        self.overdue: Deadline | None = None
+        self.partial_lines: dict[str, str] = {}
         self._action = self.action_space.default.tobytes()
         self._observed: Observed | None = None
-        self._missed = 0
-        self._watcher: asyncio.Future[None] | None = None
+        self._observed_count = 0
+        self._read_count = 0
+        self._watchers: list[asyncio.Future[None]] = []
         self._waits: list[str] = []
         self._rng: np.random.Generator | None = None
         self.loop.set_exception_handler(self._on_loop_error)
@@ -81,16 +89,21 @@ class Cell:
             self._rng = generator(s.seed, "agent", s.name, s.episode, s.incarnation)
         return self._rng
 
-    async def next_observation(self) -> Observation:
-        while self._observed is None:
-            self._watcher = asyncio.Future(loop=self.loop)
-            try:
-                await self._watcher
-            finally:
-                self._watcher = None
-        observed, missed = self._observed, self._missed
-        self._observed, self._missed = None, 0
-        return Observation(observed, self.observation_space, missed)
+    async def observations(self) -> AsyncIterator[Observation]:
+        """Those newer than any that was read before; every reader gets each."""
+        seen = self._read_count
+        while True:
+            while self._observed is None or self._observed_count == seen:
+                watcher: asyncio.Future[None] = asyncio.Future(loop=self.loop)
+                self._watchers.append(watcher)
+                try:
+                    await watcher
+                finally:
+                    self._watchers.remove(watcher)
+            missed = self._observed_count - seen - 1
+            seen = self._observed_count
+            self._read_count = max(self._read_count, seen)
+            yield Observation(self._observed, self.observation_space, missed)
 
     def act(self, values: Any, fields: dict[str, float]) -> None:
         space = self.action_space
@@ -118,25 +131,44 @@ class Cell:
         return None if self.start.saved is None else decode_payload(self.start.saved)
 
     def log(self, level: str, text: str) -> None:
-        if len(self.logs) < LOG_LINES_PER_ACTIVATION_MAX:
-            self.logs.append((self.loop.now_ns, level, text[:2000]))
+        room = LOG_LINES_PER_ACTIVATION_MAX - len(self.logs)
+        if room == 1:
+            level, text = "warning", "too many lines at once: the next are not kept"
+        if room > 0:
+            self.logs.append((self.loop.now_ns, level, text[:_LINE_MAX]))
+
+    def write(self, level: str, text: str) -> None:
+        """Whole lines are logged; what is begun waits for its end."""
+        *lines, rest = (self.partial_lines.pop(level, "") + text).split("\n")
+        for line in lines:
+            self.log(level, line)
+        if rest:
+            self.partial_lines[level] = rest[:_LINE_MAX]
 
     def _on_loop_error(self, loop: Any, context: dict[str, Any]) -> None:
+        """An error that asyncio has nobody to raise at: of a plain callback, mostly."""
         error = context.get("exception")
-        self.log("error", f"{context.get('message', 'error')}: {error!r}")
+        if isinstance(error, Exception):
+            self.log("error", f"in a callback: {describe_failure(error)}")
+        else:
+            self.log("warning", f"{context.get('message', '')} {context.get('task', '')}".strip())
 
     # --- running --------------------------------------------------------------------------------
 
     def begin(self) -> None:
         """Makes the agent from its behaviour and schedules its program."""
         agent = make_agent(self)
-        for _, method in inspect.getmembers(agent, inspect.ismethod):
-            topic = getattr(method, "_serves", None)
+        for name in dir(type(agent)):
+            topic = getattr(inspect.getattr_static(agent, name, None), "_serves", None)
             if topic is not None:
-                self.channels.served[topic] = self._server(method)
+                self.channels.served[topic] = self._server(getattr(agent, name))
         if not inspect.iscoroutinefunction(agent.run):
-            raise AgentError(f"{type(agent).__name__}.run must be `async def run(self)`")
-        self.program = self.loop.create_task(agent.run())
+            is_generator = inspect.isasyncgenfunction(agent.run)
+            raise AgentError(
+                f"{type(agent).__name__}.run must be `async def run(self)`"
+                + " without a yield" * is_generator
+            )
+        self.program = self.loop.create_task(agent.run(), name="run")
 
     def _server(self, method: Any) -> Any:
         async def serve(message: Any) -> None:
@@ -144,13 +176,16 @@ class Cell:
                 reply = method(message)
                 if inspect.isawaitable(reply):
                     reply = await reply
-            except Exception as error:
-                self.log("error", f"serving {message.topic!r}: {error!r}")
-                self.channels.reply(message, f"{type(error).__name__}: {error}", is_refusal=True)
-            else:
                 self.channels.reply(message, reply)
+            except Exception as error:
+                self.log("error", f"serving {message.topic!r}: {describe_failure(error)}")
+                cause = f"{type(error).__name__}: {error}"[:_LINE_MAX]
+                self.channels.reply(message, cause, is_refusal=True)
 
-        return lambda message: self.loop.create_task(serve(message))
+        def start(message: Any) -> None:
+            self.loop.create_task(serve(message), name=f"serving {message.topic}")
+
+        return start
 
     def run(self, work: Work, until: int, topics: list[str]) -> Done:
         """Everything of this agent that happens before `until`, and nothing before `work.wake`."""
@@ -162,23 +197,35 @@ class Cell:
                 loop.advance(work.wake)
                 self.begin()
                 loop.settle()
-            self._run_window(work, until, topics)
-            if self.program is not None and self.program.done():
-                state, error = FINISHED, ""
-                if self.program.cancelled():
-                    raise AgentError("run() was cancelled")
-                self.program.result()
-        except (
-            Exception,
-            SystemExit,
-            KeyboardInterrupt,
-            Deadline,
-            asyncio.CancelledError,
-        ) as fault:
+            if self._goes_on():
+                self._run_window(work, until, topics)
+            if not self._goes_on():
+                state = FINISHED
+        except BaseException as fault:
+            if isinstance(fault, KeyboardInterrupt) and not _is_deaf():
+                raise
             state, error = FAILED, describe_failure(fault)
         finally:
             loop.leave()
         return self._done(work.agent, state, error)
+
+    def _goes_on(self) -> bool:
+        """Whether the program has not ended. Raises: what it failed with."""
+        if self.overdue is not None:
+            raise self.overdue
+        program = self.program
+        if program is not None and program.done():
+            if program.cancelled():
+                raise AgentError("run() was cancelled")
+            program.result()
+            return False
+        if self.loop.failed:
+            for task in self.loop.take_lost():
+                fault = task.exception()
+                assert fault is not None
+                text = f"task {task.get_name()!r} failed, and nobody awaits it"
+                self.log("error", f"{text}: {describe_failure(fault)}")
+        return True
 
     def _run_window(self, work: Work, until: int, topics: list[str]) -> None:
         loop, channels = self.loop, self.channels
@@ -186,7 +233,7 @@ class Cell:
         observed, at, n = work.observed, 0, len(inbound)
         while True:
             instant = loop.next_timer
-            if observed is not None and observed.time <= instant and self._watcher is not None:
+            if observed is not None and observed.time <= instant and self._watchers:
                 instant = observed.time
             if at < n and channels.may_wake:
                 instant = channels.next_awaited(inbound, at, instant)
@@ -201,24 +248,30 @@ class Cell:
                 at = channels.absorb(inbound, at, instant)
             loop.advance(instant)
             loop.settle()
+            if not self._goes_on():
+                return
         channels.absorb(inbound, at, until)
         if observed is not None:
             self._observe(observed)
 
     def _observe(self, observed: Observed) -> None:
-        self._missed += observed.missed + (self._observed is not None)
+        self._observed_count += observed.missed + 1
         self._observed = observed
-        if self._watcher is not None and not self._watcher.done():
-            self._watcher.set_result(None)
+        for watcher in self._watchers:
+            if not watcher.done():
+                watcher.set_result(None)
 
     def _done(self, agent: int, state: int, error: str) -> Done:
-        waits = self.channels.waits
         channels = self.channels
+        waits = channels.waits
+        if state != RUNNING:
+            for level, text in self.partial_lines.items():
+                self.log(level, text)
         done = Done(
             agent,
             self.loop.next_timer if state == RUNNING else NEVER,
             state,
-            self._watcher is not None and self._observed is None,
+            bool(self._watchers),
             waits if waits != self._waits else None,
             channels.sends,
             self.acts,
@@ -234,15 +287,16 @@ class Cell:
         return done
 
 
-_collected_at = -1
+def _is_deaf() -> bool:
+    """Whether Ctrl-C cannot reach this process, so that a KeyboardInterrupt is the agent's own."""
+    return signal.getsignal(signal.SIGINT) == signal.SIG_IGN
 
 
-def _collect_garbage(now_ns: int) -> None:
-    """Once per process and instant, however many hosts share the process."""
-    global _collected_at
-    if now_ns != _collected_at:
-        _collected_at = now_ns
-        gc.collect()
+class _Process:
+    """What all hosts of a process share: activations so far, and at which garbage was collected."""
+
+    activations = 0
+    collected_at = 0
 
 
 class HostRuntime:
@@ -255,6 +309,7 @@ class HostRuntime:
         self._topics: list[str] = []
         self._serial = -1
         self._checked = (-1, 0)
+        self._ran_at = 0
 
     def run(self, activation: Activation) -> Yield:
         """Runs the activation's agents to rest, and says what they did and wait for."""
@@ -262,7 +317,7 @@ class HostRuntime:
         self._roster.extend(activation.roster)
         self._topics.extend(activation.topics)
         if activation.collect:
-            _collect_garbage(activation.now)
+            self._collect()
         for agent in activation.discard:
             self._discard(agent)
         done = []
@@ -277,12 +332,31 @@ class HostRuntime:
                 if report.state != RUNNING:
                     self._discard(work.agent)
                 done.append(report)
+        _Process.activations += 1
+        self._ran_at = _Process.activations
         return Yield(activation.serial, done)
+
+    def _collect(self) -> None:
+        """Collects garbage, unless no agent of this host has run since that was last done."""
+        if self._ran_at >= _Process.collected_at:
+            gc.collect()
+            _Process.activations += 1
+            _Process.collected_at = _Process.activations
+        for cell in self.cells.values():
+            cell.loop.adopt()
 
     def _discard(self, agent: int) -> None:
         cell = self.cells.pop(agent, None)
         if cell is not None:
-            cell.loop.discard()
+            with captured:
+                before, current.cell = current.cell, cell
+                cell.loop.discard()
+                current.cell = before
+
+    def close(self) -> None:
+        """Discards all agents."""
+        for agent in list(self.cells):
+            self._discard(agent)
 
     def check_deadline(self) -> None:
         """Called from a timer of processor time, once a second: stops a handler past its bound.
@@ -293,4 +367,5 @@ class HostRuntime:
         ticks = ticks + 1 if serial == self._serial and current.cell is not None else 0
         self._checked = (self._serial, ticks)
         if current.cell is not None and ticks > current.cell.start.cpu_seconds_max:
-            raise Deadline
+            current.cell.overdue = Deadline()
+            raise current.cell.overdue

@@ -78,7 +78,9 @@ class MemoryTransport:
 
     def kill(self, host: int) -> None:
         """Forgets the runtime."""
-        self._hosts.pop(host, None)
+        close = getattr(self._hosts.pop(host, None), "close", None)
+        if close is not None:
+            close()
         self._queue.pop(host, None)
         self._stopped.discard(host)
 

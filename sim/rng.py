@@ -71,23 +71,28 @@ def philox_torch(c0: Any, c1: Any, c2: Any, c3: Any, key: Any) -> tuple[Any, Any
     return c0, c1, c2, c3
 
 
-def uniforms(
-    keys: NDArray[np.uint64], counters: NDArray[np.uint64], stage: int, hop: Any = 0
-) -> Any:
-    """Two independent uniforms in (0, 1) per (key, counter), for one stage of a link.
+_FEW: Final = 12
+"""Draws up to which plain integers beat the fixed cost of NumPy's calls."""
 
-    Shapes: keys, counters: uint64 [n] -> float64 [2, n]. 53 bits each, never 0 or 1.
+
+def uniforms(
+    keys: NDArray[np.uint64], counters: NDArray[np.uint64], stage: int, hops: NDArray[np.uint64]
+) -> NDArray[np.float64]:
+    """Two independent uniforms in (0, 1) per (key, counter, hop), for one stage of a link.
+
+    Shapes: all uint64 [n] -> float64 [2, n]. 53 bits each, never 0 or 1.
     """
-    stages = np.uint64(stage)
-    hops = np.asarray(hop, dtype=np.uint64)
-    w0, w1, w2, w3 = philox(
-        counters & np.uint64(_MASK), counters >> np.uint64(32), stages, hops, keys
-    )
-    high = np.stack((w0, w2)) >> np.uint64(5)
-    low = np.stack((w1, w3)) >> np.uint64(6)
-    return (
-        high.astype(np.float64) * 67108864.0 + low.astype(np.float64) + 0.5
-    ) / 9007199254740992.0
+    if len(keys) <= _FEW:
+        drawn = [
+            philox(c & _MASK, c >> 32, stage, hop, key)
+            for key, c, hop in zip(keys.tolist(), counters.tolist(), hops.tolist(), strict=True)
+        ]
+        words = np.array(drawn, dtype=np.uint64).reshape(-1, 4).T
+    else:
+        low, high = counters & np.uint64(_MASK), counters >> np.uint64(32)
+        words = np.stack(philox(low, high, np.uint64(stage), hops, keys))
+    upper, lower = words[0::2] >> np.uint64(5), words[1::2] >> np.uint64(6)
+    return (upper.astype(np.float64) * 67108864.0 + lower.astype(np.float64) + 0.5) / 2.0**53
 
 
 def secret_bytes(n: int) -> bytes:

@@ -76,7 +76,10 @@ class FaultBoard:
                     spec = replace_link(spec, fault.values)
             return spec
 
-        self._network.degrade(overlay, is_cut)
+        table = np.zeros((len(cuts), len(self._index)), dtype=np.int8)
+        for row, (first, second) in zip(table, cuts, strict=True):
+            row[list(first)], row[list(second)] = 1, -1
+        self._network.degrade(overlay, is_cut, table)
 
     # --- noise on payloads ----------------------------------------------------------------------
 

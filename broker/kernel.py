@@ -120,18 +120,14 @@ class Kernel:
         self.now = instant
         if self.status != "running":
             return []
-        if self._faults and self._faults[0].time_ns <= instant:
-            self._settle(instant)
-            while self._faults and self._faults[0].time_ns <= instant:
-                self._apply(self._faults.popleft())
+        if instant < self.horizon:
+            self._strike(instant)
         if instant >= self._next_step:
             self._step(instant)
         if instant >= self.horizon or self.world.is_terminated:
             self._end_episode(instant)
             if self.status != "running":
                 return []
-        for host in self.agents.start_due(instant):
-            self.handover.renew(host)
         self.until = min(
             instant + max(self.lookahead, 1),
             self._next_step,
@@ -195,7 +191,7 @@ class Kernel:
             if done.state == FAILED:
                 self._fail(agent, done.failed_at, done.error)
             elif done.state == FINISHED:
-                self.agents.ending.append((agent, False))
+                self.agents.ending.append((done.failed_at, agent, None))
                 self.agents.state[agent] = ENDED
         sends.sort(key=lambda s: s[:3])
         self._transmit(sends, subscribes)
@@ -304,11 +300,24 @@ class Kernel:
         self._faults = deque(sorted([*self._faults, stamped], key=lambda f: f.time_ns))
         return stamped
 
+    def _strike(self, instant: int) -> None:
+        """Brings up the agents whose start has come, then applies the faults that are due."""
+        self._start_due(instant)
+        if self._faults and self._faults[0].time_ns <= instant:
+            self._settle(instant)
+            while self._faults and self._faults[0].time_ns <= instant:
+                self._apply(self._faults.popleft())
+            self._start_due(instant)
+
+    def _start_due(self, instant: int) -> None:
+        for host in self.agents.start_due(instant):
+            self.handover.renew(host)
+
     def _apply(self, fault: Fault) -> None:
         self.digest.add("faults", fault_bytes(fault))
         self.faults_applied.append(fault)
         self.events.append(Event(fault.time_ns, "fault", "", fault.text))
-        agents, at = self.agents, fault.time_ns
+        agents = self.agents
         if fault.kind in ("partition", "link", "noise"):
             self.board.switch(fault)
         elif fault.kind == "world":
@@ -320,16 +329,17 @@ class Kernel:
                 if agents.state[agent] == UNPLAYED:
                     continue
                 if fault.kind == "hang":
-                    agents.hang(agent, at, fault.is_on)
+                    agents.hang(agent, fault.is_on)
                 elif fault.kind == "kill" and fault.is_on:
                     self._kill(agent)
                 else:
                     self._kill(agent)
-                    agents.start(agent, at, self.episode)
+                    agents.start(agent, fault.time_ns, self.episode)
 
     def _kill(self, agent: int) -> None:
-        if self.agents.state[agent] != DOWN:
-            self.agents.kill(agent)
+        is_there = self.agents.state[agent] != DOWN
+        self.agents.kill(agent)
+        if is_there:
             self.network.forget(agent)
             self.handover.forget(agent)
 
@@ -341,20 +351,26 @@ class Kernel:
         self.agents.failures.append(Failure(plan.name, time, error, plan.on_failure))
         self.events.append(Event(time, "error", plan.name, error))
         self.agents.state[agent] = ENDED
-        self.agents.ending.append((agent, True))
+        self.agents.ending.append((time, agent, error))
 
     def _take_down(self, grid: int) -> None:
-        """At a grid point: agents that ended leave, and the scenario's policy decides."""
+        """At a grid point: agents that ended leave, and the scenario's policy decides.
+
+        Order: by the time at which they ended, then by agent. One that a fault has killed or
+        started anew since is left alone.
+        """
         ending, self.agents.ending = self.agents.ending, []
-        for agent, is_failure in ending:
+        for _, agent, error in sorted(ending, key=lambda e: e[:2]):
             plan = self.agents.plans[agent]
-            self._kill(agent)
-            if not is_failure:
+            has_left = self.agents.state[agent] == ENDED
+            if has_left:
+                self._kill(agent)
+            if error is None:
                 continue
-            cause = self.agents.failures[-1].error.splitlines()[0]
+            cause = error.partition("\n")[0]
             if plan.on_failure == "stop":
                 self._stop(AgentError(f"{plan.name} failed: {cause}"))
-            elif plan.on_failure == "restart":
+            elif plan.on_failure == "restart" and has_left:
                 rule = self.scenario.supervision
                 if self.agents.may_restart(agent, grid, rule.restarts, rule.within_ns):
                     self.agents.start(agent, grid + rule.backoff_ns, self.episode)
@@ -373,21 +389,38 @@ class Kernel:
     # --- episodes -------------------------------------------------------------------------------
 
     def _end_episode(self, instant: int) -> None:
+        """The last things of an episode, then the first of the next: its faults, its sight."""
+        self._settle(instant)
+        self._take_down(instant)
         if self.status != "running":
             return
         if self.episode + 1 >= self.scenario.episodes:
             self.status = "completed"
             self.digest.fold(instant)
             return
+        self._reschedule(self.horizon, instant)
         self.episode += 1
         self.network.begin_episode(self.episode)
+        self.board.heal()
         self.handover.clear()
         self._episode_began = instant
         for actions in self.actions.values():
             actions.reset()
         self.world.reset(self.scenario.seed, self.episode)
         self.agents.start_all(self.episode, instant)
+        self._strike(instant)
         self._step(instant)
+
+    def _reschedule(self, planned: int, instant: int) -> None:
+        """Faults of an episode that ended before it was planned to come no more; those of later
+        ones come that much sooner.
+        """
+        replace = msgspec.structs.replace
+        self._faults = deque(
+            replace(f, time_ns=f.time_ns - planned + instant)
+            for f in self._faults
+            if f.time_ns >= planned
+        )
 
     @property
     def orders(self) -> list[Order]:

@@ -144,10 +144,8 @@ class Links:
         together. A lost message used the link all the same; a cut one did not.
         """
         delay = np.zeros(len(rows), dtype=np.int64)
-        todo = np.flatnonzero(np.isfinite(self._rate[rows]) & (fates != PARTITION))
-        while len(todo):
-            _, first = np.unique(rows[todo], return_index=True)
-            now = todo[first]
+        queued = np.flatnonzero(np.isfinite(self._rate[rows]) & (fates != PARTITION))
+        for now in _turns(queued, rows[queued]):
             link = rows[now]
             waiting = np.maximum(self._free_at[link] - times[now], 0)
             backlog = waiting * 1e-9 * self._rate[link]
@@ -156,9 +154,20 @@ class Links:
             self._free_at[link[fits]] = (times[now] + waiting + service)[fits]
             delay[now] = waiting + service
             fates[now[~fits]] = QUEUE
-            todo = np.delete(todo, first)
         return delay
 
     def reset(self) -> None:
         """Empties all queues, at the start of an episode."""
         self._free_at[:] = 0
+
+
+def _turns(messages: NDArray[np.intp], links: NDArray[np.intp]) -> list[NDArray[np.intp]]:
+    """The messages in turns: the first of every link, then the second, and so on."""
+    if len(messages) < 2:
+        return [messages] if len(messages) else []
+    by_link = np.argsort(links, kind="stable")
+    ordered = links[by_link]
+    starts = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]])
+    rank = np.arange(len(links)) - np.repeat(starts, np.diff(np.r_[starts, len(links)]))
+    turns = np.argsort(rank, kind="stable")
+    return np.split(messages[by_link[turns]], np.cumsum(np.bincount(rank))[:-1])

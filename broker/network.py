@@ -15,7 +15,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from broker.ledger import DOWN, EPISODE, UNREACHABLE, Ledger
+from broker.ledger import DOWN, EPISODE, PARTITION, UNREACHABLE, Ledger
 from broker.links import Links
 from sim.digest import Digest
 from sim.rng import key_of
@@ -75,6 +75,7 @@ class Network:
         self._sequence = 0
         self._overlay: Callable[[int, int, LinkSpec], LinkSpec] = lambda a, b, spec: spec
         self._is_cut: Callable[[int, int], bool] = lambda a, b: False
+        self._sides: NDArray[np.int8] = np.zeros((0, len(table.names)), dtype=np.int8)
 
     # --- who hears what -------------------------------------------------------------------------
 
@@ -158,22 +159,24 @@ class Network:
         version = self._version.get(send.topic, 0) if to < 0 else 0
         if stream.version != version:
             receivers = [to] if to >= 0 else self._receivers(sender, send.topic)
-            stream.rows = self._template(sender, send.topic, receivers)
+            stream.rows = self._template(sender, send.topic, receivers, to >= 0)
             stream.version = version
         return stream
 
     def _receivers(self, sender: int, topic: str) -> list[int]:
         return sorted(a for a in self._subscribers.get(topic, ()) if a != sender)
 
-    def _template(self, sender: int, topic: str, receivers: list[int]) -> Rows:
+    def _template(self, sender: int, topic: str, receivers: list[int], is_direct: bool) -> Rows:
         names, source = self.table.names, self.table.names[sender]
         rows = np.zeros(len(receivers), dtype=ROW)
         rows["sender"] = rows["at"] = sender
         rows["topic"] = self.topic_id(topic)
         rows["to"] = receivers
         rows["account"] = [self.ledger.open(source, names[r], topic) for r in receivers]
+        way = ("direct",) if is_direct else ()
         rows["key"] = [
-            key_of(self._seed, "link", self._episode, source, names[r], topic) for r in receivers
+            key_of(self._seed, "link", self._episode, source, names[r], topic, *way)
+            for r in receivers
         ]
         rows["link"] = self._next_links([sender] * len(receivers), receivers)
         return rows
@@ -201,6 +204,9 @@ class Network:
     def _advance(self, rows: Rows, bodies: Bodies) -> None:
         """Sends rows, sorted by time, over their next link."""
         fates = np.where(rows["link"] < 0, UNREACHABLE, 0)
+        if len(self._sides):
+            apart = (self._sides[:, rows["sender"]] * self._sides[:, rows["to"]] < 0).any(axis=0)
+            fates[apart & (fates == 0)] = PARTITION
         linked = fates == 0
         if linked.all():
             self._cross(rows, fates, slice(None))
@@ -299,9 +305,14 @@ class Network:
         self,
         overlay: Callable[[int, int, LinkSpec], LinkSpec],
         is_cut: Callable[[int, int], bool],
+        sides: NDArray[np.int8],
     ) -> None:
-        """From now on links are what `overlay` makes of them, and cut where `is_cut` says."""
-        self._overlay, self._is_cut = overlay, is_cut
+        """From now on links are what `overlay` makes of them, and cut where `is_cut` says.
+
+        Shapes: sides int8 [partitions, nodes]: 1 and -1 for the nodes of either side, else 0. No
+        message goes from one side to the other, on whatever way.
+        """
+        self._overlay, self._is_cut, self._sides = overlay, is_cut, sides
         hops = list(self._link_rows)
         self._links.replace(
             range(len(hops)), (self._spec(*h) for h in hops), (is_cut(*h) for h in hops)

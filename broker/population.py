@@ -68,7 +68,7 @@ class Agents:
         self.must_run = np.zeros(n, dtype=np.bool_)
         self.incarnation = [0] * n
         self.failures: list[Failure] = []
-        self.ending: list[tuple[int, bool]] = []
+        self.ending: list[tuple[int, int, str | None]] = []
         self.orders: list[Order] = []
         self.discards: dict[int, list[int]] = {}
         self._dead_hosts: set[int] = set()
@@ -132,8 +132,10 @@ class Agents:
     def start_all(self, episode: int, time: int = 0) -> None:
         """Schedules every played agent to begin at `time`."""
         self.timer[:] = NEVER
+        self.ending.clear()
         for agents in self.hosts:
             for agent in agents:
+                self.hang(agent, is_on=False)
                 self._clear(agent)
                 self.state[agent] = DOWN
                 self._starts[agent] = (time, episode)
@@ -164,7 +166,10 @@ class Agents:
         return self._ready.pop(agent, None)
 
     def kill(self, agent: int) -> None:
-        """Ends an agent; a process of its own is ended with it."""
+        """Ends an agent, or its waiting for a start; a process of its own is ended with it."""
+        if self.state[agent] == DOWN:
+            self._starts.pop(agent, None)
+            return
         host = self.host_of[agent]
         if self.state[agent] == HUNG:
             self.orders.append(Order("resume", host))
@@ -190,7 +195,7 @@ class Agents:
         self._waits.pop(agent, None)
         self._ready.pop(agent, None)
 
-    def hang(self, agent: int, time: int, is_on: bool) -> None:
+    def hang(self, agent: int, is_on: bool) -> None:
         """Stops an agent, or lets it go on: what came meanwhile then happens at once."""
         if is_on and self.state[agent] == UP:
             self.state[agent] = HUNG

@@ -21,7 +21,7 @@ from sim.wire import transport
 from sim.wire.transport import Progress
 from sim.wire.zeromq import ZeroMQTransport
 
-PRELOAD: Final = ("numpy", "msgspec", "zmq", "agents.host", "agents.runtime")
+PRELOAD: Final = ("numpy", "msgspec", "zmq", "agents.host")
 ENVIRONMENT: Final = {
     "PYTHONHASHSEED": "0",
     "OMP_NUM_THREADS": "1",
@@ -47,6 +47,7 @@ def process_transport(
     *,
     runtime: str = transport.RUNTIME,
     torch: bool = False,
+    preload: Sequence[str] = (),
     log: str | Path | None = None,
     data_bytes_max: int | None = None,
     environment: Mapping[str, str] | None = None,
@@ -54,12 +55,12 @@ def process_transport(
 ) -> ZeroMQTransport:
     """Hosts as processes of this machine.
 
-    runtime: `module:class`. torch: loaded before the forks, for learned policies. log: where what
-    hosts write past the capture of `print` goes; removed at the end if None. environment: over
-    the fixed one. Raises: InstallationError if the launcher cannot start.
+    runtime: `module:class`. torch, preload: loaded before the forks, for learned policies or for
+    what many agents import. log: where what hosts write past the capture of `print` goes; removed
+    at the end if None. data_bytes_max: private memory of a host. environment: over the fixed one.
     """
-    preload = [*PRELOAD, runtime.partition(":")[0], *(["torch"] if torch else [])]
-    local = LocalLauncher(runtime, preload, log, data_bytes_max, environment or {})
+    modules = [*PRELOAD, runtime.partition(":")[0], *(["torch"] if torch else []), *preload]
+    local = LocalLauncher(runtime, modules, log, data_bytes_max, environment or {})
     return ZeroMQTransport(local, progress=progress)
 
 

@@ -20,13 +20,19 @@ from sim.clock import monotonic
 from sim.runner import Progress
 from sim.units import SECOND, format_ns
 
-SIGNS: Final = {"fault": "▲", "error": "!", "warning": "!", "stall": "…", "market": "●", "print": "·"}
+SIGNS: Final = {
+    "fault": "▲",
+    "error": "!",
+    "warning": "!",
+    "stall": "…",
+    "market": "●",
+    "print": "·",
+}
 _STYLES: Final = {"fault": "yellow", "error": "bold red", "warning": "yellow", "stall": "magenta"}
 _KEPT: Final = ("fault", "error", "warning", "print")
 _KEPT_MAX: Final = 60
 """Lines of the story that a run may leave on the screen; its directory has them all."""
 _PLAIN_SECONDS: Final = 10.0
-_PLAIN_SHARE: Final = 0.1
 _RATE_SECONDS: Final = 1.0
 
 
@@ -77,6 +83,8 @@ class Display:
         self._console = console
         self._rates = Rates()
         self._last = Text("")
+        self._is_stalled = False
+        self._done = 0
         self._kept = 0
         self._live = (
             Live(
@@ -87,12 +95,13 @@ class Display:
             else None
         )  # fmt: skip
         self._phase = ""
-        self._next_share = 0.0
+        self._next_tenth = 0
         self._next_time = 0.0
 
     def __enter__(self) -> Display:
         if self._live:
             self._live.start()
+            self._live.update(Text(f"{self._name}  making the world", style="bold"), refresh=True)
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -102,6 +111,9 @@ class Display:
 
     def __call__(self, progress: Progress) -> None:
         """Takes news."""
+        if self._is_stalled and progress.done > self._done:
+            self._last, self._is_stalled = Text(""), False
+        self._done = progress.done
         self._keep(progress.events)
         if progress.phase == "running":
             self._rates.update(progress)
@@ -119,7 +131,8 @@ class Display:
                     self._console.print(event_text(event), soft_wrap=self._live is None)
                 elif self._kept == _KEPT_MAX + 1:
                     self._console.print("more of this in events.jsonl of the run's directory")
-            self._last = event_text(event)
+            else:
+                self._last, self._is_stalled = event_text(event), event.kind == "stall"
 
     # --- live -----------------------------------------------------------------------------------
 
@@ -148,40 +161,39 @@ class Display:
             return Text(f"{progress.done} of {progress.total}")
         if progress.phase == "comparing":
             return Text(share)
-        text = Text(f"{share}  {speed_text(self._rates.speed)}  {progress.up} up")
+        speed = f"{speed_text(self._rates.speed)}  " if self._rates.speed else ""
+        text = Text(f"{share}  {speed}{progress.up} up")
         if progress.down:
             text.append(f"  {progress.down} down", style="bold yellow")
-        text.append(f"  {self._rates.messages_per_s:,.0f} msg/s", style="dim")
+        if self._rates.messages_per_s:
+            text.append(f"  {self._rates.messages_per_s:,.0f} msg/s", style="dim")
         return text
 
     # --- plain ----------------------------------------------------------------------------------
 
     def _plain(self, progress: Progress) -> None:
-        share = progress.done / max(progress.total, 1)
-        now = monotonic()
+        now, total = monotonic(), max(progress.total, 1)
+        tenths = 10 * progress.done // total
         label = progress.phase + progress.text
         if label != self._phase:
             is_start = progress.phase == "starting"
-            self._phase, self._next_share = label, 1.0 if is_start else 0.0
+            self._phase, self._next_tenth = label, 10 if is_start else 0
             self._next_time = now + _PLAIN_SECONDS / 5 if is_start else now
-        is_end = share >= 1.0 and self._next_share <= 1.0
-        if share < self._next_share and now < self._next_time and not is_end:
+        if self._next_tenth > 10 or (tenths < self._next_tenth and now < self._next_time):
             return
-        if self._next_share > 1.0:
-            return
-        self._next_time = now + _PLAIN_SECONDS
-        self._next_share = 2.0 if is_end else share - share % _PLAIN_SHARE + _PLAIN_SHARE
+        self._next_time, self._next_tenth = now + _PLAIN_SECONDS, tenths + 1
+        share = f"{progress.done / total:.0%}"
         if progress.phase == "running":
             down = f", {progress.down} down" if progress.down else ""
             speed = f"  {speed_text(self._rates.speed)}" if self._rates.speed else ""
             line = (
-                f"{format_ns(progress.done // SECOND * SECOND)}  {share:4.0%}{speed}  "
+                f"{format_ns(progress.done // SECOND * SECOND)}  {share:>4}{speed}  "
                 f"{progress.up} up{down}  {progress.sent:,} messages"
             )
         elif progress.phase == "starting":
             line = f"starting agents: {progress.done} of {progress.total}"
-        elif share > 0.0 and not is_end:
-            line = f"for comparison: {progress.text} {share:.0%}"
+        elif 0 < tenths < 10:
+            line = f"for comparison: {progress.text} {share}"
         else:
             return
         self._console.print(line, soft_wrap=True, highlight=False)

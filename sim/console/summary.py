@@ -12,7 +12,7 @@ from rich.text import Text
 
 from sim.console.progress import speed_text
 from sim.store.summary import BOUNDS, GAP, NO_CONTROL, RULE, Result
-from sim.units import SECOND, format_ns
+from sim.units import SECOND, duration_text, format_ns
 from sim.worlds.world import Metric
 
 _COLUMNS: Final[tuple[str, ...]] = (NO_CONTROL, RULE, *BOUNDS)
@@ -58,7 +58,7 @@ def _headline(result: Result) -> Text:
     text.append(f"{result.scenario}", style="bold")
     text.append(f"  seed {result.seed}  ")
     text.append(result.status, style=_STATUS_STYLES.get(result.status, "bold yellow"))
-    virtual = format_ns(round(result.virtual_seconds * SECOND))
+    virtual = duration_text(round(result.virtual_seconds * SECOND))
     speed = result.virtual_seconds / max(result.wall_seconds, 1e-9)
     where = f"{result.processes} processes" if result.processes else "this process"
     agents = f"{result.agents} agent{'s' * (result.agents != 1)}"

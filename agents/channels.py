@@ -153,11 +153,15 @@ class Channels:
         everything = self._boxes.get(ANY)
         if everything is not None:
             everything.put(message)
-        for key in (topic, ANY):
-            for waiter in self._waiters.get(key, ()):
-                if not waiter.done():
-                    waiter.set_result(None)
-                    break
+        if self._waiters:
+            self._wake(topic)
+            self._wake(ANY)
+
+    def _wake(self, key: str) -> None:
+        for waiter in self._waiters.get(key, ()):
+            if not waiter.done():
+                waiter.set_result(None)
+                return
 
     def next_awaited(self, messages: list[Message], at: int, instant_ns: int) -> int:
         """The arrival of the first of `messages[at:]` that wakes something, if by `instant_ns`."""
@@ -220,6 +224,10 @@ class Channels:
         self._waiters.setdefault(key, []).append(future)
         try:
             await future
+        except asyncio.CancelledError:
+            if not future.cancelled():
+                self._wake(key)
+            raise
         finally:
             waiters = self._waiters[key]
             waiters.remove(future)

@@ -41,7 +41,8 @@ class AgentTask(asyncio.Task[Any]):
     """A task whose hash is its creation number in its agent's loop, which keeps it alive."""
 
     def __init__(self, coro: Coroutine[Any, Any, Any], *, loop: AgentLoop, **options: Any) -> None:
-        self.number = loop.next_number()
+        loop.task_count += 1
+        self.number = loop.task_count
         self._hash = loop.salt + self.number
         super().__init__(coro, loop=loop, **options)
         loop.tasks[self.number] = self
@@ -83,6 +84,7 @@ class AgentLoop(asyncio.BaseEventLoop):
         super().__init__()
         self.now_ns = 0
         self.salt = zlib.crc32(name.encode()) << 29
+        self.task_count = 0
         self.tasks: dict[int, AgentTask] = {}
         self.failed: list[AgentTask] = []
         self._timers: list[tuple[int, int, events.TimerHandle]] = []
@@ -119,7 +121,7 @@ class AgentLoop(asyncio.BaseEventLoop):
     def create_task(
         self, coro: Any, *, name: str | None = None, context: Context | None = None, **_: Any
     ) -> AgentTask:
-        return AgentTask(coro, loop=self, name=name or f"task-{self._number + 1}", context=context)
+        return AgentTask(coro, loop=self, name=name or f"task-{self.task_count + 1}", context=context)
 
     def call_soon(
         self, callback: Callable[..., Any], *args: Any, context: Context | None = None

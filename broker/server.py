@@ -6,7 +6,9 @@ virtual time, and written to the run's log before it takes effect.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Final, Protocol
 
 from broker.kernel import Kernel
@@ -30,6 +32,9 @@ class Log(Protocol):
 
 _WAIT_SECONDS: Final = 0.2
 """How long the loop waits for anything before it looks up: progress is shown, Ctrl-C heard."""
+
+
+_FRAME: Final = re.compile(r'File "(.+?)", line (\d+),? in (\w+)')
 
 
 class Pacer:
@@ -79,6 +84,7 @@ class Watch:
             self._say(
                 f"waiting {now - self._began:.0f} s for {name} (pid {info.pid}"
                 f"{', stopped' * is_stopped}), processor {used:.1f} s"
+                f"{'' if is_stopped else _handler(self._transport.stacks(host))}"
             )
             if used > limits.handler_cpu_ns / SECOND + 2:
                 self._end(host, "used up its processor time in one handler")
@@ -94,6 +100,12 @@ class Watch:
         self._log.decision(self._kernel.now, "deadline", host, cause)
         self._transport.kill(host)
         self._kernel.lose(host, f"{cause}\n{where}" if where else cause)
+
+
+def _handler(stacks: str) -> str:
+    """Where the author's code stands, as `, in run (my_agents.py:12)`; empty if unknown."""
+    found = _FRAME.search(stacks)
+    return f", in {found[3]} ({Path(found[1]).name}:{found[2]})" if found else ""
 
 
 def drive(

@@ -18,7 +18,7 @@ from rich.text import Text
 from broker.population import Event
 from sim.clock import monotonic
 from sim.runner import Progress
-from sim.units import SECOND, format_ns
+from sim.units import SECOND
 
 SIGNS: Final = {
     "fault": "▲",
@@ -63,11 +63,20 @@ def speed_text(speed: float) -> str:
     return f"{speed:,.0f}x" if speed >= 10 else f"{speed:.2g}x"
 
 
+def clock_text(ns: int) -> str:
+    """A virtual instant as a clock shows it: `13:45:06`, `1 d 02:00:00.250`."""
+    seconds, rest = divmod(ns, SECOND)
+    days, seconds = divmod(seconds, 86_400)
+    text = f"{seconds // 3600:02d}:{seconds % 3600 // 60:02d}:{seconds % 60:02d}"
+    thousandths = f".{rest // 1_000_000:03d}" if rest else ""
+    return f"{days} d {text}{thousandths}" if days else text + thousandths
+
+
 def event_text(event: Event) -> Text:
     """A line of the story: when, what, who, and for a failure the author's frames below."""
     sign = SIGNS.get(event.kind, " ")
     who = f"{event.agent}: " if event.agent else ""
-    text = Text(f"{format_ns(event.time_ns)} ", style="dim")
+    text = Text(f"{clock_text(event.time_ns)} ", style="dim")
     text.append(f"{sign} {who}{event.text}", style=_STYLES.get(event.kind, "none"))
     return text
 
@@ -153,7 +162,7 @@ class Display:
             return f"{self._name}  starting agents"
         if progress.phase == "comparing":
             return f"{self._name}  for comparison: {progress.text}"
-        return f"{self._name}  {format_ns(progress.done // SECOND * SECOND)}"
+        return f"{self._name}  {clock_text(progress.done // SECOND * SECOND)}"
 
     def _right(self, progress: Progress) -> Text:
         share = f"{progress.done / max(progress.total, 1):4.0%}"
@@ -187,7 +196,7 @@ class Display:
             down = f", {progress.down} down" if progress.down else ""
             speed = f"  {speed_text(self._rates.speed)}" if self._rates.speed else ""
             line = (
-                f"{format_ns(progress.done // SECOND * SECOND)}  {share:>4}{speed}  "
+                f"{clock_text(progress.done // SECOND * SECOND)}  {share:>4}{speed}  "
                 f"{progress.up} up{down}  {progress.sent:,} messages"
             )
         elif progress.phase == "starting":

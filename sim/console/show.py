@@ -12,12 +12,13 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from sim.console.progress import clock_text
 from sim.doctor import Check
 from sim.runner import Prepared
 from sim.scenario.roster import AgentPlan
 from sim.scenario.schema import Fault, LinkRule, LinkSpec
 from sim.scenario.topology import replace_link
-from sim.units import NEVER, duration_text, format_ns
+from sim.units import NEVER, duration_text
 
 _FAULTS_MAX: Final = 30
 _LINKS_MAX: Final = 20
@@ -28,7 +29,7 @@ def print_scenario(console: Console, prepared: Prepared) -> None:
     """Agents, links, lookahead, rounds, faults, world parameters, metrics."""
     scenario = prepared.scenario
     head = Text(scenario.name, style="bold")
-    head.append(f"  {format_ns(scenario.duration_ns)} of virtual time", style="none")
+    head.append(f"  {duration_text(scenario.duration_ns)} of virtual time", style="none")
     episodes = f"  {scenario.episodes} episodes" if scenario.episodes > 1 else ""
     head.append(f"{episodes}  seed {scenario.seed}  {scenario.source}", style="dim")
     console.print(head)
@@ -207,7 +208,7 @@ def _print_faults(console: Console, faults: Sequence[Fault]) -> None:
         return
     _title(console, "faults")
     for fault in faults[:_FAULTS_MAX]:
-        console.print(f"  {format_ns(fault.time_ns)}  {fault.text}", highlight=False)
+        console.print(f"  {clock_text(fault.time_ns)}  {fault.text}", highlight=False)
     if len(faults) > _FAULTS_MAX:
         console.print(f"  and {len(faults) - _FAULTS_MAX} more")
 

@@ -10,9 +10,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from sim.console.progress import speed_text
+from sim.console.progress import clock_text, speed_text
 from sim.store.summary import BOUNDS, GAP, NO_CONTROL, RULE, Result
-from sim.units import SECOND, duration_text, format_ns
+from sim.units import SECOND, duration_text
 from sim.worlds.world import Metric
 
 _COLUMNS: Final[tuple[str, ...]] = (NO_CONTROL, RULE, *BOUNDS)
@@ -44,13 +44,16 @@ def print_result(console: Console, result: Result, command: Sequence[str] = ()) 
     _add_faults(details, result)
     details.add_row("books", books(result))
     if result.real_time_decisions:
-        details.add_row("real time", f"{result.real_time_decisions} decisions, in run.log")
+        many = "s" * (result.real_time_decisions != 1)
+        details.add_row("real time", f"{result.real_time_decisions} decision{many}, in run.log")
     details.add_row("digest", result.digest)
     if result.run_dir is not None:
         details.add_row("run", str(result.run_dir))
-    if command:
-        details.add_row("next", Text(shlex.join(command), style="bold cyan"))
     console.print(details)
+    if command:
+        width = max(len(str(label)) for label in details.columns[0].cells)
+        words = Text.assemble((f"{'next':{width}}  ", "dim"), (shlex.join(command), "bold cyan"))
+        console.print(words, soft_wrap=True)
 
 
 def _headline(result: Result) -> Text:
@@ -58,7 +61,8 @@ def _headline(result: Result) -> Text:
     text.append(f"{result.scenario}", style="bold")
     text.append(f"  seed {result.seed}  ")
     text.append(result.status, style=_STATUS_STYLES.get(result.status, "bold yellow"))
-    virtual = duration_text(round(result.virtual_seconds * SECOND))
+    seconds = result.virtual_seconds
+    virtual = f"{seconds:g} s" if seconds < 60 else duration_text(round(seconds) * SECOND)
     speed = result.virtual_seconds / max(result.wall_seconds, 1e-9)
     where = f"{result.processes} processes" if result.processes else "this process"
     agents = f"{result.agents} agent{'s' * (result.agents != 1)}"
@@ -102,7 +106,7 @@ def _label(name: str, metric: Metric) -> Text:
 def _add_failures(details: Table, result: Result) -> None:
     label = "failed"
     for failure in result.agent_failures[:_FAILURES_MAX]:
-        time = format_ns(round(failure["time"] * SECOND))
+        time = clock_text(round(failure["time"] * SECOND))
         text = Text(f"{failure['agent']} at {time}: {failure['cause']}", style="red")
         if failure["frames"]:
             text.append(f"\n{failure['frames']}", style="none")
@@ -118,7 +122,7 @@ def _add_failures(details: Table, result: Result) -> None:
 def _add_faults(details: Table, result: Result) -> None:
     label = "faults"
     for fault in result.faults[:_FAULTS_MAX]:
-        time = format_ns(round(fault["time"] * SECOND))
+        time = clock_text(round(fault["time"] * SECOND))
         details.add_row(label, Text(f"{time}  {fault['text']}"))
         label = ""
     more = len(result.faults) - _FAULTS_MAX

@@ -132,7 +132,7 @@ class Links:
             elif kind == 4:
                 drawn = np.maximum(a + b * ndtri(uniform), 0.0)
             else:
-                drawn = a * np.exp(b * ndtri(uniform))
+                drawn = a * np.exp(np.minimum(b * ndtri(uniform), 50.0))
             extra = drawn if self._kinds == {kind} else np.where(kinds == kind, drawn, extra)
         return np.rint(np.minimum(extra, 4e18)).astype(np.int64)
 

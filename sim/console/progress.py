@@ -185,9 +185,9 @@ class Display:
         tenths = 10 * progress.done // total
         label = progress.phase + progress.text
         if label != self._phase:
-            is_start = progress.phase == "starting"
-            self._phase, self._next_tenth = label, 10 if is_start else 0
-            self._next_time = now + _PLAIN_SECONDS / 5 if is_start else now
+            is_run = progress.phase == "running"
+            self._phase, self._next_tenth = label, 0 if is_run else 10
+            self._next_time = now if is_run else now + _PLAIN_SECONDS / 5
         if self._next_tenth > 10 or (tenths < self._next_tenth and now < self._next_time):
             return
         self._next_time, self._next_tenth = now + _PLAIN_SECONDS, tenths + 1
@@ -201,8 +201,6 @@ class Display:
             )
         elif progress.phase == "starting":
             line = f"starting agents: {progress.done} of {progress.total}"
-        elif 0 < tenths < 10:
-            line = f"for comparison: {progress.text} {share}"
         else:
-            return
+            line = f"for comparison: {progress.text} {share}"
         self._console.print(line, soft_wrap=True, highlight=False)

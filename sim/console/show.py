@@ -19,6 +19,7 @@ from sim.scenario.roster import AgentPlan
 from sim.scenario.schema import Fault, LinkRule, LinkSpec
 from sim.scenario.topology import replace_link
 from sim.units import NEVER, duration_text
+from sim.worlds import catalogue
 
 _FAULTS_MAX: Final = 30
 _LINKS_MAX: Final = 20
@@ -108,6 +109,7 @@ def _print_agents(console: Console, prepared: Prepared) -> None:
     played = sum(plan.behaviour != "none" for plan in plans)
     _title(console, f"agents: {len(plans)}, of which {played} are played by a process")
     every = {group.name: group.every_ns for group in prepared.world.groups}
+    rules = catalogue.rules(prepared.scenario.world.kind)
     table = _grid()
     table.add_column("  role")
     table.add_column("n", justify="right")
@@ -125,7 +127,8 @@ def _print_agents(console: Console, prepared: Prepared) -> None:
         names = [plan.name for plan in members]
         decides = f"every {duration_text(every[group])}" if group in every else ""
         table.add_row(
-            f"  {group or 'further'}", str(len(names)), decides, span(names), behaviour
+            f"  {group or 'further'}", str(len(names)), decides, span(names),
+            f"rule ({behaviour.rpartition(':')[2]})" if rules.get(group) == behaviour else behaviour,
         )  # fmt: skip
     console.print(table)
 

@@ -80,7 +80,7 @@ def uniforms(
 ) -> NDArray[np.float64]:
     """Two independent uniforms in (0, 1) per (key, counter, hop), for one stage of a link.
 
-    Shapes: all uint64 [n] -> float64 [2, n]. 53 bits each, never 0 or 1.
+    Shapes: all uint64 [n] -> float64 [2, n]. 52 bits each: with the half they are exact, never 0 or 1.
     """
     if len(keys) <= _FEW:
         drawn = [
@@ -91,8 +91,8 @@ def uniforms(
     else:
         low, high = counters & np.uint64(_MASK), counters >> np.uint64(32)
         words = np.stack(philox(low, high, np.uint64(stage), hops, keys))
-    upper, lower = words[0::2] >> np.uint64(5), words[1::2] >> np.uint64(6)
-    return (upper.astype(np.float64) * 67108864.0 + lower.astype(np.float64) + 0.5) / 2.0**53
+    upper, lower = words[0::2] >> np.uint64(6), words[1::2] >> np.uint64(6)
+    return (upper.astype(np.float64) * 67108864.0 + lower.astype(np.float64) + 0.5) / 2.0**52
 
 
 def secret_bytes(n: int) -> bytes:

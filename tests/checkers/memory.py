@@ -1,7 +1,7 @@
 """Runs a scenario's kernel in memory, for tests: no process, no socket, no directory.
 
-    kernel = play(kernel_of(text))
-    assert trace(kernel) == [(0, "agent-1", "sent"), (20, "agent-2", "heard")]
+A test makes a kernel with `kernel_of(text)`, runs it with `play`, and asserts on what `trace` tells
+or on the kernel itself.
 """
 
 from __future__ import annotations

@@ -58,13 +58,13 @@ class Params(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """If given, each episode draws its first day from these instead, by its seed."""
     days: Annotated[int, msgspec.Meta(ge=1, le=366)] = 1
     """Consecutive days; a longer run begins again with the first."""
-    load_scale: Scale = 1.5
+    load_scale: Scale = 2.0
     """Times the loads of the record: heat pumps and vehicles to come."""
     pv_scale: Scale = 2.75
     """Times its photovoltaic plants; profiles reach about 0.6 of the rated power."""
     transformer_kva: Annotated[float, msgspec.Meta(ge=0, le=1e6)] = 250.0
     """Rated power of the substation's transformer; 0 keeps the record's."""
-    external_voltage: Annotated[float, msgspec.Meta(ge=0.8, le=1.2)] = 1.05
+    external_voltage: Annotated[float, msgspec.Meta(ge=0.8, le=1.2)] = 1.06
     """Of the medium-voltage grid, per unit; rural feeders are set high."""
 
     households: Count = 10

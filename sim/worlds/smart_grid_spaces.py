@@ -1,11 +1,12 @@
 """What each role of the smart grid sees and does, the message rounds, and the layout of messages.
 
-Every device's observation begins with the same fields (`COMMON`), then its forecasts, then what is
+Every device's observation begins with the same fields (`common`), then its forecasts, then what is
 its own. All powers are in kW and positive into the network; what a consumer draws is negative.
 
 Messages are vectors too:
     measurement  device -> operator, each minute           `MEASUREMENT`
-    limit        operator -> all devices, each minute      valid_s, then per device `LIMIT`
+    limit        operator -> all devices, each minute      valid_s, then per device `LIMIT`, in the
+                 order of their slots
     offer        device -> market, at each quarter's begin, for the next quarter: three steps of
                  (energy, price); positive buys, negative sells; Wh and milli-cents per kWh
     award        market -> device, 30 s later: (net energy bought, clearing price), in these units
@@ -29,24 +30,17 @@ STEPS: Final = 3
 """Steps of an offer."""
 OFFER_WIDTH: Final = 2 * STEPS
 AWARD_WIDTH: Final = 2
-MEASUREMENT: Final = ("v_pu", "p_kw", "q_kvar", "low_kw", "high_kw", "wish_kw", "q_max_kvar")
+MEASUREMENT: Final = (
+    "slot", "v_pu", "p_kw", "q_kvar", "low_kw", "high_kw", "wish_kw", "q_max_kvar",
+    "down_eur_per_kwh", "up_eur_per_kwh",
+)  # fmt: skip
 """low and high: the least and most it could feed in during the next minute; wish: what it would
-by itself; q_max: the reactive power it could give or take."""
+by itself; q_max: the reactive power it could give or take; down and up: what it costs to feed in
+less, or more, than it would."""
 LIMIT: Final = ("p_min_kw", "p_max_kw", "q_kvar")
 """A corridor for active power, and reactive power to feed in."""
 EVER: Final = 2**63 - 1
 
-COMMON: Final = (
-    Field("minute", "min", 0, 1440, help="of the day"),
-    Field("v_pu", "p.u.", 0, 2, help="voltage at its bus, last minute"),
-    Field("p_kw", "kW", help="fed in, last minute; negative if drawn"),
-    Field("q_kvar", "kvar", help="reactive power fed in, last minute"),
-    Field("is_supplied", "", 0, 1, help="0 behind an open line"),
-    Field("import_price", "EUR/kWh", help="upstream tariff now"),
-    Field("feed_in_price", "EUR/kWh"),
-    Field("rated_kw", "kW", help="its own largest power"),
-    Field("price_day", "EUR/kWh", size=HOURS, help="tariff, day-ahead forecast, hour by hour"),
-)
 OWN_FORECASTS: Final = (
     Field("next_kw", "kW", help="persistence: its mean of the last quarter, for the next"),
     Field("day_kw", "kW", size=HOURS, help="day-ahead forecast of what it has or needs"),
@@ -58,29 +52,55 @@ def kw(name: str, low: float, high: float, text: str = "") -> Field:
     return Field(name, "kW", low, high, help=text)
 
 
-def observation(p: Params, role: str) -> Space:
+def common(devices: int) -> tuple[Field, ...]:
+    """The fields every device's observation begins with, of so many devices in all."""
+    return (
+        Field("slot", "", 0, devices - 1, help="its place among all devices"),
+        Field("minute", "min", 0, 1440, help="of the day"),
+        Field("v_pu", "p.u.", 0, 2, help="voltage at its bus, last minute"),
+        Field("p_kw", "kW", help="fed in, last minute; negative if drawn"),
+        Field("q_kvar", "kvar", help="reactive power fed in, last minute"),
+        Field("is_supplied", "", 0, 1, help="0 behind an open line"),
+        Field("import_price", "EUR/kWh", help="upstream tariff now"),
+        Field("feed_in_price", "EUR/kWh"),
+        Field("rated_kw", "kW", help="its own largest power"),
+        Field("price_day", "EUR/kWh", size=HOURS, help="tariff, day-ahead forecast, hour by hour"),
+    )
+
+
+def observation(p: Params, role: str, devices: int) -> Space:
     """The observation of a device role."""
     own: dict[str, tuple[Field, ...]] = {
         "household": (
             *OWN_FORECASTS,
             kw("base_kw", 0, 1e3, "demand that cannot wait"),
             Field("backlog_kwh", "kWh", 0, 1e3, help="demand that waits"),
+            Field("room_kwh", "kWh", 0, 1e3, help="what else may wait"),
+            Field("delay_eur", "EUR/(kWh h)", help="discomfort of waiting"),
         ),
         "pv": (*OWN_FORECASTS, kw("available_kw", 0, 1e6), Field("s_kva", "kVA", 0, 1e6)),
         "battery": (
             Field("energy_kwh", "kWh", 0, p.battery_kwh),
             Field("capacity_kwh", "kWh", 0, 1e6),
+            Field("efficiency", "", 0, 1, help="each way"),
+            Field("wear_eur", "EUR/kWh", help="throughput cost"),
         ),
         "ev": (
             Field("is_connected", "", 0, 1),
             Field("need_kwh", "kWh", 0, 500, help="still needed at departure"),
             Field("left_min", "min", 0, 2880, help="to its departure; 0 if away"),
+            kw("min_kw", 0, 1e3, "charging power without communication"),
         ),
-        "commercial": (*OWN_FORECASTS, kw("demand_kw", 0, 1e6)),
-        "generator": (),
+        "commercial": (
+            *OWN_FORECASTS,
+            kw("demand_kw", 0, 1e6),
+            kw("forgo_max_kw", 0, 1e6, "what it can do without"),
+            Field("value_eur", "EUR/kWh", help="of what it does without"),
+        ),
+        "generator": (Field("marginal_eur", "EUR/kWh", help="marginal cost"),),
     }
     own["wind"], own["industrial"] = own["pv"], own["commercial"]
-    return Space((*COMMON, *own[role]))
+    return Space((*common(devices), *own[role]))
 
 
 def action(p: Params, role: str, most_kw: float) -> Space:
@@ -145,7 +165,7 @@ def groups(p: Params, roster: Roster) -> tuple[Group, ...]:
         names = roster.of_role(role)
         if names:
             most = float(roster.rated_kw[roster.slices[role]].max())
-            spaces = observation(p, role), action(p, role, most)
+            spaces = observation(p, role, len(roster.names)), action(p, role, most)
             # Without a fresh action for two minutes a device counts as left alone.
             made.append(Group(role, names, *spaces, MINUTE_NS, "last", 2 * MINUTE_NS))
     n = len(roster.names)

@@ -19,7 +19,7 @@ from sim.units import duration_ns, speed_factor
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from sim.store.summary import Result
+    from sim.outcome import Result
 
 _INTERRUPTED: Final = 130
 _OUR_FAULT: Final = 70
@@ -225,7 +225,7 @@ def _print_json(document: dict[str, Any]) -> None:
 
 def _print_refusal(scenario: str, seed: int, error: BaseException) -> None:
     """The document of a run that never began."""
-    from sim.store.summary import Result
+    from sim.outcome import Result
 
     is_user = isinstance(error, KeyboardInterrupt)
     status = "interrupted" if is_user else "failed"

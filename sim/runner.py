@@ -25,6 +25,7 @@ from broker.population import DOWN, ENDED, HUNG, UNPLAYED, UP, Event, Failure
 from broker.server import drive
 from sim.clock import monotonic
 from sim.errors import InstallationError, InvariantError, ScenarioError, SimError
+from sim.outcome import NO_CONTROL, RULE, Result, add_gap
 from sim.scenario.casting import cast
 from sim.scenario.load import at_world, dump, load_scenario
 from sim.scenario.overrides import Overrides
@@ -32,7 +33,6 @@ from sim.scenario.roster import AgentPlan, resolve_faults, resolve_roster
 from sim.scenario.schema import Fault, Scenario
 from sim.scenario.topology import LinkTable, link_table
 from sim.store.recorder import Recorder, new_recorder
-from sim.store.summary import NO_CONTROL, RULE, Result, add_gap
 from sim.units import SECOND, speed_factor
 from sim.wire.memory import MemoryTransport
 from sim.wire.transport import Transport
@@ -205,10 +205,10 @@ def run(
             live = _Live(kernel, transport, recorder, interrupts, report)
             with recorder, _one_thread():
                 result = live.run(factor, inline)
-                recorder.write(result)
+                recorder.write(result.summary())
                 if compare and result.status == "completed":
                     _compare(result, prepared, report)
-                    recorder.write(result)
+                    recorder.write(result.summary())
         finally:
             transport.close()
     return result

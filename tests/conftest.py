@@ -13,8 +13,8 @@ import pytest
 import yaml
 
 import sim.runner
+from sim.outcome import Result
 from sim.scenario.load import parse_scenario
-from sim.store.summary import Result
 
 BASE: dict[str, Any] = {
     "seed": 1,

@@ -125,11 +125,10 @@ def _print_agents(console: Console, prepared: Prepared) -> None:
         sorted(plans, key=lambda p: (order[p.group or ""], p.behaviour, p.index)), key=kind
     ):
         names = [plan.name for plan in members]
+        is_rule = rules.get(group) == behaviour
+        who = f"rule ({behaviour.rpartition(':')[2]})" if is_rule else behaviour
         decides = f"every {duration_text(every[group])}" if group in every else ""
-        table.add_row(
-            f"  {group or 'further'}", str(len(names)), decides, span(names),
-            f"rule ({behaviour.rpartition(':')[2]})" if rules.get(group) == behaviour else behaviour,
-        )  # fmt: skip
+        table.add_row(f"  {group or 'further'}", str(len(names)), decides, span(names), who)
     console.print(table)
 
 

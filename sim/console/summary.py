@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from sim.console.progress import clock_text, speed_text
-from sim.store.summary import BOUNDS, GAP, NO_CONTROL, RULE, Result
+from sim.outcome import BOUNDS, GAP, NO_CONTROL, RULE, Result
 from sim.units import SECOND, duration_text
 from sim.worlds.world import Metric
 

@@ -9,7 +9,6 @@ from typing import Any
 
 from sim.store.rundir import RunDirectory, create_run, manifest
 from sim.store.runlog import VERSION, Header, RunLog
-from sim.store.summary import Result
 
 
 @dataclass
@@ -46,10 +45,10 @@ class Recorder:
         if self.directory and events:
             self.directory.add_events(events)
 
-    def write(self, result: Result) -> None:
+    def write(self, summary: Mapping[str, Any]) -> None:
         """The summary as it now stands."""
         if self.directory:
-            self.directory.write_json("summary.json", result.summary())
+            self.directory.write_json("summary.json", summary)
 
     def __enter__(self) -> Recorder:
         return self

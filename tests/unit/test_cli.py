@@ -19,9 +19,9 @@ from sim.console.progress import Display
 from sim.console.show import link_text, print_check
 from sim.console.summary import number, print_result
 from sim.doctor import Check
+from sim.outcome import Result
 from sim.runner import Progress
 from sim.scenario.schema import LinkSpec
-from sim.store.summary import Result
 from sim.units import SECOND
 from sim.worlds.world import Metric
 

@@ -14,9 +14,9 @@ import pytest
 
 import sim
 from sim.errors import ScenarioError, UnknownKeyError
+from sim.outcome import Result, add_gap
 from sim.runner import Progress, baselines, load
 from sim.store.runlog import End, Fold, Header, read_log
-from sim.store.summary import Result, add_gap
 from sim.worlds.world import Metric
 
 AGENTS = """

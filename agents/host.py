@@ -1,7 +1,9 @@
 """The process around agents: what makes it quiet, bounded and mortal, then the loop of its socket.
 
-A host has a session of its own, ignores Ctrl-C (the broker decides), dies with its launcher, may
-not fork, and is watched by a timer of its own processor time. The runtime knows none of this.
+A host has a process group of its own, so Ctrl-C does not reach it (the broker decides); it dies
+with its launcher, may not fork, and is watched by a timer of its own processor time. Not a session
+of its own: Linux schedules sessions as rivals (autogroup), which costs a third of lockstep. The
+runtime knows none of this.
 """
 
 from __future__ import annotations
@@ -45,12 +47,13 @@ def main(
 
 
 def settle(parent: int) -> None:
-    """A session of its own, deaf to Ctrl-C, dead with its parent, no collector by itself."""
-    os.setsid()
+    """A group of its own, deaf to the terminal, dead with its parent, no collector by itself."""
+    os.setpgid(0, 0)
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     if os.getppid() != parent:
         os._exit(FAULT_EXIT)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for number in (signal.SIGINT, signal.SIGTTIN, signal.SIGTTOU):
+        signal.signal(number, signal.SIG_IGN)
     gc.disable()
 
 

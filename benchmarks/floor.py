@@ -102,7 +102,7 @@ def transport_lockstep(n: int, ticks: int) -> float:
         transport.close()
 
 
-def compare(n: int, steps: int = 20_000, repeats: int = 5) -> dict[str, float]:
+def compare(n: int, steps: int = 12_000, repeats: int = 9) -> dict[str, float]:
     """Medians of alternating runs, and the median of their ratios."""
     pairs = [
         (raw_lockstep(n, max(1, steps // n)), transport_lockstep(n, max(1, steps // n)))

@@ -112,7 +112,7 @@ class LocalLauncher:
                 stderr=self._log,
                 pass_fds=[theirs.fileno()],
                 env={**self._environment, _MARK: folder},
-                start_new_session=True,
+                process_group=0,
             )
 
     def fork(self, hosts: Sequence[tuple[int, bytes]]) -> list[int]:

@@ -65,14 +65,16 @@ def _debug(*args: object, **options: object) -> None:
 class _Captured:
     """While inside, standard streams and logging belong to the running agent."""
 
-    __slots__ = ("_streams", "is_kept")
+    __slots__ = ("_depth", "_streams", "is_kept")
 
     def __init__(self) -> None:
         self._streams: tuple[TextIO, TextIO, Callable[..., object]] | None = None
+        self._depth = 0
         self.is_kept = False
         """In a process of agents only, the streams are theirs once and for all."""
 
     def __enter__(self) -> None:
+        self._depth += 1
         if type(sys.stdout) is _Capture:
             return
         self._streams = sys.stdout, sys.stderr, sys.breakpointhook
@@ -86,7 +88,8 @@ class _Captured:
             root.addHandler(_handler)
 
     def __exit__(self, *fault: object) -> None:
-        if self._streams is not None and not self.is_kept:
+        self._depth -= 1
+        if self._depth == 0 and self._streams is not None and not self.is_kept:
             sys.stdout, sys.stderr, sys.breakpointhook = self._streams
             self._streams = None
 

@@ -80,7 +80,7 @@ def uniforms(
 ) -> NDArray[np.float64]:
     """Two independent uniforms in (0, 1) per (key, counter, hop), for one stage of a link.
 
-    Shapes: all uint64 [n] -> float64 [2, n]. 52 bits each: with the half they are exact, never 0 or 1.
+    Shapes: all uint64 [n] -> float64 [2, n], of 52 bits, so that adding the half is exact.
     """
     if len(keys) <= _FEW:
         drawn = [

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from sim.outcome import Result
 
 _INTERRUPTED: Final = 130
-_OUR_FAULT: Final = 70
 _RERUN: Final = "SIM_HASH_SEED_SET"
 
 _ABOUT: Final = """\
@@ -195,7 +194,7 @@ def _run(options: argparse.Namespace) -> int:
                 speed=options.speed, run_dir=options.run_dir,
                 compare=not options.no_baselines, on_progress=display,
             )  # fmt: skip
-    except (SimError, KeyboardInterrupt) as error:
+    except (Exception, KeyboardInterrupt) as error:
         if options.json:
             _print_refusal(scenario, options.seed or 0, error)
         raise
@@ -264,7 +263,7 @@ def _show(options: argparse.Namespace) -> int:
     if options.scenario is None:
         raise ScenarioError("expected a scenario: a file, or a name of `sim list`")
     from sim.console.show import print_scenario
-    from sim.runner import load, prepare
+    from sim.prepare import load, prepare
 
     loaded = load(
         options.scenario, seed=options.seed, duration=options.duration,

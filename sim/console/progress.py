@@ -17,7 +17,7 @@ from rich.text import Text
 
 from broker.population import Event
 from sim.clock import monotonic
-from sim.runner import Progress
+from sim.progress import Progress
 from sim.units import SECOND
 
 SIGNS: Final = {

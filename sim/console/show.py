@@ -14,7 +14,7 @@ from rich.text import Text
 
 from sim.console.progress import clock_text
 from sim.doctor import Check
-from sim.runner import Prepared
+from sim.prepare import Prepared
 from sim.scenario.roster import AgentPlan
 from sim.scenario.schema import Fault, LinkRule, LinkSpec
 from sim.scenario.topology import replace_link

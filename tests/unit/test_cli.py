@@ -20,7 +20,7 @@ from sim.console.show import link_text, print_check
 from sim.console.summary import number, print_result
 from sim.doctor import Check
 from sim.outcome import Result
-from sim.runner import Progress
+from sim.progress import Progress
 from sim.scenario.schema import LinkSpec
 from sim.units import SECOND
 from sim.worlds.world import Metric

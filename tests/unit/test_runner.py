@@ -6,6 +6,8 @@ import asyncio
 import gc
 import json
 import signal
+import subprocess
+import sys
 import threading
 from pathlib import Path
 from typing import Any
@@ -175,6 +177,26 @@ def test_ctrl_c_ends_the_run_between_two_windows_with_the_books_in_order(folder:
     assert result.run_dir is not None
     assert json.loads((result.run_dir / "summary.json").read_text())["status"] == "interrupted"
     assert read_log(result.run_dir / "run.log")[-1] == End("interrupted", result.digest)
+
+
+@pytest.mark.process
+def test_a_termination_ends_the_run_in_order_and_then_the_process(folder: Path) -> None:
+    script = """
+import signal, sim
+def press(progress):
+    if progress.phase == "running" and progress.done > 0:
+        signal.raise_signal(signal.SIGTERM)
+sim.run("quickstart", duration="1h", on_progress=press)
+print("not reached")
+"""
+    root = Path(sim.__file__).parents[1]
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=60,
+        env={"PYTHONPATH": str(root), "PATH": "/usr/bin:/bin"},
+    )  # fmt: skip
+    assert (done.returncode, done.stdout) == (-signal.SIGTERM, "")
+    summary = json.loads((folder / "runs/last/summary.json").read_text())
+    assert summary["status"] == "interrupted"
 
 
 def test_the_collector_and_the_threads_of_torch_are_as_before() -> None:

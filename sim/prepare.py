@@ -1,0 +1,112 @@
+"""From a scenario's name to everything a kernel is made of."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from broker.kernel import Kernel
+from sim.errors import ScenarioError
+from sim.scenario.casting import cast
+from sim.scenario.load import at_world, load_scenario
+from sim.scenario.overrides import Overrides
+from sim.scenario.roster import AgentPlan, resolve_faults, resolve_roster
+from sim.scenario.schema import Fault, Scenario
+from sim.scenario.topology import LinkTable, link_table
+from sim.worlds import catalogue
+from sim.worlds.world import World
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A scenario with everything that follows from it: what a kernel is made of."""
+
+    scenario: Scenario
+    world: World
+    plans: tuple[AgentPlan, ...]
+    table: LinkTable
+    faults: tuple[Fault, ...]
+
+    def kernel(self, agents_per_host: int = 1, is_eager: bool = False) -> Kernel:
+        """A kernel at virtual time 0."""
+        return Kernel(
+            self.scenario,
+            self.world,
+            self.plans,
+            self.table,
+            self.faults,
+            agents_per_host,
+            is_eager,
+        )
+
+
+def load(
+    scenario: str | Path | Scenario,
+    *,
+    seed: int | None = None,
+    duration: str | float | None = None,
+    overrides: Overrides = (),
+    behaviours: Sequence[str] | Mapping[str, str] = (),
+) -> Scenario:
+    """The scenario of a file or a bundled name with options applied; a loaded one takes none.
+
+    Raises: ScenarioError.
+    """
+    given = {"seed": seed, "duration": duration}
+    options = {key: value for key, value in given.items() if value is not None}
+    if isinstance(scenario, Scenario):
+        if options or overrides or behaviours:
+            raise ScenarioError(
+                "a scenario that is loaded already takes no options; give its name or file"
+            )
+        return scenario
+    if isinstance(overrides, Mapping):
+        overrides = {**overrides, **options}
+    else:
+        overrides = [*overrides, *(f"{key}={value}" for key, value in options.items())]
+    return load_scenario(scenario, overrides, behaviours)
+
+
+def prepare(scenario: Scenario) -> Prepared:
+    """Makes the world and resolves everything that depends on it.
+
+    Raises: ScenarioError.
+    """
+    world = make_world(scenario)
+    plans = resolve_roster(scenario, world)
+    return with_plans(scenario, world, plans)
+
+
+def make_world(scenario: Scenario) -> World:
+    """The scenario's world. Raises: ScenarioError with file and line."""
+    try:
+        return catalogue.make_world(scenario.world.kind, scenario.world.params, scenario.seed)
+    except ScenarioError as error:
+        raise at_world(scenario, error) from None
+
+
+def with_plans(scenario: Scenario, world: World, plans: Sequence[AgentPlan]) -> Prepared:
+    """The same, for a roster of one's own choice."""
+    names = [plan.name for plan in plans]
+    kind = scenario.world.kind
+    faults = resolve_faults(scenario, names, world.events, scenario.seed)
+    table = link_table(scenario.network, names, faults)
+    return Prepared(
+        scenario, world, cast(plans, catalogue.rules(kind), kind), table,
+        tuple(_every_episode(scenario, faults)),
+    )  # fmt: skip
+
+
+def _every_episode(scenario: Scenario, faults: Sequence[Fault]) -> Iterator[Fault]:
+    """The schedule of one episode, in each of them."""
+    width = max((fault.id for fault in faults), default=0) + 1
+    for episode in range(scenario.episodes):
+        for fault in faults:
+            yield msgspec.structs.replace(
+                fault,
+                time_ns=fault.time_ns + episode * scenario.duration_ns,
+                id=fault.id + episode * width,
+            )

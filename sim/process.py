@@ -1,0 +1,90 @@
+"""This process while it drives a run: signals, garbage collection, threads; all put back after."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from types import FrameType
+from typing import Any
+
+
+class Interrupts:
+    """Ctrl-C. While virtual time runs it is noted, and acted upon between two windows, so that the
+    books are in order; a second one is acted upon at once, and further ones do not disturb the
+    end. A termination is the same, and is then let through. Elsewhere than in the main thread,
+    and where handlers of others are, signals are somebody else's.
+    """
+
+    def __init__(self) -> None:
+        self._is_deferred = False
+        self._is_requested = False
+        self._is_termination = False
+        self._before: dict[int, Any] = {}
+
+    def __enter__(self) -> Interrupts:
+        if threading.current_thread() is threading.main_thread():
+            self._before[signal.SIGINT] = signal.signal(signal.SIGINT, self._handle)
+            if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+                self._before[signal.SIGTERM] = signal.signal(signal.SIGTERM, self._handle)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+        if self._is_termination:
+            signal.raise_signal(signal.SIGTERM)
+
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        self._is_termination = self._is_termination or number == signal.SIGTERM
+        if self._is_deferred and not self._is_requested:
+            self._is_requested = True
+        elif self._is_deferred or not self._is_requested:
+            self._is_requested = True
+            raise KeyboardInterrupt
+
+    @contextlib.contextmanager
+    def deferred(self) -> Iterator[None]:
+        """While inside, Ctrl-C waits for `check`."""
+        self._is_deferred = True
+        try:
+            yield
+        finally:
+            self._is_deferred = False
+
+    def check(self) -> None:
+        """Raises: KeyboardInterrupt if one is due."""
+        if self._is_requested:
+            raise KeyboardInterrupt
+
+
+@contextlib.contextmanager
+def no_collector(is_inline: bool) -> Iterator[None]:
+    """Inline agents collect garbage on their grid of virtual time, and not in between."""
+    if not is_inline or not gc.isenabled():
+        yield
+        return
+    gc.disable()
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
+        gc.enable()
+
+
+@contextlib.contextmanager
+def one_thread() -> Iterator[None]:
+    """Sums in torch do not depend on how many cores there are; small tensors are faster, too."""
+    torch = sys.modules.get("torch")
+    before = torch.get_num_threads() if torch else 0
+    if torch:
+        torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        if torch:
+            torch.set_num_threads(before)

@@ -1,8 +1,8 @@
 """The running digest of a run, folded so that two runs can be told where they part.
 
-Five streams (payloads, sends with their fate, deliveries, world steps, faults) are hashed separately, each in
-its canonical order, and folded into one chain at every grid point of virtual time at which
-something happened. The windows in which the kernel works leave no trace in it.
+Five streams (payloads, sends with their fate, deliveries, world steps, faults) are hashed
+separately, each in its canonical order, and folded into one chain at every grid point of virtual
+time at which something happened. The windows in which the kernel works leave no trace in it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ class Digest:
 
     chain: bytes = bytes(16)
     folds: list[tuple[int, str]] = field(default_factory=list)
-    _streams: dict[str, hashlib._Hash] = field(default_factory=dict)
+    _streams: dict[str, hashlib.blake2b] = field(default_factory=dict)
 
     def add(self, stream: str, *parts: bytes) -> None:
         """Hashes `parts` into one of STREAMS; how they are cut into calls does not matter."""

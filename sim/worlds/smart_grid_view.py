@@ -35,7 +35,8 @@ def device_views(
         (
             torch.stack(
                 (
-                    slots, minute(state).expand(b, n), state["v_pu"], state["p_kw"], state["q_kvar"],
+                    slots, minute(state).expand(b, n), state["v_pu"], state["p_kw"],
+                    state["q_kvar"],
                     state["is_supplied"].to(torch.float64), buy.expand(b, n), sell.expand(b, n),
                     rated,
                 ),

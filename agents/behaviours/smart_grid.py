@@ -1,0 +1,249 @@
+"""Rule behaviours of the smart grid's devices: offer, keep what was traded, report, obey.
+
+Each minute a device reports to the operator what it does and could do, and keeps within the limit
+it last heard until that expires; then it does what standards ask of a device on its own (Q(U)
+droop, a vehicle at its least power). At each quarter's beginning it offers energy for the next one
+at what the energy is worth to it, given the forecast of the tariff, and what it is awarded then is
+its plan for that quarter.
+
+Pure functions on arrays with a leading batch dimension; every quantity has the shape [B, 1].
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from array_api_compat import array_namespace
+
+from sim.worlds.smart_grid_droop import DROOP_Q, DROOP_SPEED, droop_kvar
+from sim.worlds.smart_grid_spaces import LIMIT, MEASUREMENT, OFFER_WIDTH, QUARTER_MIN
+
+MILLICENT: Final = 100_000.0
+WH_PER_KW: Final = 250.0
+"""Energy of one kW in a quarter of an hour."""
+QUARTER_S: Final = 900.0
+FREE_KW: Final = 1e9
+
+
+class View:
+    """What a device knows at one decision: its observation by name, its limit, its award.
+
+    Shapes: [B, 1] each; `price_day` and `day_kw` [B, 24].
+    """
+
+    def __init__(self, at: Mapping[str, slice], obs: Any, inbox: Mapping[str, Any], memory: Any):
+        self.xp = array_namespace(obs)
+        self.obs, self.at = obs, at
+        self.is_first = self["minute"] % QUARTER_MIN == 0
+        self.low, self.high, self.q, self.is_told = self._limit(inbox["limit"])
+        award = inbox["award"]
+        is_new = award.present & (award.age_s < QUARTER_S)
+        new = self.xp.where(is_new, award.values[..., 0], 0.0 * award.age_s)
+        self.award_wh = self.xp.where(self.is_first, new[:, :1], memory[:, :1])
+
+    def __getitem__(self, name: str) -> Any:
+        return self.obs[:, self.at[name]]
+
+    def _limit(self, heard: Any) -> tuple[Any, Any, Any, Any]:
+        """The corridor and reactive power of the limits in force, and whether there are any."""
+        xp = self.xp
+        is_fresh = heard.present & (heard.age_s <= heard.values[..., 0])
+        weight = xp.astype(is_fresh, self.obs.dtype)
+        # What is not present may hold anything, and 0 times infinity is not 0.
+        values = xp.where(is_fresh[..., None], heard.values[..., 1:], 0.0 * weight[..., None])
+        table = xp.reshape(xp.sum(values, axis=1), (self.obs.shape[0], -1, len(LIMIT)))
+        count = xp.sum(weight, axis=1, keepdims=True)
+        slot = xp.astype(self["slot"], xp.int64)[..., None]
+        index = xp.broadcast_to(slot, (self.obs.shape[0], 1, len(LIMIT)))
+        mine = xp.take_along_axis(table, index, axis=1)[:, 0, :] / xp.clip(count, 1.0, None)
+        is_told = count > 0
+        free = xp.full_like(count, FREE_KW)
+        low = xp.where(is_told, mine[:, 0:1], -free)
+        high = xp.where(is_told, mine[:, 1:2], free)
+        return low, high, mine[:, 2:3], is_told
+
+    def within(self, p_kw: Any) -> Any:
+        """Power kept within the limit."""
+        return self.xp.minimum(self.xp.maximum(p_kw, self.low), self.high)
+
+
+class Device:
+    """What all devices share. `decide` is a role's own.
+
+    Memory: the award in force (Wh, bought positive), and what the role adds.
+    """
+
+    speaks: Mapping[str, int] = {"measurement": len(MEASUREMENT), "offer": OFFER_WIDTH}
+
+    def __init__(self, name: str, group: Any, params: Mapping[str, Any]) -> None:
+        self.at = group.observation.slices
+        devices = int(group.observation.high[self.at["slot"]][0]) + 1
+        self.hears: Mapping[str, int] = {"limit": 1 + len(LIMIT) * devices, "award": 2}
+
+    def memory(self, xp: Any, batch: int) -> Any:
+        return xp.zeros((batch, 1), dtype=xp.float64)
+
+    def __call__(
+        self, obs: Any, inbox: Mapping[str, Any], memory: Any, key: Any
+    ) -> tuple[Any, dict[str, Any], Any]:
+        """Shapes: obs [B, k] -> action [B, a]; measurement [B, 10], offer [B, 6]; memory."""
+        see = View(self.at, obs, inbox, memory)
+        xp = see.xp
+        action, report, offers, kept = self.decide(see, memory)
+        zero = 0.0 * see["slot"]
+        wish, low, high, q_max, down, up = (x + zero for x in report)
+        said = {
+            "measurement": xp.concat(
+                (
+                    see["slot"], see["v_pu"], see["p_kw"], see["q_kvar"],
+                    xp.minimum(low, wish), xp.maximum(high, wish), wish, q_max, down, up,
+                ),
+                axis=1,
+            )
+        }  # fmt: skip
+        if bool(xp.any(see.is_first)):
+            flat = [x + zero for quantity, price in offers for x in (quantity, price * MILLICENT)]
+            flat += [zero] * (OFFER_WIDTH - len(flat))
+            said["offer"] = xp.where(see.is_first, xp.concat(flat, axis=1), xp.nan + zero)
+        return action, said, xp.concat((see.award_wh, *kept), axis=1)
+
+    def decide(self, see: View, memory: Any) -> tuple[Any, tuple[Any, ...], Any, tuple[Any, ...]]:
+        """Action; report (wish, low, high, q_max, down, up); offers (Wh, EUR/kWh); more memory."""
+        raise NotImplementedError
+
+
+class Household(Device):
+    """Buys what cannot wait; lets the rest wait for the cheapest hour, or for a cheap award."""
+
+    def memory(self, xp: Any, batch: int) -> Any:
+        """The award, and what of the next one is for demand that cannot wait (Wh), twice."""
+        return xp.zeros((batch, 3), dtype=xp.float64)
+
+    def decide(self, see: View, memory: Any) -> tuple[Any, tuple[Any, ...], Any, tuple[Any, ...]]:
+        xp = see.xp
+        base, waits, price = see["base_kw"], see["backlog_kwh"], see["import_price"]
+        expected = xp.where(see.is_first, memory[:, 2:3], memory[:, 1:2])
+        hours = xp.cumulative_sum(xp.ones_like(see["price_day"]), axis=1)
+        worth = xp.min(see["price_day"] + see["delay_eur"] * hours, axis=1, keepdims=True)
+        most = xp.minimum(see["rated_kw"] * 0 + self.most_kw, waits * 60)
+        awarded = xp.clip((see.award_wh - expected) / WH_PER_KW, 0.0, None)
+        plan = xp.where((price <= worth) | (see["room_kwh"] < 0.5), most, awarded)
+        wish = -base - xp.minimum(plan, most)
+        serve = xp.clip(-see.within(wish) - base, 0.0, None)
+        firm = base * WH_PER_KW
+        offers = ((firm, price), (xp.minimum(waits * 1000, most * WH_PER_KW), worth))
+        report = (wish, -base - most, -base, 0.0, 0.0, 0.01)
+        coming = xp.where(see.is_first, firm, memory[:, 2:3])
+        return serve, report, offers, (expected, coming)
+
+    def __init__(self, name: str, group: Any, params: Mapping[str, Any]) -> None:
+        super().__init__(name, group, params)
+        self.most_kw = float(group.action.high[0])
+
+
+class Inverter(Device):
+    """Sun and wind: sells nine tenths of what it expects, feeds in what it may.
+
+    params: share (of the expected energy that is offered, default 0.9).
+    """
+
+    def __init__(self, name: str, group: Any, params: Mapping[str, Any]) -> None:
+        super().__init__(name, group, params)
+        self.share = float(params.get("share", 0.9))
+
+    def decide(self, see: View, memory: Any) -> tuple[Any, tuple[Any, ...], Any, tuple[Any, ...]]:
+        xp = see.xp
+        available, s_kva = see["available_kw"], see["s_kva"]
+        alone = droop_kvar(see["v_pu"], s_kva) - see["q_kvar"]
+        q = xp.where(see.is_told, see.q, see["q_kvar"] + DROOP_SPEED * alone)
+        expected = xp.minimum(0.5 * (available + see["next_kw"]), see.high)
+        offers = ((-self.share * WH_PER_KW * expected, see["feed_in_price"]),)
+        report = (available, 0.0, available, DROOP_Q * s_kva, 2 * see["feed_in_price"], 0.0)
+        limit = xp.clip(xp.minimum(see.high, see["rated_kw"]), 0.0, None)
+        return xp.concat((limit, q), axis=1), report, offers, ()
+
+
+class Battery(Device):
+    """Buys cheap in the cheapest hours of the tariff, sells dear, at prices that pay its losses.
+
+    params: hours (in which it buys, default 5), pace (share of its power at which, default 0.5).
+    """
+
+    def __init__(self, name: str, group: Any, params: Mapping[str, Any]) -> None:
+        super().__init__(name, group, params)
+        self.hours = int(params.get("hours", 5))
+        self.pace = float(params.get("pace", 0.5))
+
+    def decide(self, see: View, memory: Any) -> tuple[Any, tuple[Any, ...], Any, tuple[Any, ...]]:
+        xp = see.xp
+        stored, most, eta = see["energy_kwh"], see["rated_kw"], see["efficiency"]
+        take = xp.minimum(most, (see["capacity_kwh"] - stored) * 60 / eta)
+        give = xp.minimum(most, stored * 60 * eta)
+        wish = xp.maximum(xp.minimum(-see.award_wh / WH_PER_KW, give), -take)
+        ranked = xp.sort(see["price_day"], axis=1)
+        top = xp.mean(ranked[:, -4:], axis=1, keepdims=True)
+        is_cheap = see["import_price"] <= ranked[:, self.hours - 1 : self.hours]
+        sells_at = 0.8 * top
+        buys_at = eta * eta * (sells_at - 2 * see["wear_eur"]) - 0.05
+        # The energy at the end of this quarter is what the next one starts with.
+        left = (QUARTER_MIN - see["minute"] % QUARTER_MIN) / 60
+        then = stored - wish * left * xp.where(wish > 0, 1 / eta, eta)
+        buys = xp.minimum(self.pace * most * WH_PER_KW, 1000 * (see["capacity_kwh"] - then) / eta)
+        buys = xp.where(is_cheap, xp.clip(buys, 0.0, None), 0.0 * buys)
+        sells = xp.clip(xp.minimum(most * WH_PER_KW, 1000 * then * eta), 0.0, None)
+        offers = ((buys, buys_at), (-sells, sells_at))
+        report = (wish, -take, give, 0.0, see["wear_eur"], 2 * see["wear_eur"] + 0.01)
+        return see.within(wish), report, offers, ()
+
+
+class Vehicle(Device):
+    """Charges in the cheapest hours of its stay, or on a cheap award; in time in any case."""
+
+    def decide(self, see: View, memory: Any) -> tuple[Any, tuple[Any, ...], Any, tuple[Any, ...]]:
+        xp = see.xp
+        need, most, price = see["need_kwh"], see["rated_kw"], see["import_price"]
+        hours_left = see["left_min"] / 60
+        hours = xp.cumulative_sum(xp.ones_like(see["price_day"]), axis=1) - 1
+        during = xp.where(hours < hours_left, see["price_day"], 0 * hours + 1e3)
+        needed = xp.astype(xp.clip(xp.floor(need / most), 0.0, 23.0), xp.int64)
+        worth = xp.take_along_axis(xp.sort(during, axis=1), needed, axis=1)
+        is_urgent = need > 0.8 * most * (hours_left - 0.25)
+        can = xp.minimum(most, need * 60)
+        awarded = xp.clip(see.award_wh / WH_PER_KW, 0.0, None)
+        plan = xp.minimum(xp.where((price <= worth) | is_urgent, most, awarded), can)
+        obeyed = xp.clip(-see.within(-plan), 0.0, None)
+        charge = xp.where(see.is_told, obeyed, xp.minimum(see["min_kw"], can))
+        pays = xp.where(is_urgent, price, xp.minimum(price, worth))
+        offers = ((xp.minimum(need * 1000, most * WH_PER_KW), pays),)
+        up = xp.where(is_urgent, 0.9 + 0 * price, 0.02 + 0 * price)
+        return charge, (-plan, -can, 0.0, 0.0, 0.0, up), offers, ()
+
+
+class Consumer(Device):
+    """Commerce and industry: do without a part when energy costs more than it is worth."""
+
+    def decide(self, see: View, memory: Any) -> tuple[Any, tuple[Any, ...], Any, tuple[Any, ...]]:
+        xp = see.xp
+        demand, forgo_most, price = see["demand_kw"], see["forgo_max_kw"], see["import_price"]
+        missing = xp.clip(demand - see.award_wh / WH_PER_KW, 0.0, None)
+        is_dear = price > see["value_eur"]
+        plan = xp.where(is_dear, xp.minimum(missing, forgo_most), 0.0 * missing)
+        wish = plan - demand
+        forgo = xp.minimum(xp.clip(see.within(wish) + demand, 0.0, None), forgo_most)
+        expected = 0.5 * (demand + see["next_kw"]) * WH_PER_KW
+        part = forgo_most * WH_PER_KW
+        offers = ((expected - part, price), (part, xp.minimum(price, see["value_eur"])))
+        return forgo, (wish, -demand, forgo_most - demand, 0.0, 0.0, see["value_eur"]), offers, ()
+
+
+class Generator(Device):
+    """Offers its power at its marginal cost and runs as it is awarded."""
+
+    def decide(self, see: View, memory: Any) -> tuple[Any, tuple[Any, ...], Any, tuple[Any, ...]]:
+        xp = see.xp
+        most = see["rated_kw"]
+        wish = xp.clip(-see.award_wh / WH_PER_KW, 0.0, None)
+        offers = ((-most * WH_PER_KW, see["marginal_eur"]),)
+        report = (wish, 0.0, most, 0.0, 0.05, see["marginal_eur"])
+        return xp.clip(see.within(wish), 0.0, None), report, offers, ()

@@ -67,6 +67,7 @@ class Network:
         self._digest = digest
         self._links = Links()
         self._link_rows: dict[tuple[int, int], int] = {}
+        self._ends = np.zeros(0, dtype=np.int32)
         self._topic_ids: dict[str, int] = {}
         self._index = {name: i for i, name in enumerate(table.names)}
         self._subscribers: dict[str, dict[int, None]] = {}
@@ -123,7 +124,8 @@ class Network:
         if later.any():
             self._hold(rows[later], bodies[later])
             rows, bodies = rows[~later], bodies[~later]
-        self._advance(rows, bodies)
+        if len(rows):
+            self._advance(rows, bodies)
 
     def _expand(self, sends: Sequence[tuple[int, int, Send]]) -> tuple[Rows, Bodies]:
         """One row per message and receiver, due now at the sender's own node."""

@@ -7,6 +7,7 @@ so.
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -33,6 +34,10 @@ from sim.wire.transport import Transport
 
 __all__ = ["Prepared", "Progress", "Result", "baselines", "load", "prepare", "run"]
 
+_RULES: Final = "agents.behaviours"
+"""Where the rules of the bundled worlds are, one module per world; loaded before hosts are forked,
+so that not every host loads them again."""
+_RULES_NEED: Final = ("array_api_compat.numpy",)
 _EVENTS_MAX: Final = 100_000
 """Events kept in a result; the file of the run's directory has them all."""
 
@@ -127,7 +132,10 @@ def _transport(scenario: Scenario, inline: bool, report: OnProgress) -> Transpor
 
     specs = (*scenario.agents, *scenario.assignments)
     torch = any((spec.behaviour or "").startswith("policy:") for spec in specs)
-    return process_transport(torch=torch, progress=started)
+    rules = f"{_RULES}.{scenario.world.kind}"
+    has_rules = importlib.util.find_spec(_RULES) and importlib.util.find_spec(rules)
+    preload = [rules, *_RULES_NEED] if has_rules else []
+    return process_transport(torch=torch, preload=preload, progress=started)
 
 
 @dataclass

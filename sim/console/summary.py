@@ -37,6 +37,9 @@ def print_result(console: Console, result: Result, command: Sequence[str] = ()) 
     console.print(_headline(result))
     if result.metrics:
         console.print(_outcome(result))
+        zeros = [name.replace("_", " ") for name in result.metrics if _is_zero(result, name)]
+        if zeros:
+            console.print(Text(f"0 in every column: {', '.join(zeros)}", style="dim"))
     details = Table.grid(padding=(0, 2))
     details.add_column(style="dim", no_wrap=True)
     details.add_column(overflow="fold")
@@ -82,11 +85,20 @@ def _outcome(result: Result) -> Table:
     for name in columns:
         table.add_column(name, justify="right", no_wrap=True)
     for name, metric in sorted(result.metrics.items(), key=_rank):
+        if _is_zero(result, name):
+            continue
         values = [result.reference[column].get(name) for column in columns]
         shown = [f"{v:.1%}" if name == GAP and v is not None else number(v) for v in values]
         own = f"{metric.value:.1%}" if name == GAP else number(metric.value)
         table.add_row(_label(name, metric), own, *shown)
     return table
+
+
+def _is_zero(result: Result, name: str) -> bool:
+    """Whether a metric is 0 wherever it is known: such rows become one line."""
+    metric = result.metrics[name]
+    values = [metric.value, *(c[name] for c in result.reference.values() if name in c)]
+    return not metric.objective and name != GAP and not any(values)
 
 
 def _rank(item: tuple[str, Metric]) -> int:

@@ -9,18 +9,16 @@ of the hosts and their launcher, per agent. Aims: 2 s and 10 MiB each.
 from __future__ import annotations
 
 import json
-import multiprocessing
-import signal
 import statistics
 import subprocess
 import sys
 import time
-from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import cast
 
-from broker.server import drive
 from common import PLAIN, NoLog, build, machine
 
+from broker.server import drive
 from sim.launch.local import LocalLauncher, process_transport
 
 MODULES = ["asyncio", "numpy", "msgspec", "zmq", "agents.host", "agents.runtime"]
@@ -42,6 +40,21 @@ for pid in pids:
     os.kill(pid, signal.SIGKILL)
     os.waitpid(pid, 0)
 """
+FORKSERVER = """
+import multiprocessing, time
+context = multiprocessing.get_context("forkserver")
+context.set_forkserver_preload("{modules}".split(", "))
+started = time.perf_counter()
+reader, writer = context.Pipe(duplex=False)
+children = [context.Process(target=writer.send_bytes, args=(b"x",)) for _ in range({n})]
+for child in children:
+    child.start()
+for _ in children:
+    reader.recv_bytes()
+print(time.perf_counter() - started)
+for child in children:
+    child.join()
+"""
 
 
 def pss_mib(pids: list[int]) -> float:
@@ -57,56 +70,31 @@ def pss_mib(pids: list[int]) -> float:
 def ours(n: int) -> tuple[float, float, float]:
     """Seconds until all hosts are up, until every agent has acted, and MiB per agent."""
     kernel = build("Lockstep", n, 1, PLAIN)
-    launchers: list[LocalLauncher] = []
     began = time.perf_counter()
     transport = process_transport()
-    launchers.append(transport._launcher)  # type: ignore[arg-type]
+    launcher = cast(LocalLauncher, transport._launcher)
     try:
         transport.start(range(n))
         up = time.perf_counter() - began
         drive(kernel, transport, NoLog())
         acted = time.perf_counter() - began
         pids = [entry.pid for entry in transport.info().values()]
-        return up, acted, pss_mib([*pids, launchers[0].pid]) / n
+        return up, acted, pss_mib([*pids, launcher.pid]) / n
     finally:
         transport.close()
 
 
-def _say(pipe: Connection) -> None:
-    pipe.send_bytes(b"x")
-    signal.pause()
-
-
-def forkserver(n: int) -> float:
-    """Seconds until n processes of multiprocessing's forkserver have spoken."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(MODULES)
-    began = time.perf_counter()
-    reader, writer = context.Pipe(duplex=False)
-    children = [context.Process(target=_say, args=(writer,), daemon=True) for _ in range(n)]
-    try:
-        for child in children:
-            child.start()
-        for _ in children:
-            reader.recv_bytes()
-        return time.perf_counter() - began
-    finally:
-        for child in children:
-            child.kill()
-            child.join()
-
-
-def plain_forks(n: int) -> float:
-    """Seconds for n forks of a process that has the same modules, without loading them."""
-    program = FORKS.format(n=n, modules=", ".join(MODULES))
-    command = [sys.executable, "-c", program]
+def peer(program: str, n: int) -> float:
+    """Seconds that another way takes, as it says itself."""
+    text = program.format(n=n, modules=", ".join(MODULES))
+    command = [sys.executable, "-c", text]
     done = subprocess.run(command, check=True, capture_output=True, text=True)
     return float(done.stdout)
 
 
 def main(repeats: int) -> None:
     n = 100
-    rounds = [(ours(n), forkserver(n), plain_forks(n)) for _ in range(repeats)]
+    rounds = [(ours(n), peer(FORKSERVER, n), peer(FORKS, n)) for _ in range(repeats)]
     print(
         json.dumps(
             {

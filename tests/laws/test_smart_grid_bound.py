@@ -12,6 +12,7 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+import sim
 from sim.units import SECOND
 from sim.worlds.smart_grid import SmartGrid, make, reference
 from sim.worlds.smart_grid_bound import bound
@@ -243,3 +244,15 @@ def test_the_reference_column():
     column = reference({"households": 2}, 3, 3600 * SECOND)["bound"]
     assert column == bound({"households": 2}, 3, 3600 * SECOND)
     assert np.isfinite(column["cost"])
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_the_rules_stay_above_it(seed):
+    """Through links that lose and delay, with their trades and limits."""
+    result = sim.run(
+        "smart_grid", seed=seed, duration="3h", inline=True, record=False,
+        overrides={"network.default.loss": 0.1},
+    )  # fmt: skip
+    costs = {name: column["cost"] for name, column in result.reference.items()}
+    assert result.metrics["cost"].value >= costs["bound"]
+    assert costs["rule"] >= costs["bound"] < costs["no control"]

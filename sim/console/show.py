@@ -8,6 +8,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any, Final
 
+import msgspec
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -75,13 +76,15 @@ def _grid() -> Table:
 def _print_world(console: Console, prepared: Prepared) -> None:
     world, spec = prepared.world, prepared.scenario.world
     _title(console, f"world {spec.kind}, a step every {duration_text(world.dt_ns)}")
-    if spec.params:
-        grid = Table.grid(padding=(0, 2))
-        grid.add_column(style="dim", no_wrap=True)
-        grid.add_column(overflow="fold")
-        for name, value in spec.params.items():
-            grid.add_row(f"  {name}", _plain(value))
-        console.print(grid)
+    grid = Table.grid(padding=(0, 2))
+    grid.add_column(style="dim", no_wrap=True)
+    grid.add_column(overflow="fold")
+    for name, value in spec.params.items():
+        grid.add_row(f"  {name}", _plain(value))
+    defaults = _defaults(spec.kind, spec.params)
+    if defaults:
+        grid.add_row("  by default", Text(", ".join(defaults), style="dim"))
+    console.print(grid)
     metrics = world.metrics()
     if metrics:
         table = _grid()
@@ -93,9 +96,20 @@ def _print_world(console: Console, prepared: Prepared) -> None:
         console.print(table)
 
 
+def _defaults(kind: str, given: Mapping[str, Any]) -> list[str]:
+    """The world's other parameters, as `name=value`, if it keeps them in a record `Params`."""
+    record = getattr(catalogue.world_module(kind), "Params", None)
+    if record is None:
+        return []
+    fields = [field for field in msgspec.structs.fields(record) if field.name not in given]
+    return [f"{f.name}={_plain(f.default)}" for f in fields if not f.required]
+
+
 def _plain(value: Any) -> str:
     if isinstance(value, Mapping):
         return "{" + ", ".join(f"{k}: {_plain(v)}" for k, v in value.items()) + "}"
+    if value == "":
+        return "''"
     if isinstance(value, list | tuple):
         return "[" + ", ".join(map(_plain, value)) + "]"
     return str(value)

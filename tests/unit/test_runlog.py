@@ -6,7 +6,7 @@ import threading
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sim.errors import CheckpointError, ScenarioError, SimError
@@ -45,6 +45,7 @@ def test_a_decision_is_in_the_file_before_it_returns(tmp_path: Path) -> None:
     log.close()
 
 
+@settings(deadline=None)
 @given(records=RECORDS)
 def test_every_prefix_of_the_bytes_is_a_prefix_of_the_records(
     records: list[Fold | Decision | End],
@@ -57,6 +58,7 @@ def test_every_prefix_of_the_bytes_is_a_prefix_of_the_records(
         assert parse_log(data[:cut]) == whole[: sum(end <= cut for end in ends)]
 
 
+@settings(deadline=None)
 @given(records=RECORDS, where=st.floats(0, 1, exclude_max=True), flip=st.integers(1, 255))
 def test_a_damaged_byte_ends_the_reading_at_its_record(
     records: list[Fold | Decision | End], where: float, flip: int

@@ -167,13 +167,15 @@ class Inverter(Device):
 class Battery(Device):
     """Buys cheap in the cheapest hours of the tariff, sells dear, at prices that pay its losses.
 
-    params: hours (in which it buys, default 5), pace (share of its power at which, default 0.5).
+    params: hours (in which it buys, default 5), pace (share of its power at which, default 0.5),
+            price (at which it sells, as a share of the day's mean tariff, default 0.6).
     """
 
     def __init__(self, name: str, group: Any, params: Mapping[str, Any]) -> None:
         super().__init__(name, group, params)
         self.hours = int(params.get("hours", 5))
         self.pace = float(params.get("pace", 0.5))
+        self.price = float(params.get("price", 0.6))
 
     def decide(self, see: View, memory: Any) -> tuple[Any, tuple[Any, ...], Any, tuple[Any, ...]]:
         xp = see.xp
@@ -182,10 +184,10 @@ class Battery(Device):
         give = xp.minimum(most, stored * 60 * eta)
         wish = xp.maximum(xp.minimum(-see.award_wh / WH_PER_KW, give), -take)
         ranked = xp.sort(see["price_day"], axis=1)
-        top = xp.mean(ranked[:, -4:], axis=1, keepdims=True)
+        mean = xp.mean(ranked, axis=1, keepdims=True)
         is_cheap = see["import_price"] <= ranked[:, self.hours - 1 : self.hours]
-        sells_at = 0.8 * top
-        buys_at = eta * eta * (sells_at - 2 * see["wear_eur"]) - 0.05
+        sells_at = self.price * mean
+        buys_at = eta * eta * sells_at - 2 * see["wear_eur"]
         # The energy at the end of this quarter is what the next one starts with.
         left = (QUARTER_MIN - see["minute"] % QUARTER_MIN) / 60
         then = stored - wish * left * xp.where(wish > 0, 1 / eta, eta)

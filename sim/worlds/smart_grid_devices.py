@@ -121,7 +121,7 @@ class Params(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     imbalance_share: Share = 0.25
     """What was traded and not kept is bought back dearer, or sold back cheaper, by this share of
     the tariff."""
-    end_eur_per_kwh: Price = 0.24
+    end_eur_per_kwh: Price = 0.20
     """Values what is stored, and what still waits or is needed, when the run ends."""
     unserved_eur_per_kwh: Price = 3.0
     """Value of demand that is not supplied."""

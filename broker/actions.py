@@ -6,12 +6,13 @@ is replaced or its time to live ends. Late and missing actions are counted per a
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Sequence
+from math import isfinite
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sim.errors import WireError
 from sim.worlds.world import Array, Group
 
 _LAST = 2**63 - 1
@@ -47,17 +48,16 @@ class Actions:
             self._is_expected = is_played.copy()
         self._decided = now
 
-    def submit(self, times: Sequence[int], slots: Sequence[int], bodies: Sequence[bytes]) -> None:
-        """Takes actions with their time stamps, each as the bytes of a float64 vector.
+    def accepts(self, body: bytes) -> bool:
+        """Whether bytes are an action of this group: float64, of its size, all finite."""
+        if len(body) != 8 * self.group.action.size:
+            return False
+        numbers = array("d", body)
+        return isfinite(sum(numbers)) or all(map(isfinite, numbers))
 
-        Raises: WireError if one has not the group's size, or a number that is not finite.
-        """
-        size = self.group.action.size
-        if any(len(body) != 8 * size for body in bodies):
-            raise WireError(f"an action that is not of {size} numbers, as {self.group.name} has")
-        values = np.frombuffer(b"".join(bodies)).reshape(len(bodies), size)
-        if not np.isfinite(values).all():
-            raise WireError(f"an action of group {self.group.name} that is not finite")
+    def submit(self, times: Sequence[int], slots: Sequence[int], bodies: Sequence[bytes]) -> None:
+        """Takes accepted actions with their time stamps."""
+        values = np.frombuffer(b"".join(bodies)).reshape(len(bodies), self.group.action.size)
         when, where = np.array(times, dtype=np.int64), np.array(slots, dtype=np.int64)
         first, index = np.unique(where, return_index=True)
         self.late[first] += self._is_expected[first] & (when[index] > self._decided)

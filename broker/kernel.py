@@ -27,12 +27,23 @@ from broker.network import Network
 from broker.population import DOWN, ENDED, HUNG, UNPLAYED, UP, Agents, Event, Failure, Order
 from sim.digest import Digest
 from sim.errors import AgentError, InvariantError, RestartLimitError, WireError
+from sim.ids import is_name
 from sim.limits import ROUNDS_PER_INSTANT_MAX
 from sim.scenario.roster import AgentPlan
 from sim.scenario.schema import Fault, Scenario
 from sim.scenario.topology import LinkTable
 from sim.units import NEVER, SECOND, format_ns
-from sim.wire.messages import FAILED, FINISHED, Act, Activation, Done, Send, Yield
+from sim.wire.messages import (
+    FAILED,
+    FINISHED,
+    PUBLISH,
+    REFUSAL,
+    Act,
+    Activation,
+    Done,
+    Send,
+    Yield,
+)
 from sim.worlds.world import World
 
 _STEP: Final = struct.Struct("<q")
@@ -149,13 +160,16 @@ class Kernel:
     def accept(self, host: int, report: Yield) -> None:
         """Takes what a host did in this window.
 
-        Raises: WireError if it answers for another window, or for agents that were not asked.
+        Raises: WireError if it answers for another window, for agents that were not asked, or with
+                something no honest host would send.
         """
         agents = self._awaited.pop(host, None)
         if agents is None or report.serial != self.windows - 1:
             raise WireError(f"host {host}: an answer nobody asked for")
         if [d.agent for d in report.done] != agents:
             raise WireError(f"host {host}: an answer for other agents than were asked")
+        for done in report.done:
+            self._check(done)
         self._reports.extend(report.done)
 
     def lose(self, host: int, cause: str) -> None:
@@ -182,7 +196,6 @@ class Kernel:
         for done in reports:
             agent = done.agent
             for number, send in enumerate(done.sends):
-                self._check_time(agent, send.time)
                 sends.append((send.time, agent, number, send))
             if done.subscribes:
                 subscribes.extend((t, agent, topic, on) for t, topic, on in done.subscribes)
@@ -214,9 +227,20 @@ class Kernel:
             self.network.subscribe(agent, topic, is_on)
         self.network.send([(s[0], s[1], s[3]) for s in sends[at:]], self.until)
 
-    def _check_time(self, agent: int, time: int) -> None:
-        if not self.now <= time < self.until:
-            raise WireError(f"{self.agents.names[agent]}: a message from outside its window")
+    def _check(self, done: Done) -> None:
+        """Refuses at the door what an honest host would not send."""
+        plan, begin, end = self.agents.plans[done.agent], self.now, self.until
+        for send in done.sends:
+            if not begin <= send.time < end:
+                raise WireError(f"{plan.name}: a message from outside its window")
+            is_known = send.to in self.agents.index if send.kind else not send.to
+            if not is_known or not PUBLISH <= send.kind <= REFUSAL or not is_name(send.topic):
+                raise WireError(f"{plan.name}: a message to {send.to!r} on {send.topic!r}")
+        for act in done.acts:
+            if not begin <= act.time < end:
+                raise WireError(f"{plan.name}: an action from outside its window")
+            if not act.verb and not (plan.group and self.actions[plan.group].accepts(act.body)):
+                raise WireError(f"{plan.name}: an action that is not its group's, or not finite")
 
     def _count_round(self, instant: int) -> None:
         self._round = self._round + 1 if instant == self.now and self.windows else 0
@@ -256,7 +280,6 @@ class Kernel:
         for done in reports:
             plan = self.agents.plans[done.agent]
             for number, act in enumerate(done.acts):
-                self._check_time(done.agent, act.time)
                 time = act.time + plan.processing_ns
                 if act.verb:
                     verbs.append((time, done.agent, number, act))

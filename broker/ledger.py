@@ -64,7 +64,8 @@ class Ledger:
 
     def count_dropped(self, rows: NDArray[np.intp], reasons: NDArray[np.int64] | int) -> None:
         """Shapes: rows [n]; reasons: 1-based index into REASONS, one or [n]."""
-        np.add.at(self._counts, (rows, reasons + _DROPPED), 1)
+        cells = rows * _COLUMNS + reasons + _DROPPED
+        np.add.at(self._counts.reshape(-1), cells, 1)
 
     @property
     def sent(self) -> int:

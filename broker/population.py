@@ -107,7 +107,8 @@ class Agents:
 
     @property
     def is_up(self) -> NDArray[np.bool_]:
-        return self.state == UP
+        up: NDArray[np.bool_] = self.state == UP
+        return up
 
     @property
     def is_reachable(self) -> NDArray[np.bool_]:

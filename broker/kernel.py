@@ -230,6 +230,11 @@ class Kernel:
     def _check(self, done: Done) -> None:
         """Refuses at the door what an honest host would not send."""
         plan, begin, end = self.agents.plans[done.agent], self.now, self.until
+        if done.timer < end:
+            raise WireError(f"{plan.name}: a timer that should have run in its window")
+        for time, topic, _ in done.subscribes:
+            if not (begin <= time < end and is_name(topic)):
+                raise WireError(f"{plan.name}: a subscription to {topic!r} from outside its window")
         for send in done.sends:
             if not begin <= send.time < end:
                 raise WireError(f"{plan.name}: a message from outside its window")

@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from array_api_compat import array_namespace
+from array_api_compat import array_namespace, device
 
 from sim.worlds.smart_grid_droop import DROOP_Q, DROOP_SPEED, droop_kvar
 from sim.worlds.smart_grid_spaces import LIMIT, MEASUREMENT, OFFER_WIDTH, QUARTER_MIN
@@ -29,43 +29,46 @@ FREE_KW: Final = 1e9
 class View:
     """What a device knows at one decision: its observation by name, its limit, its award.
 
-    Shapes: [B, 1] each; `price_day` and `day_kw` [B, 24].
+    Shapes: [B, 1] each; `price_day` and `day_kw` [B, 24]. `zero` is an array of zeros.
     """
 
-    def __init__(self, at: Mapping[str, slice], obs: Any, inbox: Mapping[str, Any], memory: Any):
-        self.xp = array_namespace(obs)
+    def __init__(
+        self, at: Mapping[str, slice], slot: int, obs: Any, inbox: Mapping[str, Any], memory: Any
+    ) -> None:
+        self.xp = xp = array_namespace(obs)
         self.obs, self.at = obs, at
+        self.zero = zero = 0.0 * obs[:, :1]
         self.is_first = self["minute"] % QUARTER_MIN == 0
-        self.low, self.high, self.q, self.is_told = self._limit(inbox["limit"])
+        self.low, self.high, self.q, self.is_told = self._limit(inbox["limit"], slot)
         award = inbox["award"]
-        is_new = award.present & (award.age_s < QUARTER_S)
-        new = self.xp.where(is_new, award.values[..., 0], 0.0 * award.age_s)
-        self.award_wh = self.xp.where(self.is_first, new[:, :1], memory[:, :1])
+        is_new = award.present[:, :1] & (award.age_s[:, :1] < QUARTER_S)
+        new = xp.where(is_new, award.values[:, :1, 0], zero)
+        self.award_wh = xp.where(self.is_first, new, memory[:, :1])
 
     def __getitem__(self, name: str) -> Any:
         return self.obs[:, self.at[name]]
 
-    def _limit(self, heard: Any) -> tuple[Any, Any, Any, Any]:
+    def _limit(self, heard: Any, slot: int) -> tuple[Any, Any, Any, Any]:
         """The corridor and reactive power of the limits in force, and whether there are any."""
-        xp = self.xp
+        xp, zero, width = self.xp, self.zero, len(LIMIT)
         is_fresh = heard.present & (heard.age_s <= heard.values[..., 0])
-        weight = xp.astype(is_fresh, self.obs.dtype)
+        count = xp.sum(xp.astype(is_fresh, self.obs.dtype), axis=1, keepdims=True)
+        mine = heard.values[..., 1 + width * slot : 1 + width * (slot + 1)]
         # What is not present may hold anything, and 0 times infinity is not 0.
-        values = xp.where(is_fresh[..., None], heard.values[..., 1:], 0.0 * weight[..., None])
-        table = xp.reshape(xp.sum(values, axis=1), (self.obs.shape[0], -1, len(LIMIT)))
-        count = xp.sum(weight, axis=1, keepdims=True)
-        slot = xp.astype(self["slot"], xp.int64)[..., None]
-        index = xp.broadcast_to(slot, (self.obs.shape[0], 1, len(LIMIT)))
-        mine = xp.take_along_axis(table, index, axis=1)[:, 0, :] / xp.clip(count, 1.0, None)
+        mine = xp.sum(xp.where(is_fresh[..., None], mine, zero[..., None]), axis=1)
+        mine = mine / xp.maximum(count, zero + 1.0)
         is_told = count > 0
-        free = xp.full_like(count, FREE_KW)
-        low = xp.where(is_told, mine[:, 0:1], -free)
-        high = xp.where(is_told, mine[:, 1:2], free)
+        low = xp.where(is_told, mine[:, 0:1], zero - FREE_KW)
+        high = xp.where(is_told, mine[:, 1:2], zero + FREE_KW)
         return low, high, mine[:, 2:3], is_told
 
     def within(self, p_kw: Any) -> Any:
         """Power kept within the limit."""
         return self.xp.minimum(self.xp.maximum(p_kw, self.low), self.high)
+
+    def positive(self, x: Any) -> Any:
+        """What of it is above zero."""
+        return self.xp.maximum(x, self.zero)
 
 
 class Device:
@@ -80,6 +83,7 @@ class Device:
         self.at = group.observation.slices
         devices = int(group.observation.high[self.at["slot"]][0]) + 1
         self.hears: Mapping[str, int] = {"limit": 1 + len(LIMIT) * devices, "award": 2}
+        self.slot = -1
 
     def memory(self, xp: Any, batch: int) -> Any:
         return xp.zeros((batch, 1), dtype=xp.float64)
@@ -88,10 +92,11 @@ class Device:
         self, obs: Any, inbox: Mapping[str, Any], memory: Any, key: Any
     ) -> tuple[Any, dict[str, Any], Any]:
         """Shapes: obs [B, k] -> action [B, a]; measurement [B, 10], offer [B, 6]; memory."""
-        see = View(self.at, obs, inbox, memory)
-        xp = see.xp
+        if self.slot < 0:  # the same in every observation
+            self.slot = int(obs[0, self.at["slot"]][0])
+        see = View(self.at, self.slot, obs, inbox, memory)
+        xp, zero = see.xp, see.zero
         action, report, offers, kept = self.decide(see, memory)
-        zero = 0.0 * see["slot"]
         wish, low, high, q_max, down, up = (x + zero for x in report)
         said = {
             "measurement": xp.concat(
@@ -124,13 +129,13 @@ class Household(Device):
         xp = see.xp
         base, waits, price = see["base_kw"], see["backlog_kwh"], see["import_price"]
         expected = xp.where(see.is_first, memory[:, 2:3], memory[:, 1:2])
-        hours = xp.cumulative_sum(xp.ones_like(see["price_day"]), axis=1)
+        hours = xp.arange(1, 25, dtype=price.dtype, device=device(price))
         worth = xp.min(see["price_day"] + see["delay_eur"] * hours, axis=1, keepdims=True)
-        most = xp.minimum(see["rated_kw"] * 0 + self.most_kw, waits * 60)
-        awarded = xp.clip((see.award_wh - expected) / WH_PER_KW, 0.0, None)
+        most = xp.minimum(see.zero + self.most_kw, waits * 60)
+        awarded = see.positive(see.award_wh - expected) / WH_PER_KW
         plan = xp.where((price <= worth) | (see["room_kwh"] < 0.5), most, awarded)
         wish = -base - xp.minimum(plan, most)
-        serve = xp.clip(-see.within(wish) - base, 0.0, None)
+        serve = see.positive(-see.within(wish) - base)
         firm = base * WH_PER_KW
         offers = ((firm, price), (xp.minimum(waits * 1000, most * WH_PER_KW), worth))
         report = (wish, -base - most, -base, 0.0, 0.0, 0.01)
@@ -160,7 +165,7 @@ class Inverter(Device):
         expected = xp.minimum(0.5 * (available + see["next_kw"]), see.high)
         offers = ((-self.share * WH_PER_KW * expected, see["feed_in_price"]),)
         report = (available, 0.0, available, DROOP_Q * s_kva, 2 * see["feed_in_price"], 0.0)
-        limit = xp.clip(xp.minimum(see.high, see["rated_kw"]), 0.0, None)
+        limit = see.positive(xp.minimum(see.high, see["rated_kw"]))
         return xp.concat((limit, q), axis=1), report, offers, ()
 
 
@@ -192,8 +197,8 @@ class Battery(Device):
         left = (QUARTER_MIN - see["minute"] % QUARTER_MIN) / 60
         then = stored - wish * left * xp.where(wish > 0, 1 / eta, eta)
         buys = xp.minimum(self.pace * most * WH_PER_KW, 1000 * (see["capacity_kwh"] - then) / eta)
-        buys = xp.where(is_cheap, xp.clip(buys, 0.0, None), 0.0 * buys)
-        sells = xp.clip(xp.minimum(most * WH_PER_KW, 1000 * then * eta), 0.0, None)
+        buys = xp.where(is_cheap, see.positive(buys), see.zero)
+        sells = see.positive(xp.minimum(most * WH_PER_KW, 1000 * then * eta))
         offers = ((buys, buys_at), (-sells, sells_at))
         report = (wish, -take, give, 0.0, see["wear_eur"], 2 * see["wear_eur"] + 0.01)
         return see.within(wish), report, offers, ()
@@ -206,19 +211,19 @@ class Vehicle(Device):
         xp = see.xp
         need, most, price = see["need_kwh"], see["rated_kw"], see["import_price"]
         hours_left = see["left_min"] / 60
-        hours = xp.cumulative_sum(xp.ones_like(see["price_day"]), axis=1) - 1
-        during = xp.where(hours < hours_left, see["price_day"], 0 * hours + 1e3)
+        hours = xp.arange(24, dtype=price.dtype, device=device(price))
+        during = xp.where(hours < hours_left, see["price_day"], see.zero + 1e3)
         needed = xp.astype(xp.clip(xp.floor(need / most), 0.0, 23.0), xp.int64)
         worth = xp.take_along_axis(xp.sort(during, axis=1), needed, axis=1)
         is_urgent = need > 0.8 * most * (hours_left - 0.25)
         can = xp.minimum(most, need * 60)
-        awarded = xp.clip(see.award_wh / WH_PER_KW, 0.0, None)
+        awarded = see.positive(see.award_wh) / WH_PER_KW
         plan = xp.minimum(xp.where((price <= worth) | is_urgent, most, awarded), can)
-        obeyed = xp.clip(-see.within(-plan), 0.0, None)
+        obeyed = see.positive(-see.within(-plan))
         charge = xp.where(see.is_told, obeyed, xp.minimum(see["min_kw"], can))
         pays = xp.where(is_urgent, price, xp.minimum(price, worth))
         offers = ((xp.minimum(need * 1000, most * WH_PER_KW), pays),)
-        up = xp.where(is_urgent, 0.9 + 0 * price, 0.02 + 0 * price)
+        up = xp.where(is_urgent, see.zero + 0.9, see.zero + 0.02)
         return charge, (-plan, -can, 0.0, 0.0, 0.0, up), offers, ()
 
 
@@ -228,11 +233,11 @@ class Consumer(Device):
     def decide(self, see: View, memory: Any) -> tuple[Any, tuple[Any, ...], Any, tuple[Any, ...]]:
         xp = see.xp
         demand, forgo_most, price = see["demand_kw"], see["forgo_max_kw"], see["import_price"]
-        missing = xp.clip(demand - see.award_wh / WH_PER_KW, 0.0, None)
+        missing = see.positive(demand - see.award_wh / WH_PER_KW)
         is_dear = price > see["value_eur"]
-        plan = xp.where(is_dear, xp.minimum(missing, forgo_most), 0.0 * missing)
+        plan = xp.where(is_dear, xp.minimum(missing, forgo_most), see.zero)
         wish = plan - demand
-        forgo = xp.minimum(xp.clip(see.within(wish) + demand, 0.0, None), forgo_most)
+        forgo = xp.minimum(see.positive(see.within(wish) + demand), forgo_most)
         expected = 0.5 * (demand + see["next_kw"]) * WH_PER_KW
         part = forgo_most * WH_PER_KW
         offers = ((expected - part, price), (part, xp.minimum(price, see["value_eur"])))
@@ -243,9 +248,8 @@ class Generator(Device):
     """Offers its power at its marginal cost and runs as it is awarded."""
 
     def decide(self, see: View, memory: Any) -> tuple[Any, tuple[Any, ...], Any, tuple[Any, ...]]:
-        xp = see.xp
         most = see["rated_kw"]
-        wish = xp.clip(-see.award_wh / WH_PER_KW, 0.0, None)
+        wish = see.positive(-see.award_wh) / WH_PER_KW
         offers = ((-most * WH_PER_KW, see["marginal_eur"]),)
         report = (wish, 0.0, most, 0.0, 0.05, see["marginal_eur"])
-        return xp.clip(see.within(wish), 0.0, None), report, offers, ()
+        return see.positive(see.within(wish)), report, offers, ()

@@ -29,7 +29,7 @@ _AT: Final = {name: i for i, name in enumerate(MEASUREMENT)}
 class Operator:
     """Keeps the transformer below its rating and voltages within their band.
 
-    params: margin (share of the rating it uses, default 0.88), v_max (p.u. it aims below, default
+    params: margin (share of the rating it uses, default 0.92), v_max (p.u. it aims below, default
             1.09), valid (seconds a limit holds, default 130), stale (seconds after which a report
             counts as nothing, default 300).
     Memory: import kW and kvar of the minute before, which the devices' reports are about [2].
@@ -39,7 +39,7 @@ class Operator:
         self.at = group.observation.slices
         feeder = self.at["feeder"]
         self.devices = feeder.stop - feeder.start
-        self.margin = float(params.get("margin", 0.88))
+        self.margin = float(params.get("margin", 0.92))
         self.v_max = float(params.get("v_max", 1.09))
         self.valid_s = float(params.get("valid", 130.0))
         self.stale_s = float(params.get("stale", 300.0))

@@ -272,3 +272,14 @@ def test_the_rules_stay_above_it(seed):
     costs = {name: column["cost"] for name, column in result.reference.items()}
     assert result.metrics["cost"].value >= costs["bound"]
     assert costs["rule"] >= costs["bound"] < costs["no control"]
+
+
+@pytest.mark.slow
+def test_the_large_grid():
+    """What the scenario's first lines promise."""
+    result = sim.run("large_grid", inline=True, record=False)
+    costs = {name: column["cost"] for name, column in result.reference.items()}
+    assert result.agents == 125
+    assert costs["bound"] <= costs["rule"] <= 0.8 * costs["no control"]
+    assert result.metrics["cost"].value == costs["rule"]
+    assert result.metrics["overload_minutes"].value == 0

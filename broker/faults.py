@@ -13,6 +13,7 @@ import numpy as np
 
 from broker.network import Bodies, Network, Rows
 from sim.errors import MalformedFrameError
+from sim.rng import generator_at
 from sim.scenario.schema import Fault, LinkSpec, NetworkSpec
 from sim.scenario.topology import replace_link
 from sim.units import NEVER
@@ -109,8 +110,7 @@ class FaultBoard:
         bodies = bodies.copy()
         for i in np.flatnonzero(np.isin(rows["topic"], noisy)):
             row = rows[i]
-            key = np.array([row["key"], row["counter"]], dtype=np.uint64)
-            draw = np.random.Generator(np.random.Philox(key=key))
+            draw = generator_at(int(row["key"]), int(row["counter"]))
             try:
                 payload = decode_payload(bodies[i])
             except MalformedFrameError:

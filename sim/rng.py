@@ -31,6 +31,12 @@ def generator(seed: int, purpose: str, *names: str | int) -> np.random.Generator
     return np.random.Generator(np.random.Philox(key=key_of(seed, purpose, *names)))
 
 
+def generator_at(key: int, counter: int) -> np.random.Generator:
+    """A NumPy generator for one message of a stream, by the stream's key and its number there."""
+    words = np.array([key, counter], dtype=np.uint64)
+    return np.random.Generator(np.random.Philox(key=words))
+
+
 def philox(c0: Any, c1: Any, c2: Any, c3: Any, key: Any) -> tuple[Any, Any, Any, Any]:
     """Four 32-bit words for each counter (c0..c3, 32 bits each) and 64-bit key.
 

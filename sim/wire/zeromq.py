@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import os
 import resource
-import secrets
 import select
 import shutil
 import signal
@@ -27,6 +26,7 @@ import zmq
 
 from sim import clock, limits
 from sim.errors import InstallationError, MalformedFrameError, VersionMismatchError, WireError
+from sim.rng import secret_bytes
 from sim.wire import codec
 from sim.wire.messages import PROTOCOL, Activation, Hello, Yield
 from sim.wire.transport import HostInfo, HostLost, Progress
@@ -171,7 +171,7 @@ class ZeroMQTransport:
         Raises: InstallationError with the end of their log if one ends before its hello.
         """
         _raise_descriptor_limit(2 * (len(self._hosts) + len(hosts)) + 256)
-        secret = [(host, b"h" + secrets.token_bytes(16)) for host in hosts]
+        secret = [(host, b"h" + secret_bytes(16)) for host in hosts]
         for (host, identity), pid in zip(secret, self._launcher.fork(secret), strict=True):
             entry = _Host(host, f"host {host}", pid, os.pidfd_open(pid), identity)
             self._hosts[host] = self._by_identity[identity] = entry

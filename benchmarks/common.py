@@ -41,7 +41,12 @@ def machine() -> dict[str, Any]:
 
 
 def build(
-    behaviour: str, agents: int, ticks: int, latency: LinkValues, agents_per_host: int = 1
+    behaviour: str,
+    agents: int,
+    ticks: int,
+    latency: LinkValues,
+    agents_per_host: int = 1,
+    seed: int = 1,
 ) -> Kernel:
     """A kernel of `agents` on the blank world, one tick each 100 ms of virtual time."""
     step_ns = 100_000_000
@@ -50,7 +55,7 @@ def build(
         duration_ns=ticks * step_ns,
         world=WorldSpec(kind="blank", params={}),
         network=NetworkSpec(default=latency),
-        seed=1,
+        seed=seed,
     )
     plans = [
         AgentPlan(name=name, index=i, group="agent", slot=i, behaviour=f"players:{behaviour}")

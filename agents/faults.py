@@ -48,7 +48,9 @@ def describe_failure(fault: BaseException) -> str:
     elif isinstance(fault, SystemExit):
         cause = f"called sys.exit({fault.code!r})"
     elif type(fault).__name__ == "Deadline":
-        cause = "used up its processor time in one handler (it loops without awaiting)"
+        cause = (
+            str(fault) or "used up its processor time in one handler (it loops without awaiting)"
+        )
     elif isinstance(fault, BaseExceptionGroup):
         cause = "; ".join(f"{type(e).__name__}: {e}" for e in fault.exceptions)
     else:

@@ -161,7 +161,14 @@ def _parser() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentParse
     grid.add_argument("code", metavar="CODE", help="SimBench code, pandapower case, or a file")
     grid.add_argument("--out", metavar="FILE", help="where it goes (default CODE.npz)")
     check = add("check", "run an agent of your own alone, twice and packed, and say what is wrong")
-    check.add_argument("file", metavar="FILE", help="as my_agents.py")
+    check.add_argument("file", metavar="FILE[:CLASS]", help="as my_agents.py or my_agents.py:Saver")
+    check.add_argument(
+        "--scenario", metavar="SCENARIO", default="", help="where it plays; default a blank world"
+    )
+    check.add_argument(
+        "--role", metavar="PATTERN", default="",
+        help="whom it plays there, as 'battery-*'; default the first two of the first group",
+    )  # fmt: skip
     return parser, dict(commands.choices)
 
 
@@ -306,14 +313,10 @@ def _import(options: argparse.Namespace) -> int:
 
 
 def _check(options: argparse.Namespace) -> int:
-    from agents.check import check_file
+    from sim.check import check_file, print_findings
 
-    findings = list(check_file(options.file))
-    for finding in findings:
-        print(finding)
-    if not findings:
-        print(f"{options.file}: nothing to complain about")
-    return 4 if findings else 0
+    found = check_file(options.file, options.scenario, options.role)
+    return print_findings(found, options.file)
 
 
 def _console() -> Console:

@@ -182,7 +182,8 @@ class _Trial:
         packed = self._run(self._prepared(scenario, role)[0], names, len(prepared.plans))
         parted = list(self._parted(first, again, "the same run again", _AGAIN))
         if not any(finding.severity == FAULT for finding in parted):
-            parted += self._parted(first, packed, "packed with a twin", _PACKED)
+            more = list(self._parted(first, packed, "packed with a twin", _PACKED))
+            parted += [f for f in more if not parted or f.severity == FAULT]
         yield from parted
         if not parted:
             span = duration_text(prepared.scenario.duration_ns)

@@ -74,6 +74,8 @@ class _Captured:
         """In a process of agents only, the streams are theirs once and for all."""
 
     def __enter__(self) -> None:
+        if self.is_kept and self._streams is not None:
+            return
         self._depth += 1
         if type(sys.stdout) is _Capture:
             return
@@ -88,8 +90,10 @@ class _Captured:
             root.addHandler(_handler)
 
     def __exit__(self, *fault: object) -> None:
+        if self.is_kept:
+            return
         self._depth -= 1
-        if self._depth == 0 and self._streams is not None and not self.is_kept:
+        if self._depth == 0 and self._streams is not None:
             sys.stdout, sys.stderr, sys.breakpointhook = self._streams
             self._streams = None
 

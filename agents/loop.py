@@ -121,7 +121,9 @@ class AgentLoop(asyncio.BaseEventLoop):
     def create_task(
         self, coro: Any, *, name: str | None = None, context: Context | None = None, **_: Any
     ) -> AgentTask:
-        return AgentTask(coro, loop=self, name=name or f"task-{self.task_count + 1}", context=context)
+        return AgentTask(
+            coro, loop=self, name=name or f"task-{self.task_count + 1}", context=context
+        )
 
     def call_soon(
         self, callback: Callable[..., Any], *args: Any, context: Context | None = None
@@ -194,8 +196,14 @@ class AgentLoop(asyncio.BaseEventLoop):
         return not self._ready_handles and not self._jobs
 
     def enter(self) -> None:
-        """Makes this the running loop of the thread, in place of one that a notebook may have."""
-        self._outer = (events._get_running_loop(), *sys.get_asyncgen_hooks())
+        """Makes this the running loop of the thread, in place of one that a notebook may have.
+
+        In a process of agents only, it may stay so from one activation to the next.
+        """
+        running = events._get_running_loop()
+        if running is self:
+            return
+        self._outer = (running, *sys.get_asyncgen_hooks())
         events._set_running_loop(self)
         sys.set_asyncgen_hooks(self._asyncgen_firstiter_hook, self._asyncgen_finalizer_hook)
 
@@ -305,6 +313,8 @@ class AgentLoop(asyncio.BaseEventLoop):
         self._jobs.clear()
         if self._worker is not None:
             self._worker.shutdown(wait=False, cancel_futures=True)
+        if self.is_running():
+            self.leave()
         self.close()
         tasks, self.tasks = list(self.tasks.values()), {}
         for task in tasks:

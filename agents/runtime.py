@@ -189,7 +189,7 @@ class Cell:
 
     def run(self, work: Work, until: int, topics: list[str]) -> Done:
         """Everything of this agent that happens before `until`, and nothing before `work.wake`."""
-        loop, state, error = self.loop, RUNNING, ""
+        loop, state, error, goes_on = self.loop, RUNNING, "", True
         loop.enter()
         try:
             if self.is_starting:
@@ -197,16 +197,16 @@ class Cell:
                 loop.advance(work.wake)
                 self.begin()
                 loop.settle()
-            if self._goes_on():
-                self._run_window(work, until, topics)
-            if not self._goes_on():
+                goes_on = self._goes_on()
+            if not goes_on or not self._run_window(work, until, topics):
                 state = FINISHED
         except BaseException as fault:
             if isinstance(fault, KeyboardInterrupt) and not _is_deaf():
                 raise
             state, error = FAILED, describe_failure(fault)
         finally:
-            loop.leave()
+            if not captured.is_kept:
+                loop.leave()
         return self._done(work.agent, state, error)
 
     def _goes_on(self) -> bool:
@@ -227,7 +227,8 @@ class Cell:
                 self.log("error", f"{text}: {describe_failure(fault)}")
         return True
 
-    def _run_window(self, work: Work, until: int, topics: list[str]) -> None:
+    def _run_window(self, work: Work, until: int, topics: list[str]) -> bool:
+        """Whether the program goes on after it."""
         loop, channels = self.loop, self.channels
         inbound = channels.unpack(work.rows, work.bodies, topics) if work.rows else []
         observed, at, n = work.observed, 0, len(inbound)
@@ -249,10 +250,12 @@ class Cell:
             loop.advance(instant)
             loop.settle()
             if not self._goes_on():
-                return
-        channels.absorb(inbound, at, until)
+                return False
+        if at < n:
+            channels.absorb(inbound, at, until)
         if observed is not None:
             self._observe(observed)
+        return True
 
     def _observe(self, observed: Observed) -> None:
         self._observed_count += observed.missed + 1

@@ -161,7 +161,7 @@ def vehicle(p: Params, state: Tensors, asked: Asked) -> Done:
     need = state["need_kwh"] + begins
     missing = need * ~is_connected
     need = need - missing
-    alone = torch.where(asked.was_played, p.ev_min_kw, p.ev_kw)
+    alone = p.ev_kw - (p.ev_kw - p.ev_min_kw) * asked.was_played.to(torch.float64)
     wanted = torch.where(asked.is_present, asked.action[..., 0].clamp(0.0, p.ev_kw), alone)
     charge = torch.minimum(wanted, need * 60) * asked.is_supplied
     return Done(

@@ -50,14 +50,13 @@ def steps_per_second(agents: int, ticks: int) -> float:
 
 def main(repeats: int) -> None:
     simulate(AGENTS, TICKS, 0)
+    speeds = {
+        str(n): round(statistics.median(steps_per_second(n, 6_000 // n) for _ in range(repeats)))
+        for n in (3, 30)
+    }
     result = {
         "runs_per_minute": round(statistics.median(runs_per_minute(150) for _ in range(repeats))),
-        "agent_steps_per_s": {
-            str(n): round(
-                statistics.median(steps_per_second(n, 6_000 // n) for _ in range(repeats))
-            )
-            for n in (3, 30)
-        },
+        "agent_steps_per_s": speeds,
     }
     scenario = {"agents": AGENTS, "ticks": TICKS}
     print(json.dumps({"benchmark": "kernel", **machine(), "scenario": scenario, **result}))

@@ -18,7 +18,8 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 
 from agents.agent import Agent, Observation, resolve
-from sim.errors import AgentError
+from agents.channels import Message
+from sim.errors import AgentError, MalformedFrameError
 from sim.rng import key_of, philox
 from sim.units import SECOND
 from sim.wire.messages import PUBLISH
@@ -108,8 +109,8 @@ class PolicyAgent(Agent):
         while (message := take(topic)) is not None:
             slot = slots.get(message.sender)
             if slot is not None and message.sent_ns >= sent[0, slot] - 1:
-                row = np.asarray(message.payload, dtype=np.float64).ravel()
-                if row.shape == values.shape[2:] and np.isfinite(row).all():
+                row = _numbers(message, values.shape[2])
+                if row is not None:
                     values[0, slot] = row
                     sent[0, slot] = message.sent_ns + 1
         present = sent > 0
@@ -159,10 +160,10 @@ class MechanismAgent(Agent):
         late = invalid = 0
         while (message := self._cell.channels.take(round_["topic"])) is not None:
             slot = slots.get(message.sender)
-            row = np.asarray(message.payload, dtype=np.float64).ravel()
+            row = _numbers(message, round_["width"])
             if message.sent_ns < begin_ns:
                 late += 1
-            elif slot is None or row.shape != bids.shape[2:] or not np.isfinite(row).all():
+            elif slot is None or row is None:
                 invalid += 1
             else:
                 bids[0, slot], present[0, slot] = row, True
@@ -174,6 +175,15 @@ class MechanismAgent(Agent):
             self.act(awards[0].ravel())
         notes = f", {late} late" * bool(late) + f", {invalid} invalid" * bool(invalid)
         self.log(f"cleared {int(present.sum())} of {len(senders)} offers{notes}", "market")
+
+
+def _numbers(message: Message, width: int) -> Array | None:
+    """The numbers of a message; None if it holds anything else, whatever its sender meant."""
+    try:
+        row = np.asarray(message.payload, dtype=np.float64).ravel()
+    except (TypeError, ValueError, MalformedFrameError):
+        return None
+    return row if row.shape == (width,) and np.isfinite(row).all() else None
 
 
 async def _sleep_ns(agent: Agent, when_ns: int) -> None:

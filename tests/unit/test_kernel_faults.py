@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from checkers.books import check_books
 from checkers.memory import completed, kernel_of, play, run, trace
+from checkers.sameness import assert_same_run
 from checkers.scenes import MS, TICKS, heard, sends, simulate, text
 from checkers.script import Script, Stage
 from checkers.worlds import Noting, kernel_with
@@ -20,6 +21,7 @@ import sim
 from broker.kernel import Kernel
 from broker.population import DOWN, HUNG, UP
 from sim.errors import RestartLimitError
+from sim.launch.local import process_transport
 from sim.wire.memory import MemoryTransport
 
 HERE = Path(__file__)
@@ -395,3 +397,20 @@ def test_a_world_that_ends_early_begins_the_next_episode_with_its_faults_in_time
     assert [f.time_ns // MS for f in kernel.faults_applied] == [150, 200, 450, 500]
     assert kernel.now == 600 * MS
     assert max(times) == 600
+
+
+@pytest.mark.process
+def test_episodes_and_faults_are_the_same_in_processes() -> None:
+    """A process stopped or killed when an episode ends is there again when the next begins."""
+    faults = (
+        "{at: 150ms, hang: agent-1}, {at: 150ms, kill: agent-2}, "
+        "{at: 100ms, hang: agent-3, for: 50ms}, {at: 200ms, restart: agent-3}"
+    )
+    scenario = text(
+        agents=3, duration="300ms", behaviour=f"{HERE}:Lives", faults=faults, more="episodes: 3"
+    )
+    inline = run(scenario)
+    assert len([line for line in trace(inline) if line[1] == "agent-3"]) == 6
+    assert_same_run(inline, completed(play(kernel_of(scenario), process_transport())))
+    packed = kernel_of(scenario, agents_per_host=2)
+    assert_same_run(inline, completed(play(packed, process_transport())))

@@ -11,6 +11,7 @@ import importlib
 import importlib.util
 import inspect
 import sys
+import zlib
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -37,14 +38,14 @@ def find_file(name: str, folder: str) -> Path:
 
 
 def load_module(source: str, folder: str) -> ModuleType:
-    """The module of a behaviour; a file is loaded once per process."""
+    """The module of a behaviour; a file is loaded once per process, and again once it changed."""
     if not source.endswith(".py"):
         try:
             return importlib.import_module(source)
         except ModuleNotFoundError as error:
             raise AgentError(f"no module {source!r}: {error}") from None
     path = find_file(source, folder)
-    name = f"sim_author_{path.stem}_{abs(hash(str(path))):x}"
+    name = f"sim_author_{path.stem}_{zlib.crc32(bytes(path) + path.read_bytes()):08x}"
     if name not in sys.modules:
         spec = importlib.util.spec_from_file_location(name, path)
         if spec is None or spec.loader is None:

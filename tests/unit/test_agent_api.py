@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import logging
+from pathlib import Path
 from typing import Any
 
 import pytest
+
+from agents.behaviour import load_module
 
 PAIR = {"world": {"agents": 2}}
 
@@ -143,6 +146,15 @@ def test_an_agent_without_a_slot_cannot_act(run: Any) -> None:
     out = run(source, {"agents": {"helper": {"count": 1}}}, cast={"helper": "B"})
     assert out.said("helper") == ["'' ('agent-1', 'helper')"]
     assert "no slot in the world" in out.failure["cause"]
+
+
+def test_a_file_is_loaded_once_and_again_when_it_changed(tmp_path: Path) -> None:
+    path = tmp_path / "mine.py"
+    path.write_text("x = 1")
+    first = load_module("mine.py", str(tmp_path))
+    assert load_module("mine.py", str(tmp_path)) is first
+    path.write_text("x = 2")
+    assert (first.x, load_module("mine.py", str(tmp_path)).x) == (1, 2)
 
 
 # --- messages -----------------------------------------------------------------------------------

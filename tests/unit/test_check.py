@@ -330,3 +330,16 @@ def test_a_scenario_and_a_role(check: Check) -> None:
     assert "Still failed at 00:00:00 as agent-1: act: expected" in fault.text
     with pytest.raises(ScenarioError, match="nobody"):
         check(agent, scenario="rendezvous", role="nobody-*")
+
+
+DOCUMENT = Path(__file__).parents[2] / "docs" / "agents.md"
+
+
+def test_what_the_documentation_shows_can_be_repeated(check: Check) -> None:
+    blocks = DOCUMENT.read_text().split("```python\n")[1:]
+    programs = [block.partition("```")[0] for block in blocks]
+    agents = [each for each in programs if "(sim.Agent)" in each]
+    assert len(agents) == 2
+    for agent in agents:
+        assert [f.severity for f in check(agent)] == [NOTE]
+    assert all(lint(each, "agents.md") == [] for each in programs if "async for obs" not in each)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,8 @@ from checkers.clock import ClockChecker
 from checkers.memory import completed, play
 
 from broker.kernel import Kernel
-from sim.runner import load, prepare
+from sim.prepare import load, prepare
+from sim.scenario.load import parse_scenario
 
 FOLDER = Path(__file__).parents[1] / "scenarios"
 FILES = sorted(FOLDER.glob("*.yaml"))
@@ -46,3 +48,20 @@ def test_it_is_commented_and_found_by_its_name(path: Path) -> None:
     assert by_name.name == path.stem
     assert by_name.description, "a comment opens the file and says what the scenario shows"
     assert load(path) == by_name
+
+
+PAGE = FOLDER.parent / "docs/network.md"
+EXAMPLES = re.findall(r"```yaml\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
+REST = {
+    "world": "world: {kind: blank, agents: 6}\n",
+    "duration": "duration: 12h\n",
+    "network": "network: {default: {latency: 5ms}}\n",
+}
+
+
+@pytest.mark.parametrize("example", EXAMPLES)
+def test_examples_of_the_network_page_are_scenarios(example: str) -> None:
+    rest = "".join(text for key, text in REST.items() if f"{key}:" not in example)
+    prepared = prepare(parse_scenario(example + rest))
+    assert prepared.table.warnings() == []
+    assert prepared.faults or prepared.scenario.network.links

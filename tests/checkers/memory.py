@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from broker.kernel import Kernel
 from broker.server import drive
-from sim.runner import prepare
+from sim.prepare import prepare
 from sim.scenario.load import parse_scenario
 from sim.wire.memory import MemoryTransport
 

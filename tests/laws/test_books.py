@@ -148,7 +148,7 @@ def test_random_scenarios_repeat_however_they_are_run(case: Case) -> None:
 
 
 @pytest.mark.slow
-@settings(max_examples=300, deadline=None, print_blob=True)
+@settings(max_examples=500, deadline=None, print_blob=True)
 @given(case=cases())
 def test_more_random_scenarios(case: Case) -> None:
     one = simulate(case, 1)

@@ -59,8 +59,9 @@ class Actions:
         """Takes accepted actions with their time stamps."""
         values = np.frombuffer(b"".join(bodies)).reshape(len(bodies), self.group.action.size)
         when, where = np.array(times, dtype=np.int64), np.array(slots, dtype=np.int64)
-        first, index = np.unique(where, return_index=True)
-        self.late[first] += self._is_expected[first] & (when[index] > self._decided)
+        if max(times) > self._decided and self._is_expected[where].any():
+            first, index = np.unique(where, return_index=True)
+            self.late[first] += self._is_expected[first] & (when[index] > self._decided)
         self._is_expected[where] = False
         self._coming.append((when, where, values))
 

@@ -217,7 +217,7 @@ class Kernel:
     ) -> None:
         """Messages in key order; at one instant subscriptions count before messages."""
         at = 0
-        for time, agent, topic, is_on in sorted(subscribes):
+        for time, agent, topic, is_on in sorted(subscribes) if subscribes else ():
             ready = at
             while ready < len(sends) and sends[ready][0] < time:
                 ready += 1
@@ -376,6 +376,7 @@ class Kernel:
         depend on how windows were cut.
         """
         plan = self.agents.plans[agent]
+        self.agents.timer[agent] = NEVER
         self.agents.failures.append(Failure(plan.name, time, error, plan.on_failure))
         self.events.append(Event(time, "error", plan.name, error))
         self.agents.state[agent] = ENDED

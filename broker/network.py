@@ -47,8 +47,11 @@ class Stream:
     version: int = -1
 
 
+_NO_ROWS: Final[tuple[Rows, Bodies]] = np.zeros(0, dtype=ROW), np.zeros(0, dtype=object)
+
+
 def _no_rows() -> tuple[Rows, Bodies]:
-    return np.zeros(0, dtype=ROW), np.zeros(0, dtype=object)
+    return _NO_ROWS
 
 
 class Network:

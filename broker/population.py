@@ -97,13 +97,14 @@ class Agents:
 
     @property
     def next_wake(self) -> int:
-        """The earliest timer or start of an agent that can run."""
-        timers = self.timer[self.state == UP]
-        return min(int(timers.min()) if len(timers) else NEVER, self.next_start)
+        """The earliest timer or start; who cannot run has no timer."""
+        return min(int(self.timer.min(initial=NEVER)), self.next_start)
 
     @property
     def next_start(self) -> int:
-        return min((time for time, _ in self._starts.values()), default=NEVER)
+        if not self._starts:
+            return NEVER
+        return min(time for time, _ in self._starts.values())
 
     @property
     def is_up(self) -> NDArray[np.bool_]:
@@ -147,7 +148,9 @@ class Agents:
 
     def start_due(self, now: int) -> list[int]:
         """Brings up the agents whose start has come; returns hosts that must be started anew."""
-        renewed = []
+        renewed: list[int] = []
+        if not self._starts:
+            return renewed
         for agent in [a for a, (time, _) in self._starts.items() if time <= now]:
             _, episode = self._starts.pop(agent)
             host = self.host_of[agent]
@@ -200,6 +203,7 @@ class Agents:
         """Stops an agent, or lets it go on: what came meanwhile then happens at once."""
         if is_on and self.state[agent] == UP:
             self.state[agent] = HUNG
+            self.timer[agent] = NEVER
         elif not is_on and self.state[agent] == HUNG:
             self.state[agent] = UP
             self.must_run[agent] = True

@@ -7,6 +7,7 @@ host process, a host with many agents, and the broker's own process (`--inline`)
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import gc
 import inspect
 import signal
@@ -59,6 +60,7 @@ class Cell:
     def __init__(self, start: Start, roster: list[str]) -> None:
         self.start = start
         self.loop = AgentLoop(start.callbacks_max, start.name)
+        self.context = contextvars.Context()
         self.channels = Channels(
             self.loop, start.name, roster, start.inbox_max, start.messages_per_second_max
         )
@@ -311,7 +313,7 @@ class HostRuntime:
         self._roster: list[str] = []
         self._topics: list[str] = []
         self._serial = -1
-        self._checked = (-1, 0)
+        self._checked: tuple[Cell | None, int, int] = (None, -1, 0)
         self._ran_at = 0
 
     def run(self, activation: Activation) -> Yield:
@@ -330,7 +332,7 @@ class HostRuntime:
                     self._discard(work.agent)
                     self.cells[work.agent] = Cell(work.start, self._roster)
                 cell = current.cell = self.cells[work.agent]
-                report = cell.run(work, activation.until, self._topics)
+                report = cell.context.run(cell.run, work, activation.until, self._topics)
                 current.cell = None
                 if report.state != RUNNING:
                     self._discard(work.agent)
@@ -346,14 +348,14 @@ class HostRuntime:
             _Process.activations += 1
             _Process.collected_at = _Process.activations
         for cell in self.cells.values():
-            cell.loop.adopt()
+            cell.context.run(cell.loop.adopt)
 
     def _discard(self, agent: int) -> None:
         cell = self.cells.pop(agent, None)
         if cell is not None:
             with captured:
                 before, current.cell = current.cell, cell
-                cell.loop.discard()
+                cell.context.run(cell.loop.discard)
                 current.cell = before
 
     def close(self) -> None:
@@ -366,9 +368,10 @@ class HostRuntime:
 
         Raises: Deadline, inside whatever the agent's code is doing.
         """
-        serial, ticks = self._checked
-        ticks = ticks + 1 if serial == self._serial and current.cell is not None else 0
-        self._checked = (self._serial, ticks)
-        if current.cell is not None and ticks > current.cell.start.cpu_seconds_max:
-            current.cell.overdue = Deadline()
-            raise current.cell.overdue
+        cell, (checked, serial, ticks) = current.cell, self._checked
+        is_same = cell is not None and (checked, serial) == (cell, self._serial)
+        ticks = ticks + 1 if is_same else 0
+        self._checked = (cell, self._serial, ticks)
+        if cell is not None and ticks > cell.start.cpu_seconds_max:
+            cell.overdue = Deadline()
+            raise cell.overdue

@@ -411,6 +411,35 @@ def test_state_survives_a_restart(run: Any) -> None:
     assert first[1] != second[1]
 
 
+def test_context_is_an_agents_own(run: Any) -> None:
+    source = """
+    import contextvars, decimal
+    import numpy as np
+    mood = contextvars.ContextVar("mood", default="even")
+    class A(sim.Agent):
+        def __init__(self):
+            self.before = mood.get(), np.geterr()["divide"], decimal.getcontext().prec
+            mood.set(self.name)
+            np.seterr(divide="ignore")
+            decimal.getcontext().prec = 5
+        async def run(self):
+            print(*self.before, mood.get(), np.geterr()["divide"], decimal.getcontext().prec)
+        @sim.serves("mood")
+        def tell(self, message):
+            return mood.get()
+    class B(A):
+        async def run(self):
+            await A.run(self)
+            print(await self.request(self.name, "mood"))
+    """
+    out = run(source, PAIR, cast={"agent-2": "B"}, agents_per_host=2)
+    assert out.said("agent-1") == ["even warn 28 agent-1 ignore 5"]
+    assert (
+        out.said("agent-2")
+        == ["even warn 28 agent-2 ignore 5", "<Message>"][:1] + out.said("agent-2")[1:]
+    )
+
+
 def test_params_reach_the_agent(run: Any) -> None:
     source = """
     class A(sim.Agent):

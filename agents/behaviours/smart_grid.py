@@ -148,21 +148,27 @@ class Household(Device):
 
 
 class Inverter(Device):
-    """Sun and wind: sells nine tenths of what it expects, feeds in what it may.
+    """Sun and wind: sells nearly what it expects, feeds in what it may.
 
-    params: share (of the expected energy that is offered, default 0.9).
+    params: share (of the expected energy that is offered, default 0.95).
     """
 
     def __init__(self, name: str, group: Any, params: Mapping[str, Any]) -> None:
         super().__init__(name, group, params)
-        self.share = float(params.get("share", 0.9))
+        self.share = float(params.get("share", 0.95))
 
     def decide(self, see: View, memory: Any) -> tuple[Any, tuple[Any, ...], Any, tuple[Any, ...]]:
         xp = see.xp
         available, s_kva = see["available_kw"], see["s_kva"]
         alone = droop_kvar(see["v_pu"], s_kva) - see["q_kvar"]
         q = xp.where(see.is_told, see.q, see["q_kvar"] + DROOP_SPEED * alone)
-        expected = xp.minimum(0.5 * (available + see["next_kw"]), see.high)
+        # Half way between persistence and the day-ahead forecast where that is lower.
+        lasts = 0.5 * (available + see["next_kw"])
+        passed = (see["minute"] % 60 + 1.5 * QUARTER_MIN) / 60
+        ahead = see["day_kw"][:, :1] + (passed - 0.5) * (
+            see["day_kw"][:, 1:2] - see["day_kw"][:, :1]
+        )
+        expected = xp.minimum(xp.minimum(lasts, 0.5 * (lasts + ahead)), see.high)
         offers = ((-self.share * WH_PER_KW * expected, see["feed_in_price"]),)
         report = (available, 0.0, available, DROOP_Q * s_kva, 2 * see["feed_in_price"], 0.0)
         limit = see.positive(xp.minimum(see.high, see["rated_kw"]))
@@ -199,7 +205,13 @@ class Battery(Device):
         buys = xp.minimum(self.pace * most * WH_PER_KW, 1000 * (see["capacity_kwh"] - then) / eta)
         buys = xp.where(is_cheap, see.positive(buys), see.zero)
         sells = see.positive(xp.minimum(most * WH_PER_KW, 1000 * then * eta))
-        offers = ((buys, buys_at), (-sells, sells_at))
+        # What the operator asks it to take it would else buy at the tariff.
+        asked = xp.minimum(see.positive(-see.high), take) * WH_PER_KW
+        offers = (
+            (asked, see["import_price"]),
+            (see.positive(buys - asked), buys_at),
+            (-sells, sells_at),
+        )
         report = (wish, -take, give, 0.0, see["wear_eur"], 2 * see["wear_eur"] + 0.01)
         return see.within(wish), report, offers, ()
 
@@ -228,7 +240,14 @@ class Vehicle(Device):
 
 
 class Consumer(Device):
-    """Commerce and industry: do without a part when energy costs more than it is worth."""
+    """Commerce and industry: do without a part when energy costs more than it is worth.
+
+    params: spare (share of the expected demand it buys on top if that is cheap, default 0.1).
+    """
+
+    def __init__(self, name: str, group: Any, params: Mapping[str, Any]) -> None:
+        super().__init__(name, group, params)
+        self.spare = float(params.get("spare", 0.1))
 
     def decide(self, see: View, memory: Any) -> tuple[Any, tuple[Any, ...], Any, tuple[Any, ...]]:
         xp = see.xp
@@ -240,7 +259,11 @@ class Consumer(Device):
         forgo = xp.minimum(see.positive(see.within(wish) + demand), forgo_most)
         expected = 0.5 * (demand + see["next_kw"]) * WH_PER_KW
         part = forgo_most * WH_PER_KW
-        offers = ((expected - part, price), (part, xp.minimum(price, see["value_eur"])))
+        offers = (
+            (expected - part, price),
+            (part, xp.minimum(price, see["value_eur"])),
+            (self.spare * expected, 0.5 * price),
+        )
         return forgo, (wish, -demand, forgo_most - demand, 0.0, 0.0, see["value_eur"]), offers, ()
 
 

@@ -267,7 +267,8 @@ def _sentence(fault: Fault, for_ns: int | None, is_on: bool = True) -> str:
     span = f" for {duration_text(for_ns)}" if for_ns else ""
     a, b = _people(fault.targets), _people(fault.targets_b)
     if fault.kind == "partition":
-        text = f"{a} cut off from {b}" if is_on else f"{a} reaches {b} again"
+        reach = "reaches" if len(fault.targets) == 1 else "reach"
+        text = f"{a} cut off from {b}" if is_on else f"{a} {reach} {b} again"
     elif fault.kind == "link":
         arrow = "<->" if fault.both else "->"
         text = f"links {a} {arrow} {b} " + ("degraded" if is_on else "as before")

@@ -52,6 +52,7 @@ _DECISIONS: Final = 400
 """Decisions of the agent's group that are looked at; past the 256 steps between collections."""
 _HANDLER_SECONDS: Final = 5.0
 """Real time of one handler, after which it counts as hanging."""
+_LOOK_SECONDS: Final = 0.25
 _RUN_SECONDS: Final = 60.0
 _AGAIN: Final = "time, addresses or a generator of Python's own decide something"
 _PACKED: Final = "something is shared with the other agents of the host, as a global variable is"
@@ -383,7 +384,7 @@ def _watched(is_loading: bool = False) -> Iterator[None]:
 
     before: Callable[[int, FrameType | None], Any] | int | None
     before = signal.signal(signal.SIGALRM, look)
-    signal.setitimer(signal.ITIMER_REAL, 0.25, 0.25)
+    signal.setitimer(signal.ITIMER_REAL, _LOOK_SECONDS, _LOOK_SECONDS)
     try:
         yield
     finally:

@@ -197,6 +197,8 @@ Check = Callable[..., list[Finding]]
 @pytest.fixture
 def check(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Check:
     monkeypatch.setattr("sim.check._HANDLER_SECONDS", 0.3)
+    monkeypatch.setattr("sim.check._LOOK_SECONDS", 0.05)
+    monkeypatch.setattr("sim.check._DECISIONS", 50)
     monkeypatch.chdir(tmp_path)
 
     def start(source: str, only: str = "", **options: str) -> list[Finding]:

@@ -410,6 +410,23 @@ def test_the_scenario_cuts_one_whole_feeder_and_trips_a_line_that_exists() -> No
     assert trip in make(scenario.world.params).events[0].targets
 
 
+def test_rewards_add_up_to_the_cost(world: SmartGrid) -> None:
+    draw, total = np.random.default_rng(9), dict.fromkeys(world.reward_components, 0.0)
+    state = at_minute(world, 600)
+    for _ in range(60):
+        state, rewards = world.advance(state, *anything(world, 1, draw))
+        for name in world.roster.slices:
+            for i, component in enumerate(world.reward_components):
+                total[component] -= float(rewards[name][..., i].sum())
+    m = {name: metric.value for name, metric in world.metrics(state).items()}
+    assert total["wear"] == pytest.approx(m["throughput_cost"])
+    assert total["comfort"] == pytest.approx(m["discomfort_cost"] + m["unserved_cost"])
+    assert total["curtailment"] == pytest.approx(m["curtailment_cost"])
+    assert total["energy"] == pytest.approx(m["energy_cost"], abs=1e-4)
+    parts = ("energy", "throughput", "discomfort", "unserved", "curtailment", "end")
+    assert m["cost"] == pytest.approx(sum(m[f"{part}_cost"] for part in parts))
+
+
 # --- policies -----------------------------------------------------------------------------------
 
 

@@ -210,6 +210,21 @@ def test_relayed_and_new_messages_share_a_queue_in_order_of_time() -> None:
     assert books["dropped"]["queue"]
 
 
+def test_what_meets_at_a_relay_goes_on_in_the_order_in_which_it_was_sent() -> None:
+    """Two messages reach agent-2 at the instant at which it sends itself; one thin link follows."""
+    names = [f"agent-{i}" for i in range(1, 5)]
+    thin, thick = Wire(3 * MS, 1e5), Wire(3 * MS)
+    wires = {
+        ("agent-1", "agent-2"): thick, ("agent-2", "agent-1"): thick,
+        ("agent-4", "agent-2"): thick, ("agent-2", "agent-4"): thick,
+        ("agent-2", "agent-3"): thin, ("agent-3", "agent-2"): thin,
+    }  # fmt: skip
+    sends = [(0, "agent-1", "agent-3", 100), (0, "agent-1", "agent-3", 300)]
+    sends += [(0, "agent-4", "agent-3", 500), (3 * MS, "agent-2", "agent-3", 700)]
+    compare(names, wires, scenario(4, [], wires, Wire(MS)), sends, True)
+    assert [time // MS for time, _ in reference(names, wires, sends)] == [7, 10, 15, 22]
+
+
 def test_what_has_no_way_is_unreachable() -> None:
     wires = {("agent-1", "agent-2"): Wire(MS), ("agent-2", "agent-1"): Wire(MS)}
     sends = [(0, "agent-1", "agent-3", 10), (0, "agent-1", "agent-2", 10)]

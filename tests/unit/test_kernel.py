@@ -251,6 +251,13 @@ def test_other_topics_and_what_is_no_float_arrive_as_sent() -> None:
     assert len({each["list"][0] for each in found}) == 5
 
 
+def test_noises_of_one_topic_add_in_square() -> None:
+    n = 2_000
+    network, faults = ", topics: {price: {noise: 3%}}", "{at: 0s, noise: 4%}"
+    found = np.array(noisy("price", 1.0, network, n, faults), dtype=float)
+    assert abs(found.std() - 0.05) < 5 * 0.05 / (2 * n) ** 0.5
+
+
 def test_noise_as_a_fault_lasts_its_time() -> None:
     faults = "{at: 200ms, noise: 10%, topics: [price], for: 400ms}"
     found = noisy("price", 1.0, "", 90, faults)

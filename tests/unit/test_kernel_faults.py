@@ -354,6 +354,16 @@ def test_a_message_kept_unread_counts_as_delivered_before_the_end() -> None:
         assert (books["delivered"], books["dropped"]) == (1, {"episode": 1})
 
 
+def test_queues_are_empty_when_an_episode_begins() -> None:
+    """A message of 90 ms of bandwidth stands in the queue when the first episode ends."""
+    _, stage = simulate(
+        text(duration="300ms", link=", rate: 1kB/s", more="episodes: 2"),
+        agent_1=Script(tuple((t * MS, "t", "agent-2", bytes(90)) for t in (250, 251, 300))),
+        agent_2=Script(awaits=True),
+    )
+    assert [h.arrival // MS for h in stage.heard["agent-2"]] == [400]
+
+
 def test_faults_come_in_every_episode_and_end_with_it() -> None:
     faults = "{at: 0s, partition: [agent-1, agent-2], for: 100ms}, {at: 200ms, kill: agent-2}"
     kernel, stage = simulate(

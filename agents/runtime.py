@@ -32,6 +32,7 @@ from sim.wire.codec import decode_payload, encode_payload
 from sim.wire.messages import (
     FAILED,
     FINISHED,
+    OVERDUE,
     RUNNING,
     Act,
     Activation,
@@ -205,7 +206,8 @@ class Cell:
         except BaseException as fault:
             if isinstance(fault, KeyboardInterrupt) and not _is_deaf():
                 raise
-            state, error = FAILED, describe_failure(fault)
+            state = OVERDUE if isinstance(fault, Deadline) else FAILED
+            error = describe_failure(fault)
         finally:
             if not captured.is_kept:
                 loop.leave()

@@ -36,6 +36,7 @@ from sim.units import NEVER, SECOND, format_ns
 from sim.wire.messages import (
     FAILED,
     FINISHED,
+    OVERDUE,
     PUBLISH,
     REFUSAL,
     Act,
@@ -201,7 +202,8 @@ class Kernel:
                 subscribes.extend((t, agent, topic, on) for t, topic, on in done.subscribes)
             for time, level, text in done.logs:
                 self.events.append(Event(time, level, self.agents.names[agent], text))
-            if done.state == FAILED:
+            if done.state >= FAILED:
+                self.real_time_decisions += done.state == OVERDUE
                 self._fail(agent, done.failed_at, done.error)
             elif done.state == FINISHED:
                 self.agents.ending.append((done.failed_at, agent, None))

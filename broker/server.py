@@ -17,6 +17,7 @@ from sim.clock import monotonic, pause
 from sim.errors import WireError
 from sim.limits import STALL_REPORT_SECONDS
 from sim.units import SECOND
+from sim.wire.messages import OVERDUE
 from sim.wire.transport import HostLost, Transport
 
 
@@ -154,6 +155,9 @@ def _collect(
                 log.decision(kernel.now, "lost", host, answer.cause)
                 kernel.lose(host, answer.cause)
             elif host in waiting:
+                for done in answer.done:
+                    if done.state == OVERDUE:
+                        log.decision(kernel.now, "deadline", host, done.error)
                 try:
                     kernel.accept(host, answer)
                 except WireError as error:

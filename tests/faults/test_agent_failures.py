@@ -329,6 +329,7 @@ def test_a_spin_is_ended_and_told_where(run: Any) -> None:
     assert "used up its processor time" in out.failure["cause"]
     assert "in spin\n" in out.failure["frames"]
     assert out.result.status == "completed"
+    assert out.result.real_time_decisions == 1
 
 
 @pytest.mark.process

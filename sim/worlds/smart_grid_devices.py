@@ -207,6 +207,9 @@ def make_roster(p: Params) -> Roster:
         raise BoundError("world.ev_kwh: expected two energies, the lower one first")
     if p.feed_in_eur_per_kwh > 0.5 * p.import_eur_per_kwh:
         raise BoundError("world.feed_in_eur_per_kwh: expected at most half of import_eur_per_kwh")
+    counts = (p.households, p.pvs, p.batteries, p.evs, p.commercials, p.industrials, p.winds)
+    if not any((*counts, p.generators)):
+        raise BoundError("world: expected at least one device that an agent plays")
     grid = scaled_grid(p)
     load_is_free = np.ones(len(grid.loads), dtype=bool)
     sgen_is_free = np.ones(len(grid.sgens), dtype=bool)

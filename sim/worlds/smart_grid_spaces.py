@@ -39,7 +39,6 @@ by itself; q_max: the reactive power it could give or take; down and up: what it
 less, or more, than it would."""
 LIMIT: Final = ("p_min_kw", "p_max_kw", "q_kvar")
 """A corridor for active power, and reactive power to feed in."""
-EVER: Final = 2**63 - 1
 
 OWN_FORECASTS: Final = (
     Field("next_kw", "kW", help="persistence: its mean of the last quarter, for the next"),

@@ -24,7 +24,9 @@ from sim.worlds.world import BatchWorld, single
 pytestmark = pytest.mark.torch
 torch.set_num_threads(1)
 
-NOON = {"day": "2016-05-27"}
+COUNTS = (
+    "households", "pvs", "batteries", "evs", "commercials", "industrials", "winds", "generators",
+)  # fmt: skip
 SCENARIO = Path(__file__).parents[2] / "scenarios" / "smart_grid.yaml"
 
 
@@ -382,6 +384,8 @@ def test_mistakes_are_named(world: SmartGrid) -> None:
         make({"pv_scal": 2})
     with pytest.raises(BoundError, match="ev_kwh"):
         make({"ev_kwh": [40, 20]})
+    with pytest.raises(BoundError, match="at least one device"):
+        make(dict.fromkeys(COUNTS, 0))
     with pytest.raises(ScenarioError, match="2016-13-01"):
         make({"day": "2016-13-01"}).reset([(0, 0)])
 

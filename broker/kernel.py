@@ -466,6 +466,6 @@ def _after(instant: int, period: int) -> int:
 
 
 def _answers_in_period(world: World, group: str) -> bool:
-    """Whether members decide at once; one who collects a message round acts at its deadline."""
-    members = {name for g in world.groups if g.name == group for name in g.agents}
-    return not any(r.receiver in members for r in world.rounds)
+    """Whether members act at once on what they see; who collects a round acts at its deadline."""
+    (found,) = (g for g in world.groups if g.name == group)
+    return found.action.size > 0 and not any(r.receiver in found.agents for r in world.rounds)

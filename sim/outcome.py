@@ -29,6 +29,7 @@ class Result:
     messages:  the books of the whole network; `accounts` are their lines, one per source,
                destination and topic.
     folds:     (virtual time in ns, chain of the digest) at each grid point.
+    actions:   per agent that ever was late or missed a decision: {"late": n, "missing": n}.
     events:    the story: time (virtual seconds), kind, agent, text.
     error:     why it failed; `exit_code` is what the command line makes of it.
     """
@@ -49,6 +50,7 @@ class Result:
     reference: dict[str, dict[str, float]] = field(default_factory=dict)
     activations: int = 0
     real_time_decisions: int = 0
+    actions: dict[str, dict[str, int]] = field(default_factory=dict)
     folds: list[tuple[int, str]] = field(default_factory=list, repr=False)
     accounts: Sequence[Any] = field(default=(), repr=False)
     events: list[dict[str, Any]] = field(default_factory=list, repr=False)

@@ -231,6 +231,7 @@ class _Live:
             metrics=dict(kernel.world.metrics()),
             activations=kernel.activations,
             real_time_decisions=kernel.real_time_decisions,
+            actions=_unpunctual(kernel),
             folds=list(kernel.digest.folds),
             accounts=kernel.network.ledger.accounts(),
             events=self.events,
@@ -246,6 +247,18 @@ def _event(event: Event) -> dict[str, Any]:
         "kind": event.kind,
         "agent": event.agent,
         "text": event.text,
+    }
+
+
+def _unpunctual(kernel: Kernel) -> dict[str, dict[str, int]]:
+    """Per agent that was late with an action, or gave none for a decision: how often."""
+    return {
+        agent: {"late": late, "missing": missing}
+        for actions in kernel.actions.values()
+        for agent, late, missing in zip(
+            actions.group.agents, actions.late.tolist(), actions.missing.tolist(), strict=True
+        )
+        if late or missing
     }
 
 

@@ -46,6 +46,10 @@ def print_result(console: Console, result: Result, command: Sequence[str] = ()) 
     _add_failures(details, result)
     _add_faults(details, result)
     details.add_row("books", books(result))
+    if result.actions:
+        late, missing = (sum(a[k] for a in result.actions.values()) for k in ("late", "missing"))
+        who = ", ".join(list(result.actions)[:3]) + ", ..." * (len(result.actions) > 3)
+        details.add_row("actions", f"{late:,} late, {missing:,} missing: {who}")
     if result.real_time_decisions:
         many = "s" * (result.real_time_decisions != 1)
         details.add_row("real time", f"{result.real_time_decisions} decision{many}, in run.log")

@@ -263,3 +263,19 @@ def test_a_failing_agent_in_a_process_is_told_like_one_in_memory() -> None:
     inline = quick(behaviours={"agent-3": "my_agents.py:Fails"})
     assert (apart.status, apart.digest) == (inline.status, inline.digest)
     assert apart.agent_failures == inline.agent_failures
+
+
+def test_late_and_missing_actions_are_told(run: Any) -> None:
+    source = """
+import asyncio, sim
+
+class A(sim.Agent):
+    async def run(self):
+        async for obs in self.observations():
+            if obs.time < 0.25:
+                await asyncio.sleep(0.03)
+                self.act([1.0])
+"""
+    result = run(source, {"duration": "1s"}).result
+    assert result.actions["agent-1"] == {"late": 3, "missing": 6}
+    assert "actions" not in result.summary()

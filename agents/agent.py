@@ -177,9 +177,12 @@ class Agent:
         self, topic: str | None = None, timeout: float | None = None
     ) -> Message | None:
         """The next unread message, of one topic or of any; None after `timeout` seconds."""
+        channels = self._cell.channels
+        if timeout is None:
+            return await channels.receive(topic)
         try:
             async with asyncio.timeout(timeout):
-                return await self._cell.channels.receive(topic)
+                return await channels.receive(topic)
         except TimeoutError:
             return None
 

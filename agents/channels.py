@@ -87,6 +87,7 @@ class Channels:
         self.loop = loop
         self.name = name
         self.roster = roster
+        self._known = frozenset(roster)
         self.sends: list[Send] = []
         self.subscribes: list[tuple[int, str, bool]] = []
         self.subscribed: set[str] = set()
@@ -213,26 +214,22 @@ class Channels:
 
     async def receive(self, topic: str | None) -> Message:
         """The next unread message, as soon as there is one."""
-        while True:
-            message = self.take(topic)
-            if message is not None:
-                return message
-            await self._wait(topic or ANY)
-
-    async def _wait(self, key: str) -> None:
-        future: asyncio.Future[None] = asyncio.Future(loop=self.loop)
-        self._waiters.setdefault(key, []).append(future)
-        try:
-            await future
-        except asyncio.CancelledError:
-            if not future.cancelled():
-                self._wake(key)
-            raise
-        finally:
-            waiters = self._waiters[key]
-            waiters.remove(future)
-            if not waiters:
-                del self._waiters[key]
+        key = topic or ANY
+        while (message := self.take(topic)) is None:
+            future: asyncio.Future[None] = asyncio.Future(loop=self.loop)
+            waiters = self._waiters.setdefault(key, [])
+            waiters.append(future)
+            try:
+                await future
+            except asyncio.CancelledError:
+                if not future.cancelled():
+                    self._wake(key)
+                raise
+            finally:
+                waiters.remove(future)
+                if not waiters:
+                    del self._waiters[key]
+        return message
 
     def recent(self, topic: str | None) -> Iterator[Message]:
         """The kept messages, newest first, read or not."""
@@ -247,7 +244,7 @@ class Channels:
         Raises: AgentError for an unknown receiver, a bad topic or payload, or too many messages.
         """
         _check_topic(topic)
-        if to and to not in self.roster:
+        if to and to not in self._known:
             raise AgentError(f"there is no agent {to!r}; {did_you_mean(to, self.roster)}")
         self._spend_token()
         try:

@@ -11,6 +11,7 @@ Pure functions on arrays with a leading batch dimension; every quantity has the 
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -71,7 +72,7 @@ class View:
         return self.xp.maximum(x, self.zero)
 
 
-class Device:
+class Device(ABC):
     """What all devices share. `decide` is a role's own.
 
     Memory: the award in force (Wh, bought positive), and what the role adds.
@@ -113,9 +114,9 @@ class Device:
             said["offer"] = xp.where(see.is_first, xp.concat(flat, axis=1), xp.nan + zero)
         return action, said, xp.concat((see.award_wh, *kept), axis=1)
 
+    @abstractmethod
     def decide(self, see: View, memory: Any) -> tuple[Any, tuple[Any, ...], Any, tuple[Any, ...]]:
         """Action; report (wish, low, high, q_max, down, up); offers (Wh, EUR/kWh); more memory."""
-        raise NotImplementedError
 
 
 class Household(Device):

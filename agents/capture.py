@@ -34,7 +34,8 @@ class _Capture(io.TextIOBase):
         return len(text)
 
     def flush(self) -> None:
-        self.stream.flush()
+        if not self.stream.closed:
+            self.stream.flush()
 
 
 class _Handler(logging.Handler):

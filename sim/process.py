@@ -9,14 +9,18 @@ import sys
 import threading
 from collections.abc import Iterator
 from types import FrameType
-from typing import Any
+from typing import Any, Final
+
+_GRACE_SECONDS: Final = 1.0
+"""How long Ctrl-C waits for the end of a window; an agent that blocks never reaches it."""
 
 
 class Interrupts:
     """Ctrl-C. While virtual time runs it is noted, and acted upon between two windows, so that the
-    books are in order; a second one is acted upon at once, and further ones do not disturb the
-    end. A termination is the same, and is then let through. Elsewhere than in the main thread,
-    and where handlers of others are, signals are somebody else's.
+    books are in order; a second one, or a window that does not end, is acted upon at once, and
+    further ones do not disturb the end. A termination is the same, and is then let through.
+    Elsewhere than in the main thread, and where handlers of others are, signals are somebody
+    else's.
     """
 
     def __init__(self) -> None:
@@ -24,6 +28,7 @@ class Interrupts:
         self._is_requested = False
         self._is_termination = False
         self._before: dict[int, Any] = {}
+        self._again: threading.Timer | None = None
 
     def __enter__(self) -> Interrupts:
         if threading.current_thread() is threading.main_thread():
@@ -42,9 +47,18 @@ class Interrupts:
         self._is_termination = self._is_termination or number == signal.SIGTERM
         if self._is_deferred and not self._is_requested:
             self._is_requested = True
+            self._again = threading.Timer(_GRACE_SECONDS, self._insist, (number,))
+            self._again.daemon = True
+            self._again.start()
         elif self._is_deferred or not self._is_requested:
             self._is_requested = True
             raise KeyboardInterrupt
+
+    def _insist(self, number: int) -> None:
+        """The same signal again: it wakes the main thread from whatever it does."""
+        main = threading.main_thread().ident
+        if self._is_deferred and main is not None:
+            signal.pthread_kill(main, number)
 
     @contextlib.contextmanager
     def deferred(self) -> Iterator[None]:
@@ -54,6 +68,8 @@ class Interrupts:
             yield
         finally:
             self._is_deferred = False
+            if self._again is not None:
+                self._again.cancel()
 
     def check(self) -> None:
         """Raises: KeyboardInterrupt if one is due."""

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -162,6 +163,20 @@ def test_a_loaded_scenario_takes_no_options() -> None:
     assert sim.run(loaded, inline=True, record=False, compare=False).status == "completed"
     with pytest.raises(ScenarioError, match="takes no options"):
         sim.run(loaded, seed=3)
+
+
+def test_ctrl_c_cuts_a_window_short_that_does_not_end(folder: Path) -> None:
+    (folder / "hangs.py").write_text(
+        "import sim, signal, time\n"
+        "class Hangs(sim.Agent):\n"
+        "    async def run(self):\n"
+        "        signal.raise_signal(signal.SIGINT)\n"
+        "        time.sleep(60)\n"
+    )
+    began = time.monotonic()
+    result = quick(behaviours={"agent-1": f"{folder / 'hangs.py'}:Hangs"})
+    assert result.status == "interrupted"
+    assert time.monotonic() - began < 10
 
 
 def test_ctrl_c_ends_the_run_between_two_windows_with_the_books_in_order(folder: Path) -> None:

@@ -112,8 +112,11 @@ def _is_policy(found: Any) -> bool:
 
 
 def _make_policy(found: Any, cell: Cell) -> Any:
+    spec = cell.start.behaviour
     if not callable(found):
-        raise AgentError(f"{cell.start.behaviour!r} is neither an Agent nor a policy")
+        raise AgentError(f"{spec!r} is neither an Agent nor a policy")
+    if inspect.isclass(found) and not _is_policy(found) and "__call__" not in dir(found):
+        raise AgentError(f"{spec!r} is not a class of sim.Agent, nor a policy")
     if hasattr(found, "memory") and not inspect.isclass(found):
         return found
     try:

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import io
 import logging
+import os
 import sys
+from asyncio import events
 from collections.abc import Callable
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
+
+from agents.loop import AgentLoop
+from sim.errors import AgentError
 
 if TYPE_CHECKING:
     from agents.runtime import Cell
@@ -56,6 +61,8 @@ _handler = _Handler()
 
 def _debug(*args: object, **options: object) -> None:
     """`breakpoint()` in an agent: a debugger on the real terminal."""
+    if captured.is_kept:
+        raise AgentError("breakpoint(): a process of agents has no terminal; use sim run --inline")
     import pdb
 
     streams = sys.stdout, sys.stderr
@@ -63,13 +70,25 @@ def _debug(*args: object, **options: object) -> None:
     pdb.Pdb(stdin=sys.stdin, stdout=real[0]).set_trace(sys._getframe(1))
 
 
+def _guarded(fork: Callable[..., Any]) -> Callable[..., Any]:
+    """A way to fork that agents may not take; other threads of this process may."""
+
+    def guarded(*args: Any) -> Any:
+        if isinstance(events._get_running_loop(), AgentLoop):
+            raise AgentError("agents may not fork: a copy would run the simulation a second time")
+        return fork(*args)
+
+    return guarded
+
+
 class _Captured:
     """While inside, standard streams and logging belong to the running agent."""
 
-    __slots__ = ("_depth", "_streams", "is_kept")
+    __slots__ = ("_depth", "_forks", "_streams", "is_kept")
 
     def __init__(self) -> None:
         self._streams: tuple[TextIO, TextIO, Callable[..., object]] | None = None
+        self._forks = os.fork, os.forkpty
         self._depth = 0
         self.is_kept = False
         """In a process of agents only, the streams are theirs once and for all."""
@@ -84,6 +103,9 @@ class _Captured:
         sys.stdout = _wrapped(sys.stdout, "print")
         sys.stderr = _wrapped(sys.stderr, "error")
         sys.breakpointhook = _debug
+        if not self.is_kept:
+            self._forks = os.fork, os.forkpty
+            os.fork, os.forkpty = _guarded(os.fork), _guarded(os.forkpty)
         root = logging.getLogger()
         if _handler not in root.handlers:
             if not root.handlers and root.level == logging.WARNING:
@@ -97,6 +119,7 @@ class _Captured:
         if self._depth == 0 and self._streams is not None:
             sys.stdout, sys.stderr, sys.breakpointhook = self._streams
             self._streams = None
+            os.fork, os.forkpty = self._forks
 
 
 _wraps: dict[str, _Capture] = {}

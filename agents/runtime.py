@@ -121,7 +121,7 @@ class Cell:
             raise AgentError(f"act: {error.args[0]}") from None
         if action.shape != (space.size,):
             names = ", ".join(space.slices)
-            raise AgentError(f"act: expected {space.size} numbers ({names}), got {action.shape}")
+            raise AgentError(f"act: expected {space.size} numbers ({names}), got {_size(action)}")
         if not isfinite(sum(action.tolist())) and not np.isfinite(action).all():
             raise AgentError(f"act: every number must be finite, got {action.tolist()}")
         self._action = action.tobytes()
@@ -297,6 +297,11 @@ class Cell:
 def _is_deaf() -> bool:
     """Whether Ctrl-C cannot reach this process, so that a KeyboardInterrupt is the agent's own."""
     return signal.getsignal(signal.SIGINT) == signal.SIG_IGN
+
+
+def _size(action: np.ndarray[Any, Any]) -> str:
+    """What was given in place of a vector: how many numbers, or of which shape."""
+    return str(len(action)) if action.ndim == 1 else f"an array of shape {action.shape}"
 
 
 class _Process:

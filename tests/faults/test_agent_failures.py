@@ -4,6 +4,7 @@ with as the scenario says.
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import pytest
@@ -266,6 +267,7 @@ QUICK = {"handler_cpu": "1s", "handler_blocked": "2s"}
         ("import os, signal\nos.kill(os.getpid(), signal.SIGKILL)", "SIGKILL", ""),
         ("import os\nos.fork()", "agents may not fork", "os.fork()"),
         ("raise KeyboardInterrupt", "KeyboardInterrupt", "raise KeyboardInterrupt"),
+        ("breakpoint()", "use sim run --inline", "breakpoint()"),
         ("import sys\nsys.exit()", "called sys.exit(None)", "sys.exit()"),
         ("import ctypes\nctypes.string_at(0)", "SIGSEGV", ""),
     ],
@@ -279,6 +281,15 @@ def test_a_process_that_ends_is_told(run: Any, body: str, cause: str, frame: str
     assert cause in out.failure["cause"]
     assert frame in out.failure["frames"]
     assert len(out.said("agent-2")) == 30
+
+
+def test_a_fork_is_refused_where_it_would_copy_the_whole_run(run: Any) -> None:
+    source = failing("async def run(self):\n    import os\n    os.fork()")
+    before = os.fork
+    out = run(source, supervised("fallback"), {"agent-2": "B"})
+    assert "agents may not fork" in out.failure["cause"]
+    assert "os.fork()" in out.failure["frames"]
+    assert os.fork is before
 
 
 HANGS = {

@@ -99,7 +99,7 @@ ACTS = {"world": {"acts": 2}}
 @pytest.mark.parametrize(
     ("act", "cause"),
     [
-        ("self.act([1.0])", r"act: expected 2 numbers \(value\), got \(1,\)"),
+        ("self.act([1.0])", r"act: expected 2 numbers \(value\), got 1"),
         ("self.act(1.0)", "act: expected 2 numbers"),
         ("self.act(valeu=1.0)", "no field 'valeu'; did you mean 'value'"),
         ("self.act(value=[1, 2, 3])", "takes 2 numbers, got 3"),

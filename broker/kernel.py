@@ -180,7 +180,8 @@ class Kernel:
         self.real_time_decisions += 1
         for agent in self.agents.of_host(host):
             if self.agents.state[agent] in (UP, HUNG):
-                self._fail(agent, self.now, f"process ended ({cause})")
+                reason, _, frames = cause.partition("\n")
+                self._fail(agent, self.now, f"process ended ({reason})\n{frames}".rstrip())
 
     def close(self) -> None:
         """Ends the window: subscriptions, messages and actions take their course.

@@ -145,7 +145,9 @@ class LocalLauncher:
             pass
         try:
             os.killpg(pid, signal.SIGKILL)
-            return os.waitpid(pid, 0)[1]
+            status = os.waitpid(pid, 0)[1]
+            # This is how hosts follow their launcher, which is then the cause.
+            return None if status == signal.SIGKILL else status
         except (ProcessLookupError, ChildProcessError):
             return None
 

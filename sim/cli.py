@@ -51,6 +51,14 @@ exit codes: 0 ended as asked, 2 scenario or command line, 3 installation, 4 agen
 """
 
 
+class _Misuse(Exception):
+    """The words of a command line do not go together."""
+
+    def __init__(self, prog: str, message: str) -> None:
+        super().__init__(message)
+        self.prog = prog
+
+
 class _Parser(argparse.ArgumentParser):
     """Names the nearest command or option in its errors."""
 
@@ -59,8 +67,7 @@ class _Parser(argparse.ArgumentParser):
         super().__init__(allow_abbrev=False, **options)
 
     def error(self, message: str) -> NoReturn:
-        print(f"{self.prog}: {message}\ntry: {self.prog} --help", file=sys.stderr)
-        raise SystemExit(ScenarioError.exit_code)
+        raise _Misuse(self.prog, message)
 
 
 def _quantity(read: Callable[[str], object]) -> Callable[[str], str]:
@@ -243,6 +250,7 @@ def _next_command(options: argparse.Namespace, result: Result) -> list[str]:
     words = ["sim", "run", options.scenario]
     mine = [b.rpartition("=")[2].partition(":")[0] for b in options.behaviours if ".py:" in b]
     again = [
+        *(["--duration", options.duration] if options.duration else []),
         *(word for text in options.overrides for word in ("--set", text)),
         *(word for text in options.behaviours for word in ("--as", text)),
     ]
@@ -338,6 +346,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.path.append(os.getcwd())
     try:
         return _main(words, is_command=arguments is None)
+    except _Misuse as error:
+        if words[0] == "run" and "--json" in words:
+            _print_refusal("unknown", 0, error)
+        print(f"{error.prog}: {error}\ntry: {error.prog} --help", file=sys.stderr)
+        return ScenarioError.exit_code
     except InvariantError as error:
         print(f"sim: a fault of sim itself, please report it: {error}", file=sys.stderr)
         return error.exit_code
@@ -353,12 +366,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
 
 
+def _is_scenario(word: str) -> bool:
+    from sim.scenario.load import bundled
+
+    return word in bundled() or word.endswith((".yaml", ".yml"))
+
+
 def _main(words: list[str], is_command: bool) -> int:
     parser, commands = _parser()
     first = next((word for word in words if not word.startswith("-")), None)
     if first is not None and first not in commands and words[0] == first:
         hint = f"did you mean `sim {nearest(first, commands)}`?"
-        if nearest(first, commands) is None:
+        if _is_scenario(first):
+            hint = f"did you mean `sim run {first}`?"
+        elif nearest(first, commands) is None:
             hint = did_you_mean(first, commands)
         parser.error(f"no command {first!r}; {hint}")
     options, unknown = parser.parse_known_args(words)

@@ -6,6 +6,7 @@ of the story passes through the last line. Nothing here is asked for by the kern
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from typing import Final
 
@@ -31,7 +32,7 @@ SIGNS: Final = {
 _STYLES: Final = {"fault": "yellow", "error": "bold red", "warning": "yellow", "stall": "magenta"}
 _KEPT: Final = ("fault", "error", "warning", "print")
 _KEPT_MAX: Final = 60
-"""Lines of the story that a run may leave on the screen; its directory has them all."""
+"""Lines of one kind that a run may leave on the screen; its directory has them all."""
 _PLAIN_SECONDS: Final = 10.0
 _RATE_SECONDS: Final = 1.0
 
@@ -94,7 +95,7 @@ class Display:
         self._last = Text("")
         self._is_stalled = False
         self._done = 0
-        self._kept = 0
+        self._kept: Counter[str] = Counter()
         self._live = (
             Live(
                 console=console, auto_refresh=False, transient=True, redirect_stdout=False,
@@ -135,11 +136,12 @@ class Display:
         for event in events:
             is_plain_stall = event.kind == "stall" and self._live is None
             if event.kind in _KEPT or is_plain_stall:
-                self._kept += 1
-                if self._kept <= _KEPT_MAX:
+                self._kept[event.kind] += 1
+                if self._kept[event.kind] <= _KEPT_MAX:
                     self._console.print(event_text(event), soft_wrap=self._live is None)
-                elif self._kept == _KEPT_MAX + 1:
-                    self._console.print("more of this in events.jsonl of the run's directory")
+                elif self._kept[event.kind] == _KEPT_MAX + 1:
+                    sign = SIGNS[event.kind]
+                    self._console.print(f"{sign} more of these in events.jsonl of the directory")
             else:
                 self._last, self._is_stalled = event_text(event), event.kind == "stall"
 

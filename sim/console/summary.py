@@ -71,7 +71,8 @@ def _headline(result: Result) -> Text:
     seconds = result.virtual_seconds
     virtual = f"{seconds:g} s" if seconds < 60 else duration_text(round(seconds) * SECOND)
     speed = result.virtual_seconds / max(result.wall_seconds, 1e-9)
-    where = f"{result.processes} processes" if result.processes else "this process"
+    many = "es" * (result.processes != 1)
+    where = f"{result.processes} process{many}" if result.processes else "this process"
     agents = f"{result.agents} agent{'s' * (result.agents != 1)}"
     text.append(
         f"  {virtual} in {result.wall_seconds:.1f} s ({speed_text(speed)})  {agents} in {where}"

@@ -12,7 +12,7 @@ import yaml
 
 from sim import limits
 from sim.errors import BoundError, ScenarioError, UnknownKeyError
-from sim.ids import did_you_mean
+from sim.ids import did_you_mean, nearest
 from sim.scenario.overrides import Overrides, apply_behaviours, apply_overrides
 from sim.scenario.read import read_scenario
 from sim.scenario.schema import Scenario
@@ -42,8 +42,16 @@ def find_scenario(name: str, folder: str = "") -> Path:
     if path.suffix in _SUFFIXES or os.sep in name:
         if _is_file(path):
             return path
-        near = [str(other) for other in path.parent.glob("*.yaml")] if path.parent.is_dir() else []
-        raise UnknownKeyError(f"no scenario file {str(path)!r}; {did_you_mean(str(path), near)}")
+        if os.path.isdir(path):
+            raise UnknownKeyError(f"{str(path)!r} is a folder; expected a scenario file")
+        if path.stem in bundled() and not path.parent.name:
+            hint = f"the bundled one is {path.stem!r}"
+        else:
+            files = path.parent.glob("*.yaml") if os.path.isdir(path.parent) else ()
+            near = nearest(str(path), [str(other) for other in files])
+            place = path.parent.absolute()
+            hint = f"did you mean {near!r}?" if near else f"nor one like it in {place}"
+        raise UnknownKeyError(f"no scenario file {str(path)!r}; {hint}")
     known = bundled()
     if name not in known:
         raise UnknownKeyError(

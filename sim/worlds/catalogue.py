@@ -10,6 +10,7 @@ and keeps its parameters in one frozen record, checked by `parse`.
 from __future__ import annotations
 
 import importlib
+import typing
 from collections.abc import Mapping
 from types import ModuleType
 from typing import Any, Final, TypeVar
@@ -26,6 +27,9 @@ WORLDS: Final[dict[str, str]] = {
     "rendezvous": "sim.worlds.rendezvous",
     "smart_grid": "sim.worlds.smart_grid",
 }
+
+_SHOWN_MAX: Final = 60
+"""Characters of a value that a message repeats."""
 
 Record = TypeVar("Record", bound=msgspec.Struct)
 
@@ -91,5 +95,11 @@ def parse(record: type[Record], params: Mapping[str, Any], world: str) -> Record
     except msgspec.ValidationError as error:
         # msgspec ends with the path: "Expected `int` >= 1 - at `$.agents`".
         what, _, path = str(error).partition(" - at `$")
-        where = "world" + (path.rstrip("`") or "")
-        raise BoundError(f"{where}: {what[0].lower()}{what[1:]}") from None
+        path = path.rstrip("`").removeprefix(".")
+        given, kind = params.get(path), typing.get_type_hints(record).get(path)
+        if typing.get_origin(kind) is typing.Literal:
+            choices = [str(choice) for choice in typing.get_args(kind)]
+            what = f"expected one of {', '.join(choices)}"
+        where = f"world.{path}" if path else "world"
+        found = f", found {given!r}" if path in params and len(repr(given)) < _SHOWN_MAX else ""
+        raise BoundError(f"{where}: {what[0].lower()}{what[1:]}{found}") from None

@@ -114,7 +114,7 @@ def _packages() -> tuple[Any, Any]:
         import simbench
     except ImportError as error:
         raise InstallationError(
-            f"importing a grid needs {error.name}: pip install -e '.[grid]'"
+            f"importing a grid needs {error.name}: pip install 'sim-agents[grid]'"
         ) from error
     return pandapower, simbench
 

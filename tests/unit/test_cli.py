@@ -93,7 +93,7 @@ def test_outcome_for_people(call: Call) -> None:
     for text in ("sent", "= delivered", "+ dropped", "+ in flight", "digest"):
         assert text in out
     assert "runs/quickstart-0001" in out
-    assert "sim run quickstart --set network.default.loss=30%" in out
+    assert "sim run quickstart --duration 1s --set network.default.loss=30%" in out
     assert "100%" in err
     assert max(map(len, out.splitlines())) <= 80
 
@@ -133,7 +133,11 @@ def test_runs_are_numbered_and_a_directory_is_never_written_over(
         (["rnu", "quickstart"], 2, "did you mean `sim run`"),
         (["run"], 2, "SCENARIO"),
         (["run", "quikstart"], 2, "did you mean 'quickstart'"),
+        (["quickstart"], 2, "did you mean `sim run quickstart`"),
         (["run", "nowhere/my.yaml"], 2, "no scenario file"),
+        (["run", "quickstart.yaml"], 2, "the bundled one is 'quickstart'"),
+        (["run", "./"], 2, "is a folder"),
+        ([*RUN, "--set", "world.norm=l3"], 2, "expected one of l2, quadratic, found 'l3'"),
         ([*RUN, "--duraton", "3s"], 2, "did you mean '--duration'"),
         ([*RUN, "--duration", "3parsecs"], 2, "expected a duration"),
         ([*RUN, "--seed", "-1"], 2, "expected a whole number from 0"),
@@ -161,14 +165,23 @@ def test_a_mistake_is_one_message_and_an_exit_code(
     assert not (tmp_path / "runs").exists()
 
 
-def test_a_refused_run_is_a_document_too(call: Call) -> None:
-    code, out, err = call("run", "quikstart", "--json")
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["run", "quikstart"], "did you mean 'quickstart'"),
+        (["run", "quickstart", "--sed", "3"], "did you mean '--seed'"),
+        (["run", "quickstart", "--seed", "x"], "expected a whole number"),
+        (["run"], "SCENARIO"),
+    ],
+)
+def test_a_refused_run_is_a_document_too(call: Call, words: list[str], message: str) -> None:
+    code, out, err = call(*words, "--json")
     document = json.loads(out)
     assert code == 2
     assert list(document) == [*KEYS, "error"]
     assert document["status"] == "failed"
-    assert "did you mean 'quickstart'" in document["error"]
-    assert "did you mean 'quickstart'" in err
+    assert message in document["error"]
+    assert message in err
 
 
 def test_a_syntax_error_in_an_agent_is_told_with_file_and_line(call: Call, tmp_path: Path) -> None:

@@ -160,7 +160,7 @@ def test_importing_without_the_extra_says_what_to_install(tmp_path, monkeypatch)
 
     monkeypatch.setitem(sys.modules, "simbench", None)
     monkeypatch.setitem(sys.modules, "pandapower", None)
-    with pytest.raises(InstallationError, match=r"pip install -e '\.\[grid\]'"):
+    with pytest.raises(InstallationError, match=r"pip install 'sim-agents\[grid\]'"):
         import_grid("1-LV-rural3--2-no_sw", tmp_path / "grid.npz")
 
 

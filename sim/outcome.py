@@ -110,7 +110,7 @@ class Result:
             f"{self.virtual_seconds:g} s in {self.wall_seconds:.1f} s, "
             f"digest <code>{self.digest}</code></p>"
         )
-        return head + str(self.metrics_frame().to_html(float_format="%.4g"))
+        return head + str(self.metrics_frame().to_html(float_format="{:.4g}".format))
 
 
 def bound_of(reference: Mapping[str, Mapping[str, float]]) -> str | None:

@@ -11,6 +11,7 @@ import contextvars
 import gc
 import inspect
 import signal
+from array import array
 from collections.abc import AsyncIterator
 from math import isfinite
 from typing import Any, Final
@@ -113,6 +114,12 @@ class Cell:
         if not self.start.group:
             raise AgentError("this agent has no slot in the world, so it cannot act")
         try:
+            if type(values) is list and len(values) == space.size:
+                packed = array("d", values)  # the quick way for what is most common
+                if isfinite(sum(packed)):
+                    self._action = packed.tobytes()
+                    self.acts.append(Act(self.loop.now_ns, "", self._action))
+                    return
             if values is None:
                 action = space.pack(fields, np.frombuffer(self._action))
             else:

@@ -6,7 +6,7 @@ arrival and in order, when its receiver next runs: observably the same, and seve
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -131,16 +131,15 @@ class Handover:
 
     def activations(
         self, serial: int, now: int, until: int, episode: int, collect: int
-    ) -> list[tuple[int, Activation]]:
-        """The window's activations, by host; empty if nobody runs in it."""
+    ) -> Iterator[tuple[int, Activation]]:
+        """The window's activations, by host, each made as it is taken."""
         agents = self._agents
         runs = self._who_runs(until)
         running = np.flatnonzero(runs)
         if not len(running):
-            return []
+            return
         running = running[np.argsort(agents.place[running])]
         bounds, wire, bodies = self._take_rows(runs, running)
-        found: list[tuple[int, Activation]] = []
         work: list[Work] = []
         members = running.tolist()
         seen = self._take_observations(running)
@@ -151,9 +150,8 @@ class Handover:
             work.append(Work(agent, now, packed, joined, seen[i], agents.take_start(agent)))
             host = agents.host_of[agent]
             if i + 1 == len(members) or agents.host_of[members[i + 1]] != host:
-                found.append((host, self._activation(host, serial, now, until, collect, work)))
+                yield host, self._activation(host, serial, now, until, collect, work)
                 work = []
-        return found
 
     def _take_rows(
         self, runs: NDArray[np.bool_], running: NDArray[np.int64]

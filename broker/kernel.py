@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import struct
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 import msgspec
@@ -120,8 +120,11 @@ class Kernel:
             self.horizon,
         )
 
-    def open(self) -> list[tuple[int, Activation]]:
+    def open(self) -> Iterator[tuple[int, Activation]]:
         """Begins the next window: the hosts that run in it, with what they get.
+
+        Each activation is made as it is taken, so that a host can begin while the next is made;
+        all must be taken before the first answer is accepted.
 
         Raises: AgentError if agents keep sending at one instant over links without latency.
         """
@@ -131,7 +134,7 @@ class Kernel:
         self._fold(instant)
         self.now = instant
         if self.status != "running":
-            return []
+            return iter(())
         if instant < self.horizon:
             self._strike(instant)
         if instant >= self._next_step:
@@ -139,7 +142,7 @@ class Kernel:
         if instant >= self.horizon or self.world.is_terminated:
             self._end_episode(instant)
             if self.status != "running":
-                return []
+                return iter(())
         self.until = min(
             instant + max(self.lookahead, 1),
             self._next_step,
@@ -149,14 +152,16 @@ class Kernel:
             self.horizon,
         )
         self._settle(self.until)
-        collect = self.steps // _COLLECT_EVERY_STEPS
-        windows = self.handover.activations(
-            self.windows, instant, self.until, self.episode, collect
-        )
-        self._awaited = {host: [w.agent for w in a.work] for host, a in windows}
         self.windows += 1
-        self.activations += len(windows)
-        return windows
+        return self._hand_over(self.steps // _COLLECT_EVERY_STEPS)
+
+    def _hand_over(self, collect: int) -> Iterator[tuple[int, Activation]]:
+        for host, activation in self.handover.activations(
+            self.windows - 1, self.now, self.until, self.episode, collect
+        ):
+            self._awaited[host] = [work.agent for work in activation.work]
+            self.activations += 1
+            yield host, activation
 
     def accept(self, host: int, report: Yield) -> None:
         """Takes what a host did in this window.

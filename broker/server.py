@@ -128,12 +128,14 @@ def drive(
         activations = kernel.open()
         for order in kernel.orders:
             getattr(transport, order.verb)(order.host)
+        waiting = set()
         for host, activation in activations:
             transport.send(host, activation)
+            waiting.add(host)
         for time_ns, chain in kernel.digest.folds[folded:]:
             log.fold(time_ns, chain)
         folded = len(kernel.digest.folds)
-        _collect(kernel, transport, log, {host for host, _ in activations}, on_window)
+        _collect(kernel, transport, log, waiting, on_window)
         kernel.close()
         on_window(kernel)
 

@@ -82,7 +82,7 @@ def test_answers_nobody_asked_for_are_refused() -> None:
     with pytest.raises(WireError, match="host 0"):
         kernel.accept(0, Yield(7, []))
     kernel = kernel_of(text())
-    kernel.open()
+    list(kernel.open())
     with pytest.raises(WireError, match="other agents"):
         kernel.accept(0, Yield(0, [Done(1, 0)]))
     kernel.accept(1, Yield(0, [Done(1, NEVER)]))
@@ -92,7 +92,7 @@ def test_answers_nobody_asked_for_are_refused() -> None:
 
 def test_a_window_is_not_closed_before_all_have_answered() -> None:
     kernel = kernel_of(text())
-    kernel.open()
+    list(kernel.open())
     with pytest.raises(InvariantError, match="without hosts"):
         kernel.close()
 
@@ -117,7 +117,7 @@ def test_a_window_is_not_closed_before_all_have_answered() -> None:
 )
 def test_what_no_honest_host_would_send_is_refused_at_the_door(done: Done) -> None:
     kernel = kernel_of(text())
-    kernel.open()
+    list(kernel.open())
     with pytest.raises(WireError, match=r"agent-1"):
         kernel.accept(0, Yield(0, [done]))
     kernel.accept(1, Yield(0, [Done(1, NEVER)]))

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import msgspec
 
+from agents.behaviour import load_behaviour
 from broker.kernel import Kernel
 from sim.errors import ScenarioError
 from sim.scenario.casting import cast
@@ -89,15 +90,31 @@ def make_world(scenario: Scenario) -> World:
 
 
 def with_plans(scenario: Scenario, world: World, plans: Sequence[AgentPlan]) -> Prepared:
-    """The same, for a roster of one's own choice."""
+    """The same, for a roster of one's own choice.
+
+    Raises: ScenarioError; CheckpointError for a policy file that cannot play its role.
+    """
     names = [plan.name for plan in plans]
     kind = scenario.world.kind
     faults = resolve_faults(scenario, names, world.events, scenario.seed)
     table = link_table(scenario.network, names, faults)
+    players = cast(plans, catalogue.rules(kind), kind)
+    _check_policies(world, players)
     return Prepared(
-        scenario, world, cast(plans, catalogue.rules(kind), kind), table,
-        tuple(_every_episode(scenario, faults)),
+        scenario, world, players, table, tuple(_every_episode(scenario, faults))
     )  # fmt: skip
+
+
+def _check_policies(world: World, plans: Sequence[AgentPlan]) -> None:
+    """Looks into policy files before any process starts. Raises: CheckpointError."""
+    groups = {group.name: group for group in world.groups}
+    for plan in plans:
+        if plan.behaviour.startswith("policy:"):
+            factory = load_behaviour(plan.behaviour, plan.folder)
+            group = groups.get(plan.group or "")
+            if group is None:
+                raise ScenarioError(f"{plan.where}: {plan.name} has no slot for a policy to play")
+            factory(name=plan.name, group=group, params=plan.params)
 
 
 def _every_episode(scenario: Scenario, faults: Sequence[Fault]) -> Iterator[Fault]:

@@ -76,3 +76,13 @@ def test_what_is_no_policy_is_said_to_be_none(tmp_path: Path, content: bytes) ->
 def test_unknown_activation_is_refused(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="activation 'gelu'"):
         load_policy(saved(tmp_path / "p", activation="gelu"))
+
+
+def test_a_bad_policy_file_is_refused_before_anything_starts(tmp_path: Path) -> None:
+    bad = tmp_path / "bad.safetensors"
+    bad.write_bytes(b"nothing")
+    with pytest.raises(CheckpointError, match="not a policy file"):
+        run("quickstart", behaviours=[f"agent-1=policy:{bad}"], inline=True, record=False)
+    other = saved(tmp_path / "other.safetensors")
+    with pytest.raises(CheckpointError, match="agent-1 has; these fields differ"):
+        run("quickstart", behaviours=[f"agent-1=policy:{other}"], inline=True, record=False)

@@ -1,7 +1,7 @@
 """How far a run has come: one live line in a terminal, plain lines otherwise.
 
-Faults, failures, warnings and what agents print stay on the screen as lines of their own; the rest
-of the story passes through the last line. Nothing here is asked for by the kernel.
+Faults, failures, warnings and what agents print or log stay on the screen as lines of their own;
+the rest of the story passes through the last line. Nothing here is asked for by the kernel.
 """
 
 from __future__ import annotations
@@ -28,9 +28,10 @@ SIGNS: Final = {
     "stall": "…",
     "market": "●",
     "print": "·",
+    "info": "·",
 }
 _STYLES: Final = {"fault": "yellow", "error": "bold red", "warning": "yellow", "stall": "magenta"}
-_KEPT: Final = ("fault", "error", "warning", "print")
+_KEPT: Final = ("fault", "error", "warning", "print", "info")
 _KEPT_MAX: Final = 60
 """Lines of one kind that a run may leave on the screen; its directory has them all."""
 _PLAIN_SECONDS: Final = 10.0

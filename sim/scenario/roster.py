@@ -273,7 +273,7 @@ def _sentence(fault: Fault, for_ns: int | None, is_on: bool = True) -> str:
         arrow = "<->" if fault.both else "->"
         text = f"links {a} {arrow} {b} " + ("degraded" if is_on else "as before")
     elif fault.kind == "noise":
-        text = f"noise of {fault.number:.3g} on {a}" if is_on else f"no more noise on {a}"
+        text = f"noise of {100 * fault.number:.3g} % on {a}" if is_on else f"no more noise on {a}"
     elif fault.kind == "world":
         text = f"{fault.event} at {a}" if a else fault.event
         text = text if is_on else f"{text} over"

@@ -17,9 +17,12 @@ from sim.ids import did_you_mean, nearest
 from sim.units import duration_ns, speed_factor
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from rich.console import Console
 
     from sim.outcome import Result
+    from sim.worlds.grid_data import GridData
 
 _INTERRUPTED: Final = 130
 _RERUN: Final = "SIM_HASH_SEED_SET"
@@ -310,14 +313,25 @@ def _doctor(options: argparse.Namespace) -> int:
 def _import(options: argparse.Namespace) -> int:
     from pathlib import Path
 
+    from sim.worlds.grid_data import load_grid
     from sim.worlds.grid_import import import_grid
 
     out = Path(options.out or f"{Path(options.code).stem}.npz")
     if out.exists():
         raise ScenarioError(f"{out} exists already; --out names another file")
     path = import_grid(options.code, out)
-    print(f"{path}\nnext  sim run smart_grid --set world.grid={path}")
+    print(f"{path}\n{_how_to_run(load_grid(path), path)}")
     return 0
+
+
+def _how_to_run(grid: GridData, path: Path) -> str:
+    """The next command; what the scenario's own grid has and this one lacks is taken out."""
+    if not grid.times:
+        return "it has no profiles: its power flow can be solved, but no day of it can be run"
+    words = ["sim run smart_grid", "--set", f"world.grid={path}", "--set", "'faults=[]'"]
+    if "trafo" not in grid.branches.kinds:
+        words += ["--set", "world.transformer_kva=0"]
+    return f"next  {' '.join(words)}"
 
 
 def _check(options: argparse.Namespace) -> int:

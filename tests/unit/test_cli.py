@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import json
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable
@@ -14,7 +16,7 @@ from rich.console import Console
 
 import sim
 from broker.population import Event
-from sim.cli import main
+from sim.cli import _how_to_run, main
 from sim.console.progress import Display
 from sim.console.show import link_text, print_check
 from sim.console.summary import number, print_result
@@ -23,6 +25,7 @@ from sim.outcome import Result
 from sim.progress import Progress
 from sim.scenario.schema import LinkSpec
 from sim.units import SECOND
+from sim.worlds.grid_data import load_bundled
 from sim.worlds.world import Metric
 
 KEYS = [
@@ -350,3 +353,14 @@ def test_a_fault_of_the_installation_comes_with_its_remedy() -> None:
     print_check(console, Check("libzmq", "fault", "4.3.4 has known holes", "pip install pyzmq"))
     assert "✗ libzmq" in out.getvalue()
     assert "pip install pyzmq" in out.getvalue()
+
+
+def test_an_imported_grid_is_followed_by_a_command_that_runs(tmp_path: Path) -> None:
+    grid = load_bundled()
+    words = shlex.split(_how_to_run(grid, tmp_path / "x.npz"))[4:]
+    assert words == ["--set", f"world.grid={tmp_path / 'x.npz'}", "--set", "faults=[]"]
+    branches = dataclasses.replace(grid.branches, kinds=("line",) * len(grid.branches))
+    bare = dataclasses.replace(grid, branches=branches)
+    assert "world.transformer_kva=0" in _how_to_run(bare, tmp_path / "x.npz")
+    silent = dataclasses.replace(grid, profile_values=grid.profile_values[:0])
+    assert "no profiles" in _how_to_run(silent, tmp_path / "x.npz")

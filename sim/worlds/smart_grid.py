@@ -175,8 +175,9 @@ class SmartGrid:
             "v_pu": physics.bus_v[:, fixed.bus], "bus_v": physics.bus_v,
             "loading": physics.loading, "substation": physics.substation,
         }  # fmt: skip
-        made = torch.stack((sun.sum(1), done["p_kw"].clamp(min=0.0).sum(1)), 1)
-        state["sums"] = before["sums"] + minute_sums(p, done, physics, made, dark)
+        fed = done["p_kw"].clamp(min=0.0)
+        made_kw = sun.sum(1) + fed.sum(1) - fed[:, self.roster.slices["battery"]].sum(1)
+        state["sums"] = before["sums"] + minute_sums(p, done, physics, made_kw, dark)
         state["peaks"] = torch.maximum(
             before["peaks"], torch.stack((physics.substation[:, 0], physics.residual_pu), 1)
         )

@@ -31,7 +31,7 @@ def minute_sums(
 ) -> torch.Tensor:
     """What a minute adds to the sums.
 
-    Shapes: made_kw [B, 2] generation of the background and of devices; dark_kw [B, buses] demand
+    Shapes: made_kw [B] generation of the background and of devices; dark_kw [B, buses] demand
             of the background that is not supplied -> [B, SUMS].
     """
     grid_kw, dark = physics.substation[:, 0], dark_kw.sum(1)
@@ -39,7 +39,7 @@ def minute_sums(
     sums = (
         physics.over, physics.under, physics.overloaded, physics.unsolved,
         physics.losses_kw * hour, grid_kw.clamp(min=0.0) * hour, (-grid_kw).clamp(min=0.0) * hour,
-        made_kw.sum(1) * hour, done["curtailed_kw"].sum(1) * hour,
+        made_kw * hour, done["curtailed_kw"].sum(1) * hour,
         (done["unserved_kw"].sum(1) + dark) * hour,
         done["fuel_eur"].sum(1), done["wear_eur"].sum(1), done["comfort_eur"].sum(1),
         done["unserved_eur"].sum(1) + dark * (p.unserved_eur_per_kwh * hour),
@@ -88,7 +88,7 @@ def metrics_of(
     end = (owed_kwh - stored_kwh) * p.end_eur_per_kwh
     parts = (sums["wear_eur"], sums["comfort_eur"], sums["unserved_eur"], curtailed, end)
     made = sums["generated_kwh"]
-    own = 100.0 * (1 - sums["export_kwh"] / made) if made > 0 else 100.0
+    own = 100.0 * max(1 - sums["export_kwh"] / made, 0.0) if made > 0 else 100.0
 
     def eur(value: float, text: str) -> Metric:
         return Metric(value, "EUR", "lower", False, text)

@@ -18,6 +18,7 @@ from sim.errors import BoundError, ScenarioError, UnknownKeyError
 from sim.runner import load
 from sim.worlds.smart_grid import RULES, SmartGrid, feeders, make
 from sim.worlds.smart_grid_droop import DROOP_Q, droop_kvar
+from sim.worlds.smart_grid_outcome import SUMS
 from sim.worlds.smart_grid_settlement import EUR
 from sim.worlds.world import BatchWorld, single
 
@@ -165,6 +166,19 @@ def test_meters_lose_nothing_by_rounding(world: SmartGrid) -> None:
     solar = world.roster.slices["pv"]
     paid = -state["paid"][:, solar].to(torch.float64) / sell
     torch.testing.assert_close(paid, fed[:, solar], rtol=0, atol=0.51)
+
+
+def test_what_a_battery_gives_back_is_not_generated_again(world: SmartGrid) -> None:
+    made = SUMS.index("generated_kwh")
+    states = []
+    for power in (0.0, 20.0):
+        actions, present = absent(world, 1)
+        actions["battery"][:], present["battery"][:] = power, True
+        states.append(world.advance(at_minute(world, 720), actions, present)[0])
+    rests, gives = states
+    assert float(gives["p_kw"].sum()) > float(rests["p_kw"].sum())
+    assert float(rests["sums"][0, made]) > 0
+    torch.testing.assert_close(gives["sums"][0, made], rests["sums"][0, made])
 
 
 # --- batches and replay -------------------------------------------------------------------------

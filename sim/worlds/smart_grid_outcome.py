@@ -91,7 +91,7 @@ def metrics_of(
     own = 100.0 * max(1 - sums["export_kwh"] / made, 0.0) if made > 0 else 100.0
 
     def eur(value: float, text: str) -> Metric:
-        return Metric(value, "EUR", "lower", False, text)
+        return Metric(round(value, 9), "EUR", "lower", False, text)  # less is dust of summing
 
     def high(value: float, unit: str, text: str) -> Metric:
         return Metric(value, unit, "higher", False, text)

@@ -252,6 +252,7 @@ def _next_command(options: argparse.Namespace, result: Result) -> list[str]:
     """What a person would probably want to type next."""
     words = ["sim", "run", options.scenario]
     mine = [b.rpartition("=")[2].partition(":")[0] for b in options.behaviours if ".py:" in b]
+    seed = [] if options.seed is None else ["--seed", str(options.seed)]
     again = [
         *(["--duration", options.duration] if options.duration else []),
         *(word for text in options.overrides for word in ("--set", text)),
@@ -262,11 +263,11 @@ def _next_command(options: argparse.Namespace, result: Result) -> list[str]:
     if result.exit_code == InstallationError.exit_code:
         return ["sim", "doctor"]
     if result.status == "failed":
-        return [*words, *again, "--inline"]
+        return [*words, *seed, *again, "--inline"]
     if result.status == "interrupted":
-        return [*words, *again]
+        return [*words, *seed, *again]
     if not any("loss" in text for text in options.overrides):
-        return [*words, *again, "--set", "network.default.loss=30%"]
+        return [*words, *seed, *again, "--set", "network.default.loss=30%"]
     if not mine:
         return ["sim", "show", options.scenario]
     return [*words, *again, "--seed", str(result.seed + 1)]

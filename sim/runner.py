@@ -26,6 +26,7 @@ from sim.process import Interrupts, no_collector, one_thread
 from sim.progress import PROGRESS_SECONDS, OnProgress, Progress
 from sim.scenario.load import dump
 from sim.scenario.overrides import Overrides
+from sim.scenario.roster import idle_faults
 from sim.scenario.schema import Fault, Scenario
 from sim.store.recorder import Recorder, new_recorder
 from sim.units import SECOND, speed_factor
@@ -154,7 +155,7 @@ class _Live:
     def run(self, speed: float, inline: bool) -> Result:
         """Drives the kernel to its end, whichever it is, and ends the hosts."""
         kernel, log = self.kernel, self.recorder
-        for text in kernel.network.table.warnings():
+        for text in (*kernel.network.table.warnings(), *idle_faults(kernel.scenario)):
             kernel.events.append(Event(0, "warning", "", text))
         began = monotonic()
         status, processes = "failed", 0

@@ -16,7 +16,7 @@ from rich.text import Text
 from sim.console.progress import clock_text
 from sim.doctor import Check
 from sim.prepare import Prepared
-from sim.scenario.roster import AgentPlan
+from sim.scenario.roster import AgentPlan, idle_faults
 from sim.scenario.schema import Fault, LinkRule, LinkSpec
 from sim.scenario.topology import replace_link
 from sim.units import NEVER, duration_text
@@ -50,7 +50,7 @@ def print_scenario(console: Console, prepared: Prepared) -> None:
 
 def warnings(prepared: Prepared) -> list[str]:
     """What is allowed, but probably not wanted."""
-    found = prepared.table.warnings()
+    found = [*prepared.table.warnings(), *idle_faults(prepared.scenario)]
     if not any(plan.behaviour != "none" for plan in prepared.plans):
         found.append("nobody is played: every slot is `none`")
     return found

@@ -180,6 +180,16 @@ def resolve_faults(
     return tuple(sorted(schedule, key=lambda fault: (fault.time_ns, fault.is_on, fault.id)))
 
 
+def idle_faults(scenario: Scenario) -> list[str]:
+    """Faults that come only after the end, as sentences."""
+    end = scenario.duration_ns
+    return [
+        f"{spec.where} is due at or after the end ({duration_text(end)}) and will not happen"
+        for spec in scenario.faults
+        if next(_times(spec, end), None) is None
+    ]
+
+
 def _times(spec: FaultSpec, duration_ns: int) -> Iterator[int]:
     time_ns = spec.at_ns if spec.at_ns is not None else spec.every_ns or 0
     while time_ns < duration_ns:

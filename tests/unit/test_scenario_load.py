@@ -13,7 +13,7 @@ import pytest
 from sim.errors import BoundError, ScenarioError, TopologyError, UnknownKeyError
 from sim.scenario import load
 from sim.scenario.load import at_world, bundled, dump, load_scenario, parse_scenario
-from sim.scenario.roster import resolve_faults, resolve_roster
+from sim.scenario.roster import idle_faults, resolve_faults, resolve_roster
 from sim.scenario.schema import (
     RECORDS,
     Fault,
@@ -630,3 +630,12 @@ def test_kinds_of_errors() -> None:
         scenario("", "network.topology=star")
     with pytest.raises(BoundError):
         scenario("", "network.default.loss=2")
+
+
+def test_faults_after_the_end_are_told() -> None:
+    text = (
+        "duration: 10s\nworld: {kind: blank}\nnetwork: {default: {latency: 1ms}}\n"
+        "faults:\n  - {at: 3s, kill: agent-1}\n  - {at: 10s, kill: agent-2}\n"
+    )
+    (sentence,) = idle_faults(parse_scenario(text))
+    assert sentence == "scenario:6: faults[1] is due at or after the end (10s) and will not happen"

@@ -191,10 +191,6 @@ class AgentLoop(asyncio.BaseEventLoop):
             heapq.heappop(timers)
         return timers[0][0] if timers else NEVER
 
-    @property
-    def is_idle(self) -> bool:
-        return not self._ready_handles and not self._jobs
-
     def enter(self) -> None:
         """Makes this the running loop of the thread, in place of one that a notebook may have.
 

@@ -130,7 +130,7 @@ class Handover:
         return runs & agents.is_up
 
     def activations(
-        self, serial: int, now: int, until: int, episode: int, collect: int
+        self, serial: int, now: int, until: int, collect: int
     ) -> Iterator[tuple[int, Activation]]:
         """The window's activations, by host, each made as it is taken."""
         agents = self._agents

@@ -93,6 +93,7 @@ class Kernel:
         self._round = 0
         self._awaited: dict[int, list[int]] = {}
         self._reports: list[Done] = []
+        self._verbs: list[tuple[int, int, int, Act]] = []
         world.reset(scenario.seed, 0)
         self.agents.start_all(0)
 
@@ -137,6 +138,8 @@ class Kernel:
             return iter(())
         if instant < self.horizon:
             self._strike(instant)
+        if self._verbs:
+            self._apply_verbs(instant)
         if instant >= self._next_step:
             self._step(instant)
         if instant >= self.horizon or self.world.is_terminated:
@@ -157,7 +160,7 @@ class Kernel:
 
     def _hand_over(self, collect: int) -> Iterator[tuple[int, Activation]]:
         for host, activation in self.handover.activations(
-            self.windows - 1, self.now, self.until, self.episode, collect
+            self.windows - 1, self.now, self.until, collect
         ):
             self._awaited[host] = [work.agent for work in activation.work]
             self.activations += 1
@@ -287,15 +290,14 @@ class Kernel:
                 self.actions[group.name].expect(instant, self.agents.is_played(group.name))
 
     def _take_actions(self, reports: list[Done]) -> None:
-        """Actions to their groups, by agent and then by time; verbs to the world in key order."""
+        """Actions to their groups, by agent and then by time; verbs wait for their time."""
         taken: dict[str, tuple[list[int], list[int], list[bytes]]] = {}
-        verbs: list[tuple[int, int, int, Act]] = []
         for done in reports:
             plan = self.agents.plans[done.agent]
             for number, act in enumerate(done.acts):
                 time = act.time + plan.processing_ns
                 if act.verb:
-                    verbs.append((time, done.agent, number, act))
+                    self._verbs.append((time, done.agent, number, act))
                 elif plan.group is not None and plan.slot is not None:
                     times, slots, bodies = taken.setdefault(plan.group, ([], [], []))
                     times.append(time)
@@ -303,8 +305,17 @@ class Kernel:
                     bodies.append(act.body)
         for group, columns in taken.items():
             self.actions[group].submit(*columns)
-        for time, agent, _, act in sorted(verbs, key=lambda v: v[:3]):
-            self.world.apply(time, self.agents.names[agent], act.verb, act.body)
+
+    def _apply_verbs(self, before: int) -> None:
+        """Verbs due before an instant, in key order; one that the world refuses fails its agent."""
+        due = sorted((v for v in self._verbs if v[0] < before), key=lambda v: v[:3])
+        self._verbs = [v for v in self._verbs if v[0] >= before]
+        for time, agent, _, act in due:
+            try:
+                self.world.apply(time, self.agents.names[agent], act.verb, act.body)
+            except ValueError as error:
+                if self.agents.state[agent] in (UP, HUNG):
+                    self._fail(agent, time, str(error))
 
     # --- the digest's grid ----------------------------------------------------------------------
 
@@ -440,6 +451,7 @@ class Kernel:
         self.network.begin_episode(self.episode)
         self.board.heal()
         self.handover.clear()
+        self._verbs.clear()
         self._episode_began = instant
         for actions in self.actions.values():
             actions.reset()

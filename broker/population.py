@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +20,6 @@ from sim.worlds.world import Group, World
 
 UNPLAYED, DOWN, UP, HUNG, ENDED = range(5)
 """Nobody plays the slot; killed or not yet started; running; stopped; ended, not yet taken down."""
-STATES: Final = ("unplayed", "down", "up", "hung", "ended")
 
 
 @dataclass(frozen=True)

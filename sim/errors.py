@@ -9,12 +9,8 @@ SimError                        every error we raise on purpose: what, where, wh
 ├─ WireError                    the peer's fault; counted, the broker goes on
 │  ├─ MalformedFrameError
 │  ├─ FrameTooLargeError
-│  ├─ UnknownPeerError
 │  └─ VersionMismatchError
 ├─ AgentError                   the agent's code raised, hung or broke its contract
-│  ├─ AgentCrashedError
-│  ├─ AgentTimeoutError
-│  └─ NondeterministicAgentError
 ├─ RestartLimitError            the supervisor gave up
 ├─ CheckpointError              corrupt, other version, other scenario
 └─ InvariantError               our fault: books, order or digest broken; never caught
@@ -65,10 +61,6 @@ class FrameTooLargeError(WireError):
     """A frame above its bound."""
 
 
-class UnknownPeerError(WireError):
-    """A frame from a routing identity that was never handed out."""
-
-
 class VersionMismatchError(WireError):
     """A peer speaks another version of the protocol."""
 
@@ -77,18 +69,6 @@ class AgentError(SimError):
     """An agent's code raised, hung, or broke its contract."""
 
     exit_code = 4
-
-
-class AgentCrashedError(AgentError):
-    """An agent's code raised or its process ended."""
-
-
-class AgentTimeoutError(AgentError):
-    """An agent did not come to rest within its bounds."""
-
-
-class NondeterministicAgentError(AgentError):
-    """The same inputs gave different outputs."""
 
 
 class RestartLimitError(AgentError):

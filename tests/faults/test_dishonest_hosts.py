@@ -51,6 +51,32 @@ CASES = {
 }
 
 
+def test_a_verb_the_world_does_not_know_fails_its_agent_alone() -> None:
+    class Buyer:
+        def __init__(self, host: int) -> None:
+            self.host, self.honest = host, HostRuntime(host)
+
+        def run(self, activation: Activation) -> Yield:
+            answer = self.honest.run(activation)
+            if self.host == 0:
+                return answer
+            buy = forged(acts=[Act(activation.now, "buy", b"")])
+            return Yield(answer.serial, [buy(activation, d) for d in answer.done])
+
+        def check_deadline(self) -> None:
+            pass
+
+    text = SCENARIO + "agents: {agent-2: {processing: 150ms}}\n"
+    kernel = prepare(parse_scenario(text)).kernel()
+    transport, log = MemoryTransport(Buyer), Kept()
+    transport.start(range(2))
+    drive(kernel, transport, log)
+    assert (kernel.status, log.decisions) == ("completed", [])
+    (failure,) = kernel.agents.failures
+    assert (failure.agent, failure.time_ns) == ("agent-2", 150_000_000)
+    assert "knows no verb 'buy'" in failure.error
+
+
 @pytest.mark.parametrize("words", CASES)
 def test_what_no_honest_host_would_say(words: str) -> None:
     class Liar:

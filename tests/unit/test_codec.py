@@ -3,6 +3,7 @@
 import math
 
 import hypothesis.extra.numpy as hnp
+import msgpack
 import numpy as np
 import pytest
 from hypothesis import given
@@ -189,3 +190,16 @@ def test_frames_are_bounded(monkeypatch):
         codec.decode_activation(frame)
     with pytest.raises(FrameTooLargeError, match="Yield of"):
         codec.encode_frame(Yield(1, [Done(0, 0, error="x" * 100)]))
+
+
+def test_the_wire_is_msgpack_as_others_read_it() -> None:
+    """Frames and payloads, read by the reference implementation of the format."""
+    work = [Work(3, 7, b"rows", b"bodies", Observed(5, 1, bytes(8), b""))]
+    frame = codec.encode_frame(Activation(2, 5, 9, work, topics=["price"]))
+    plain = msgpack.unpackb(frame)
+    assert plain[:4] == ["A", 2, 5, 9]
+    assert plain[4] == [[3, 7, b"rows", b"bodies", [5, 1, bytes(8), b""], None]]
+    assert codec.decode_activation(msgpack.packb(plain)).work == work
+    value = {"x": [1, -2.5, "z", None, True], "b": b"raw"}
+    assert msgpack.unpackb(codec.encode_payload(value)) == value
+    assert codec.decode_payload(msgpack.packb(value)) == value

@@ -52,7 +52,7 @@ def _python() -> Check:
 
 def _packages() -> Iterator[Check]:
     found = versions()
-    wanted = ("numpy", "torch", "msgspec", "msgpack", "pyzmq", "scipy", "networkx")
+    wanted = ("numpy", "torch", "msgspec", "pyzmq", "scipy", "networkx")
     missing = [name for name in wanted if name not in found]
     text = ", ".join(f"{name} {found[name]}" for name in wanted if name in found)
     yield Check("sim", "ok", version())

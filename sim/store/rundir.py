@@ -28,7 +28,7 @@ LAST: Final = "last"
 _NUMBERS_MAX: Final = 1_000_000
 _PACKAGES: Final = {
     "sim": "sim-agents", "numpy": "numpy", "torch": "torch", "msgspec": "msgspec",
-    "msgpack": "msgpack", "pyzmq": "pyzmq", "scipy": "scipy", "networkx": "networkx",
+    "pyzmq": "pyzmq", "scipy": "scipy", "networkx": "networkx",
 }  # fmt: skip
 
 

@@ -76,3 +76,7 @@ class Actions:
             self._values[slots] = values
             self._until[slots] = times + np.minimum(self._held_ns, _LAST - times)
         return self._values.copy(), self._until > boundary
+
+    def in_force(self, now: int) -> tuple[Array, NDArray[np.bool_]]:
+        """What holds now, for onlookers. Shapes: [n, a], bool [n]."""
+        return self._values, self._until > now

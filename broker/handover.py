@@ -36,6 +36,7 @@ class Handover:
         self._missed = np.zeros(n, dtype=np.int64)
         self._seen: dict[str, tuple[int, bytes, int, bytes, int]] = {}
         self._rewards: dict[str, Array] = {}
+        self.scores: dict[str, Array] = {}
         self._members: dict[str, NDArray[np.int64]] = {
             g.name: np.array([agents.index[a] for a in g.agents], dtype=np.int64)
             for g in world.groups
@@ -73,6 +74,7 @@ class Handover:
     def reward(self, rewards: Mapping[str, Array]) -> None:
         """Adds the rewards of one step to those since the last decision."""
         for group, values in rewards.items():
+            self.scores[group] = self.scores.get(group, 0.0) + values.sum(axis=1)
             before = self._rewards.get(group)
             self._rewards[group] = values if before is None else before + values
 
@@ -93,6 +95,21 @@ class Handover:
                 rewards.tobytes(),
                 8 * rewards.shape[1],
             )
+
+    def seen(self, group: str) -> tuple[int, Array, Array] | None:
+        """For onlookers: instant, observations and rewards of the last decision, if there was one.
+
+        Shapes: [n, size], [n, components].
+        """
+        if group not in self._seen:
+            return None
+        instant, values, size, rewards, rewards_size = self._seen[group]
+        n = len(self._members[group])
+        return (
+            instant,
+            np.frombuffer(values).reshape(n, size // 8),
+            np.frombuffer(rewards).reshape(n, rewards_size // 8),
+        )
 
     def _take_observations(self, running: NDArray[np.int64]) -> list[Observed | None]:
         """For each of the agents, the latest observation if it has not seen it."""

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import struct
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 import msgspec
@@ -30,7 +30,7 @@ from sim.errors import AgentError, InvariantError, RestartLimitError, WireError
 from sim.ids import is_name
 from sim.limits import ROUNDS_PER_INSTANT_MAX
 from sim.scenario.roster import AgentPlan
-from sim.scenario.schema import Fault, Scenario
+from sim.scenario.schema import LIVE_ID, Fault, Scenario
 from sim.scenario.topology import LinkTable
 from sim.units import NEVER, SECOND, format_ns
 from sim.wire.messages import (
@@ -340,12 +340,29 @@ class Kernel:
 
     # --- faults and failures --------------------------------------------------------------------
 
-    def inject(self, fault: Fault) -> Fault:
-        """Schedules a live fault at the next instant between windows; returns it with that time."""
-        at = max(self.until, self.now)
-        stamped = msgspec.structs.replace(fault, time_ns=max(fault.time_ns, at))
-        self._faults = deque(sorted([*self._faults, stamped], key=lambda f: f.time_ns))
-        return stamped
+    @property
+    def next_gap(self) -> int:
+        """The next instant between windows: the earliest at which a live fault can strike."""
+        return max(self.until, self.now)
+
+    def inject(self, faults: Iterable[Fault]) -> None:
+        """Schedules live faults, none of them before `next_gap`, after those of the same instant.
+
+        Raises: InvariantError for one that comes too late.
+        """
+        added = list(faults)
+        if any(f.time_ns < self.next_gap for f in added):
+            raise InvariantError(f"a live fault before {self.next_gap} ns: {added}")
+        self._faults = deque(sorted([*self._faults, *added], key=lambda f: f.time_ns))
+
+    @property
+    def scheduled(self) -> tuple[Fault, ...]:
+        """What is still to come, in order."""
+        return tuple(self._faults)
+
+    def lifts_at(self, fault_id: int) -> int:
+        """When a fault ends that is in force; -1 if that is not planned."""
+        return next((f.time_ns for f in self._faults if f.id == fault_id), -1)
 
     def _strike(self, instant: int) -> None:
         """Brings up the agents whose start has come, then applies the faults that are due."""
@@ -363,7 +380,8 @@ class Kernel:
     def _apply(self, fault: Fault) -> None:
         self.digest.add("faults", fault_bytes(fault))
         self.faults_applied.append(fault)
-        self.events.append(Event(fault.time_ns, "fault", "", fault.text))
+        cause = "you, recorded" if fault.id >= LIVE_ID else "scenario"
+        self.events.append(Event(fault.time_ns, "fault", "", fault.text, cause))
         agents = self.agents
         if fault.kind in ("partition", "link", "noise"):
             self.board.switch(fault)

@@ -72,6 +72,11 @@ class Ledger:
         """Messages sent so far. Cost: one sum."""
         return int(self._counts[:, _SENT].sum())
 
+    @property
+    def counts(self) -> NDArray[np.int64]:
+        """Shapes: [accounts, columns]: sent, delivered, dropped for each of REASONS, bytes."""
+        return self._counts[: len(self.names)]
+
     def totals(self, in_flight: int) -> dict[str, Any]:
         """The books of the whole network.
 

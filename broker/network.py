@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from broker.ledger import DOWN, EPISODE, PARTITION, UNREACHABLE, Ledger
 from broker.links import Links
+from broker.tape import Tape
 from sim.digest import Digest
 from sim.rng import key_of
 from sim.scenario.schema import LinkSpec
@@ -80,6 +81,7 @@ class Network:
         self._overlay: Callable[[int, int, LinkSpec], LinkSpec] = lambda a, b, spec: spec
         self._is_cut: Callable[[int, int], bool] = lambda a, b: False
         self._sides: NDArray[np.int8] = np.zeros((0, len(table.names)), dtype=np.int8)
+        self.tape: Tape | None = None
 
     # --- who hears what -------------------------------------------------------------------------
 
@@ -153,7 +155,10 @@ class Network:
         rows["sequence"] = np.arange(self._sequence, self._sequence + len(rows))
         self._sequence += len(rows)
         self.ledger.count_sent(rows["account"], rows["length"])
-        return rows, np.repeat(bodies, counts)
+        spread_bodies = np.repeat(bodies, counts)
+        if self.tape is not None:
+            self.tape.send(rows, spread_bodies)
+        return rows, spread_bodies
 
     def _stream(self, sender: int, send: Send) -> Stream:
         to = -1 if send.kind == PUBLISH else self._index[send.to]
@@ -225,6 +230,8 @@ class Network:
         dropped = fates > 0
         if dropped.any():
             self.ledger.count_dropped(rows["account"][dropped], fates[dropped])
+            if self.tape is not None:
+                self.tape.drop(rows["sequence"][dropped], fates[dropped])
             rows, bodies = rows[~dropped], bodies[~dropped]
         self._hold(rows, bodies)
 
@@ -297,9 +304,13 @@ class Network:
         hashed[:, 0] = np.where(alive, rows["arrival"], -rows["arrival"])
         hashed[:, 1] = rows["sequence"]
         self._digest.add("deliveries", hashed.tobytes())
+        if self.tape is not None:
+            self.tape.arrive(rows[alive])
         if alive.all():
             self.ledger.count_delivered(rows["account"])
             return rows, bodies
+        if self.tape is not None:
+            self.tape.drop(rows["sequence"][~alive], DOWN)
         self.ledger.count_delivered(rows["account"][alive])
         self.ledger.count_dropped(rows["account"][~alive], DOWN)
         return rows[alive], bodies[alive]
@@ -323,9 +334,16 @@ class Network:
             range(len(hops)), (self._spec(*h) for h in hops), (is_cut(*h) for h in hops)
         )
 
+    @property
+    def sides(self) -> NDArray[np.int8]:
+        """The partitions in force, as given to `degrade`."""
+        return self._sides
+
     def begin_episode(self, episode: int) -> None:
         """Drops what is in flight, and keys the links anew."""
         self.ledger.count_dropped(self.rows["account"].astype(np.intp), EPISODE)
+        if self.tape is not None:
+            self.tape.drop(self.rows["sequence"], EPISODE)
         self.rows, self.bodies = _no_rows()
         self._episode = episode
         self._streams.clear()

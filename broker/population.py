@@ -24,12 +24,16 @@ UNPLAYED, DOWN, UP, HUNG, ENDED = range(5)
 
 @dataclass(frozen=True)
 class Event:
-    """A line of the run's story. kind: fault, error, market, info, print, warning, ..."""
+    """A line of the run's story. kind: fault, error, market, info, print, warning, ...
+
+    cause: who brought it about, where that is a question: scenario; you, recorded; supervisor.
+    """
 
     time_ns: int
     kind: str
     agent: str
     text: str
+    cause: str = ""
 
 
 @dataclass(frozen=True)
@@ -144,6 +148,10 @@ class Agents:
     def start(self, agent: int, time: int, episode: int) -> None:
         """Schedules a new incarnation of an agent that is down."""
         self._starts[agent] = (time, episode)
+
+    def starts_at(self, agent: int) -> int:
+        """When an agent that is down begins anew; NEVER if that is not planned."""
+        return self._starts.get(agent, (NEVER, 0))[0]
 
     def start_due(self, now: int) -> list[int]:
         """Brings up the agents whose start has come; returns hosts that must be started anew."""

@@ -2,7 +2,7 @@
 
 For each loss the day is run with the same seeds (common random numbers), rule policies everywhere;
 the band is the 95 % interval of the mean over seeds, after the seeds' own means are taken out.
-Needs matplotlib: pip install -e '.[plot]'. Also writes docs/resilience.json, the numbers.
+Also writes docs/resilience.json, the numbers.
 
     python docs/resilience_curve.py [--seeds 10] [--duration 24h]
 """

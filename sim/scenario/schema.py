@@ -26,6 +26,10 @@ AGENTS_MAX: Final = 10_000
 """Agents one entry may make by `count`."""
 
 
+LIVE_ID: Final = 2**40
+"""Faults injected while a run goes on are numbered from here: after all of the scenario's."""
+
+
 class Key(msgspec.Struct, frozen=True):
     """How a field is written in a file. `form` names its reader; `low`, `high` are its bounds."""
 

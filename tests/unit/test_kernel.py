@@ -9,6 +9,7 @@ import math
 import struct
 from collections.abc import Callable
 
+import msgspec
 import numpy as np
 import pytest
 from checkers.memory import completed, kernel_of, play
@@ -273,7 +274,8 @@ def live(fault: Fault, at_ms: int, scenario: str, **scripts: Script) -> tuple[Ke
 
     def press(kernel: Kernel) -> None:
         if not stamped and kernel.now >= at_ms * MS:
-            stamped.append(kernel.inject(fault))
+            stamped.append(msgspec.structs.replace(fault, time_ns=kernel.next_gap))
+            kernel.inject(stamped)
 
     kernel, stage = simulate(scenario, press, **scripts)
     return kernel, stage, stamped[0]
@@ -302,9 +304,8 @@ def test_a_live_link_fault_lowers_the_lookahead_while_it_lasts() -> None:
 
     def press(kernel: Kernel) -> None:
         if kernel.now == 300 * MS and kernel.now // MS not in found:
-            kernel.inject(fault)
             off = Fault(time_ns=600 * MS, id=1_000, kind="link", targets=(), is_on=False)
-            kernel.inject(off)
+            kernel.inject([msgspec.structs.replace(fault, time_ns=kernel.next_gap), off])
         found[kernel.now // MS] = kernel.lookahead
 
     _, stage = simulate(text(), press, agent_1=Script(TICKS), agent_2=Script(awaits=True))

@@ -179,7 +179,13 @@ class Kernel:
             raise WireError(f"host {host}: an answer for other agents than were asked")
         for done in report.done:
             self._check(done)
-        self._reports.extend(report.done)
+        # How far a handler came that was stopped by the clock is nobody's to repeat.
+        self._reports.extend(
+            Done(d.agent, NEVER, OVERDUE, logs=d.logs, error=d.error, failed_at=self.now)
+            if d.state == OVERDUE
+            else d
+            for d in report.done
+        )
 
     def lose(self, host: int, cause: str) -> None:
         """A host's process ended by itself: its agents fail now. A decision from real time."""
@@ -211,7 +217,9 @@ class Kernel:
                 subscribes.extend((t, agent, topic, on) for t, topic, on in done.subscribes)
             for time, level, text in done.logs:
                 self.events.append(Event(time, level, self.agents.names[agent], text))
-            if done.state >= FAILED:
+            if self.agents.state[agent] == ENDED:
+                self.agents.timer[agent] = NEVER  # its process died after it had yielded
+            elif done.state >= FAILED:
                 self.real_time_decisions += done.state == OVERDUE
                 self._fail(agent, done.failed_at, done.error)
             elif done.state == FINISHED:
@@ -438,9 +446,10 @@ class Kernel:
                 self._stop(AgentError(f"{plan.name} failed: {cause}"))
             elif plan.on_failure == "restart" and has_left:
                 rule = self.scenario.supervision
-                if self.agents.may_restart(agent, grid, rule.restarts, rule.within_ns):
-                    self.agents.start(agent, grid + rule.backoff_ns, self.episode)
-                else:
+                recent = self.agents.count_restart(agent, grid, rule.within_ns)
+                if recent < rule.restarts:
+                    self.agents.start(agent, grid + (rule.backoff_ns << recent), self.episode)
+                elif rule.then == "stop":
                     self._stop(
                         RestartLimitError(
                             f"{plan.name} failed more than {rule.restarts} times within "

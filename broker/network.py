@@ -339,6 +339,10 @@ class Network:
         """The partitions in force, as given to `degrade`."""
         return self._sides
 
+    def link(self, at: int, to: int) -> tuple[LinkSpec, bool]:
+        """One hop as it is now: its parameters, and whether it is cut."""
+        return self._spec(at, to), self._is_cut(at, to)
+
     def begin_episode(self, episode: int) -> None:
         """Drops what is in flight, and keys the links anew."""
         self.ledger.count_dropped(self.rows["account"].astype(np.intp), EPISODE)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from broker.kernel import Kernel
+from broker.pace import Pace
 from broker.population import DOWN, ENDED, HUNG, UNPLAYED, UP, Event, Failure
 from broker.server import drive
 from sim.clock import monotonic
@@ -164,7 +165,7 @@ class _Live:
             self.transport.start(range(len(kernel.agents.hosts)))
             processes = self.transport.processes
             with self.interrupts.deferred(), no_collector(inline):
-                drive(kernel, self.transport, log, speed, self.tick)
+                drive(kernel, self.transport, log, Pace(speed), on_window=self.tick)
             status, error = kernel.status, kernel.error
         except KeyboardInterrupt:
             status = "interrupted"

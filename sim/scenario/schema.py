@@ -213,15 +213,27 @@ class Supervision(msgspec.Struct, frozen=True, kw_only=True):
             "the agent anew.", choices=ON_FAILURE),
     ] = "stop"  # fmt: skip
     restarts: Annotated[
-        int, Key("integer", "Restarts of one agent `within` that time; one more ends the run.",
+        int, Key("integer", "Restarts of one agent `within` that time; after one more, `then`.",
                  low=0, high=1e9)
     ] = 3  # fmt: skip
     within_ns: Annotated[
         int, Key("duration", "Virtual time over which restarts are counted.", key="within")
     ] = 3600 * SECOND
     backoff_ns: Annotated[
-        int, Key("duration", "Virtual time from a failure to the restart.", key="backoff")
-    ] = SECOND
+        int, Key("duration", "Virtual time from a failure to the restart; doubled with each "
+                 "further one `within` that time.", key="backoff")
+    ] = SECOND  # fmt: skip
+    then: Annotated[
+        str,
+        Key("choice", "What happens when there were more restarts than that: stop ends the run; "
+            "fallback leaves the device to its own.", choices=("stop", "fallback")),
+    ] = "stop"  # fmt: skip
+    recover: Annotated[
+        str,
+        Key("choice", "How a process that died from outside comes back: afresh, as any agent that "
+            "failed; replay feeds a new one what the old one was given, so that nothing changes.",
+            choices=("afresh", "replay")),
+    ] = "afresh"  # fmt: skip
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from sim.store.rundir import RunDirectory, create_run, manifest
-from sim.store.runlog import VERSION, Header, RunLog
+from sim.store.runlog import VERSION, Decision, Header, Input, RunLog
 
 
 @dataclass
@@ -25,13 +25,13 @@ class Recorder:
     def path(self) -> Path | None:
         return self.directory.path if self.directory else None
 
-    def fold(self, time_ns: int, chain: str) -> None:
+    def fold(self, time_ns: int, chain: str, mark: bytes) -> None:
         if self.log:
-            self.log.fold(time_ns, chain)
+            self.log.fold(time_ns, chain, mark)
 
-    def decision(self, time_ns: int, kind: str, host: int, text: str) -> None:
+    def add(self, record: Decision | Input) -> None:
         if self.log:
-            self.log.decision(time_ns, kind, host, text)
+            self.log.add(record)
 
     def end(self, status: str, digest: str) -> None:
         if self.log:

@@ -16,7 +16,8 @@ from rich.text import Text
 from sim.console.progress import clock_text
 from sim.doctor import Check
 from sim.prepare import Prepared
-from sim.scenario.roster import AgentPlan, idle_faults
+from sim.scenario.faults import idle_faults
+from sim.scenario.roster import AgentPlan
 from sim.scenario.schema import Fault, LinkRule, LinkSpec
 from sim.scenario.topology import replace_link
 from sim.units import NEVER, duration_text

@@ -1,7 +1,8 @@
 """From a scenario's tree to its records: one reader per form of `sim.scenario.schema.Key`.
 
 Every error names file and line (or the option), the path of the key, what was expected and what was
-found. What needs the world (names, patterns) is checked in `sim.scenario.roster`.
+found. What needs the world (names, patterns) is checked in `sim.scenario.roster` and
+`sim.scenario.faults`.
 """
 
 from __future__ import annotations
@@ -23,12 +24,13 @@ from sim.scenario.schema import (
     RECORDS,
     TABLE_KEYS,
     AgentSpec,
+    FaultSpec,
     Jitter,
     Key,
     Scenario,
     keys_of,
 )
-from sim.scenario.tree import Node
+from sim.scenario.tree import Node, node_of
 
 Record = TypeVar("Record", bound=msgspec.Struct)
 _TEXT_MAX: Final = 256
@@ -365,6 +367,19 @@ def _check_fault(values: dict[str, Node], node: Node, path: str) -> None:
             raise BoundError(str(_wrong(values[key], f"{path}.{key}", "a duration above 0")))
     if len(spans) == 2 and spans["for"] >= spans["every"]:
         raise BoundError(str(_wrong(values["for"], f"{path}.for", "less than every")))
+
+
+def read_fault(entry: Any, where: str = "command") -> FaultSpec:
+    """One entry of `faults` given as plain data: what a command says while a run goes on.
+
+    It needs no `at`; without one, `at_ns` is None, which means at once.
+    Raises: ScenarioError as for an entry in a file, with `where` in place of file and line.
+    """
+    node = node_of(entry, where)
+    if not node.is_map or not node.value.keys().isdisjoint(("at", "every")):
+        return read_record(FaultSpec, node, "fault")
+    timed = Node({**node.value, "at": Node("0s", where)}, where)
+    return msgspec.structs.replace(read_record(FaultSpec, timed, "fault"), at_ns=None)
 
 
 def read_scenario(root: Node, **given: Any) -> Scenario:

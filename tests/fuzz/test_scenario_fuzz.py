@@ -10,8 +10,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from sim.errors import ScenarioError
+from sim.scenario.faults import resolve_faults, setting_of
 from sim.scenario.load import bundled, dump, parse_scenario
-from sim.scenario.roster import resolve_faults, resolve_roster
+from sim.scenario.roster import resolve_roster
 from sim.scenario.schema import RECORDS, Scenario, keys_of
 from sim.scenario.topology import link_table
 
@@ -47,7 +48,7 @@ class World:
 def resolve(scenario: Scenario) -> None:
     """Everything that a run asks of a scenario before it starts."""
     names = [plan.name for plan in resolve_roster(scenario, World())]
-    faults = resolve_faults(scenario, names, (), scenario.seed)
+    faults = resolve_faults(scenario, setting_of(scenario.network, names), scenario.seed)
     table = link_table(scenario.network, names, faults)
     table.lookahead()
     table.warnings()

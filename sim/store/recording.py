@@ -177,8 +177,8 @@ class Recording:
         ended = np.full(size, np.iinfo(np.int64).max, dtype=np.int64)
         got, _, _ = self._columns("/messages/arrived")
         rows, known = _rows(sent["sequence"], got["sequence"])
-        arrived[rows], fate[rows], ended[rows] = got["arrival"][known], DELIVERED, arrived[rows]
-        ended[rows] = got["arrival"][known]
+        fate[rows], arrived[rows] = DELIVERED, got["arrival"][known]
+        ended[rows] = arrived[rows]
         lost, _, told = self._columns("/messages/dropped")
         rows, known = _rows(sent["sequence"], lost["sequence"])
         fate[rows], ended[rows] = lost["reason"][known], told[known]

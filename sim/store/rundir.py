@@ -21,7 +21,8 @@ from typing import IO, Any, Final
 import msgspec
 
 from sim.clock import timestamp
-from sim.errors import ScenarioError, SimError
+from sim.errors import ScenarioError, SimError, UnknownKeyError
+from sim.ids import did_you_mean
 
 RUNS: Final = "runs"
 LAST: Final = "last"
@@ -127,6 +128,36 @@ def last_run(runs: str | Path = RUNS) -> Path | None:
     if link.is_symlink() or link.is_dir():
         return link.resolve() if link.exists() else None
     return Path(runs, link.read_text().strip()) if link.is_file() else None
+
+
+def find_run(text: str | Path, runs: str | Path = RUNS) -> Path:
+    """The directory of a run: a directory (or a file in it), a name under runs/, or `last`.
+
+    Raises: UnknownKeyError that names the nearest run.
+    """
+    name = str(text)
+    path = Path(text)
+    if name == LAST and not _is_run(path):
+        found = last_run(runs)
+        if found is None or not _is_run(found):
+            raise UnknownKeyError(f"there is no run yet in {Path(runs).resolve()}")
+        return found
+    for candidate in (path, Path(runs, name), path.parent):
+        is_file = candidate is not path.parent or path.is_file()
+        if is_file and _is_run(candidate):
+            return candidate
+    if path.is_dir():
+        raise UnknownKeyError(f"{path} is a directory, but no run's: none of {', '.join(_PARTS)}")
+    known = sorted(each.name for each in Path(runs).glob("*") if _is_run(each))
+    known = [each for each in known if each != LAST]
+    raise UnknownKeyError(f"no run {name!r}; {did_you_mean(name, [*known[::-1], LAST])}")
+
+
+_PARTS: Final = ("manifest.json", "run.log", "events.mcap", "summary.json")
+
+
+def _is_run(path: Path) -> bool:
+    return path.is_dir() and any((path / part).is_file() for part in _PARTS)
 
 
 def manifest(**given: Any) -> dict[str, Any]:

@@ -30,7 +30,7 @@ from sim.errors import AgentError, InvariantError, RestartLimitError, WireError
 from sim.ids import is_name
 from sim.limits import ROUNDS_PER_INSTANT_MAX
 from sim.scenario.roster import AgentPlan
-from sim.scenario.schema import LIVE_ID, Fault, Scenario
+from sim.scenario.schema import Fault, Scenario
 from sim.scenario.topology import LinkTable
 from sim.units import NEVER, SECOND, format_ns
 from sim.wire.messages import (
@@ -388,8 +388,7 @@ class Kernel:
     def _apply(self, fault: Fault) -> None:
         self.digest.add("faults", fault_bytes(fault))
         self.faults_applied.append(fault)
-        cause = "you, recorded" if fault.id >= LIVE_ID else "scenario"
-        self.events.append(Event(fault.time_ns, "fault", "", fault.text, cause))
+        self.events.append(Event(fault.time_ns, "fault", "", fault.text, fault.cause))
         agents = self.agents
         if fault.kind in ("partition", "link", "noise"):
             self.board.switch(fault)

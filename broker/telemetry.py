@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -15,7 +16,7 @@ from broker.kernel import Kernel
 from broker.ledger import REASONS
 from broker.population import DOWN, ENDED, HUNG, UNPLAYED, UP, Event
 from broker.tape import Columns
-from sim.scenario.schema import LIVE_ID, Fault
+from sim.scenario.schema import Fault
 from sim.spaces import Space
 from sim.units import NEVER, format_ns
 from sim.wire.live import (
@@ -39,11 +40,6 @@ _BINS: Final = 64 * _PER_OCTAVE
 _STATES: Final = {UNPLAYED: "absent", DOWN: "down", UP: "up", HUNG: "hung", ENDED: "finished"}
 _DELIVERED: Final = 1
 _LOST: Final = slice(2, 2 + len(REASONS))
-
-
-def cause_of(fault: Fault) -> str:
-    """Who brought a fault about."""
-    return "you, recorded" if fault.id >= LIVE_ID else "scenario"
 
 
 def intro(kernel: Kernel, directory: str, speed: float, pid: int, started: str) -> Intro:
@@ -135,12 +131,22 @@ class Telemetry:
                     self._down |= dict.fromkeys(fault.targets, fault.id)
                 self._faults[fault.id] = ActiveFault(
                     fault.id, fault.kind, fault.text, fault.time_ns,
-                    kernel.lifts_at(fault.id), cause_of(fault),
+                    kernel.lifts_at(fault.id), fault.cause,
                 )  # fmt: skip
         self._faults_read = len(kernel.faults_applied)
         for failure in kernel.agents.failures[self._failures_read :]:
             self._failed[failure.agent] = failure.error.partition("\n")[0]
         self._failures_read = len(kernel.agents.failures)
+
+    def lift_all(self, time_ns: int) -> tuple[Fault, ...]:
+        """What lifts everything in force at a stated time, but brings no killed agent back."""
+        self._read_faults()
+        applied = {f.id: f for f in self._kernel.faults_applied if f.is_on}
+        lasting = [applied[i] for i, f in self._faults.items() if f.kind not in ("kill", "restart")]
+        return tuple(
+            msgspec.structs.replace(f, time_ns=time_ns, is_on=False, text=f"over: {f.text}")
+            for f in lasting
+        )
 
     # --- what is shown --------------------------------------------------------------------------
 

@@ -28,6 +28,8 @@ AGENTS_MAX: Final = 10_000
 
 LIVE_ID: Final = 2**40
 """Faults injected while a run goes on are numbered from here: after all of the scenario's."""
+YOU: Final = "you, recorded"
+"""The cause of what a person did to a run."""
 
 
 class Key(msgspec.Struct, frozen=True):
@@ -333,6 +335,11 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True):
     event: str = ""
     text: str = ""
 
+    @property
+    def cause(self) -> str:
+        """Who brought it about."""
+        return YOU if self.id >= LIVE_ID else "scenario"
+
 
 class ConsoleSpec(msgspec.Struct, frozen=True, kw_only=True):
     """How the run is shown."""
@@ -341,6 +348,20 @@ class ConsoleSpec(msgspec.Struct, frozen=True, kw_only=True):
         float,
         Key("speed", "Virtual seconds per real second: max, realtime, or as 900x."),
     ] = math.inf
+
+
+class RecordSpec(msgspec.Struct, frozen=True, kw_only=True):
+    """What of a run is recorded for people; `run.log` is always written."""
+
+    every_ns: Annotated[
+        int | None,
+        Key("duration", "Virtual time between recorded frames; 0 records nothing; default at most "
+            "1,500 in a run.", key="every"),
+    ] = None  # fmt: skip
+    messages: Annotated[
+        str, Key("choice", "Whether every message is recorded.", choices=("all", "none"))
+    ] = "all"  # fmt: skip
+    payloads: Annotated[bool, Key("flag", "Whether with what it said.")] = True
 
 
 class Scenario(msgspec.Struct, frozen=True, kw_only=True):
@@ -376,6 +397,9 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True):
     console: Annotated[ConsoleSpec, Key("record", "How it is shown.", of="ConsoleSpec")] = (
         ConsoleSpec()
     )
+    record: Annotated[
+        RecordSpec, Key("record", "What of it is recorded.", of="RecordSpec")
+    ] = RecordSpec()  # fmt: skip
     source: str = ""
     folder: str = ""
     """Folder of the scenario's file; relative paths are found there, then in the working folder."""
@@ -389,7 +413,7 @@ RECORDS: Final[dict[str, type[msgspec.Struct]]] = {
     record.__name__: record
     for record in (
         LinkValues, LinkRule, TopicSpec, NetworkSpec, WorldSpec, AgentSpec, Supervision, Limits,
-        FaultSpec, ConsoleSpec, Scenario,
+        FaultSpec, ConsoleSpec, RecordSpec, Scenario,
     )
 }  # fmt: skip
 TABLE_KEYS: Final = {"AgentSpec": "pattern", "TopicSpec": "topic"}

@@ -41,6 +41,11 @@ class Recorder:
         if self.log:
             self.log.flush()
 
+    def announce(self, address: str | None) -> None:
+        """Says where the run's door is, so that it can be found by its directory; None: no more."""
+        if self.directory:
+            self.directory.announce(address)
+
     def add_events(self, events: Sequence[Mapping[str, Any]]) -> None:
         if self.directory and events:
             self.directory.add_events(events)

@@ -76,7 +76,7 @@ def test_a_whole_run_of_processes_and_files(
     assert data.summary == sim.load("quickstart-0001").summary
     assert (data.name, data.seed, data.status) == ("quickstart", 0, "completed")
     assert data.folds == result.folds
-    assert data.settings["duration"] == "30s"
+    assert data.settings["duration"] == 30
     assert data.faults["text"].tolist() == [fault["text"] for fault in result.faults]
     assert len(data.events) == len(result.events)
     assert data.manifest["seed"] == 0

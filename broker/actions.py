@@ -78,5 +78,5 @@ class Actions:
         return self._values.copy(), self._until > boundary
 
     def in_force(self, now: int) -> tuple[Array, NDArray[np.bool_]]:
-        """What holds now, for onlookers. Shapes: [n, a], bool [n]."""
-        return self._values, self._until > now
+        """What holds, or held until now, for onlookers. Shapes: [n, a], bool [n]."""
+        return self._values, self._until >= now

@@ -30,7 +30,7 @@ FLOORS: tuple[str, ...] = (
     "sim.launch sim.comparison sim.live",
     "sim.runner sim.check",
     "sim.doctor",
-    "sim.console",
+    "sim.console sim.report",
     "sim.cli",
     "sim.__main__",
 )
@@ -41,6 +41,8 @@ OWNERS: dict[str, tuple[str, ...]] = {
     "zmq": ("sim.wire.*", "sim.doctor"),
     "textual": ("sim.console.*",),
     "rich": ("sim.console.*", "sim.cli"),
+    "matplotlib": ("sim.report.*",),
+    "mcap": ("sim.store.*",),
     "time": ("sim.clock",),
     "datetime": ("sim.clock",),
     "random": (),

@@ -17,7 +17,7 @@ from mcap.records import (
     Attachment,
     Channel,
     Chunk,
-    Footer,
+    DataEnd,
     McapRecord,
     Message,
     MessageIndex,
@@ -103,7 +103,7 @@ class McapFile:
                     self.attachments[record.name] = record.data
                 elif isinstance(record, Metadata):
                     self.metadata[record.name] = record.metadata
-                elif isinstance(record, Footer):
+                elif isinstance(record, DataEnd):
                     self.is_whole = True
                 where = file.tell()
         if not self._chunks and not self.attachments:

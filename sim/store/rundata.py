@@ -267,7 +267,8 @@ class RunData:
         if story:
             rows = [(e.time_ns / SECOND, e.kind, e.agent, e.text, e.cause) for e in story]
             return pd.DataFrame(rows, columns=names)
-        return pd.DataFrame(_lines(self.path / "events.jsonl"), columns=names).fillna({"cause": ""})
+        told = [{"cause": "", **line} for line in _lines(self.path / "events.jsonl")]
+        return pd.DataFrame(told, columns=names)
 
     def _times(self) -> Any:
         return np.array(self.recording.times, dtype=np.int64) / SECOND

@@ -114,7 +114,8 @@ def with_plans(scenario: Scenario, world: World, plans: Sequence[AgentPlan]) -> 
 
 def fault_setting(scenario: Scenario, world: World, plans: Sequence[AgentPlan]) -> Setting:
     """What faults may strike in this world, with this roster."""
-    return setting_of(scenario.network, [plan.name for plan in plans], world.events)
+    names = [plan.name for plan in plans]
+    return setting_of(scenario.network, names, world.events, world.groups, world.rounds)
 
 
 def _check_policies(world: World, plans: Sequence[AgentPlan]) -> None:

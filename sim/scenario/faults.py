@@ -17,11 +17,42 @@ from sim.errors import BoundError, ScenarioError, UnknownKeyError
 from sim.ids import did_you_mean
 from sim.rng import generator
 from sim.scenario.schema import Fault, FaultSpec, NetworkSpec, Scenario
+from sim.scenario.sentences import people, sentence
 from sim.scenario.topology import find, relay_names
 from sim.units import duration_text
 
 FAULTS_MAX: Final = 100_000
 """Records of one schedule; more is an `every` far too small."""
+
+
+class _Named(Protocol):
+    @property
+    def name(self) -> str: ...
+    @property
+    def size(self) -> int: ...
+
+
+class _Space(Protocol):
+    @property
+    def fields(self) -> tuple[_Named, ...]: ...
+
+
+class _Group(Protocol):
+    @property
+    def agents(self) -> tuple[str, ...]: ...
+    @property
+    def observation(self) -> _Space: ...
+
+
+class _Round(Protocol):
+    @property
+    def topic(self) -> str: ...
+    @property
+    def reply(self) -> str: ...
+    @property
+    def fields(self) -> tuple[str, ...]: ...
+    @property
+    def reply_fields(self) -> tuple[str, ...]: ...
 
 
 class _Event(Protocol):
@@ -36,21 +67,36 @@ class Setting:
     """What faults may strike.
 
     names:  of the agents. nodes: agents and relays. events: of the world, each with its targets.
+    seen:   by agent with a slot in the world, the fields of what it observes, one per number.
+    said:   by topic of a message round whose columns have names, those names, one per number.
     """
 
     names: tuple[str, ...]
     nodes: tuple[str, ...]
     events: Mapping[str, tuple[str, ...]]
+    seen: Mapping[str, tuple[str, ...]]
+    said: Mapping[str, tuple[str, ...]]
 
 
 def setting_of(
-    network: NetworkSpec, names: Sequence[str], events: Iterable[_Event] = ()
+    network: NetworkSpec,
+    names: Sequence[str],
+    events: Iterable[_Event] = (),
+    groups: Iterable[_Group] = (),
+    rounds: Iterable[_Round] = (),
 ) -> Setting:
     """The setting of a roster in a world. Raises: TopologyError if a relay is an agent too."""
+    seen: dict[str, tuple[str, ...]] = {}
+    for group in groups:
+        fields = tuple(f.name for f in group.observation.fields for _ in range(f.size))
+        seen |= dict.fromkeys(group.agents, fields)
+    spoken = [pair for r in rounds for pair in ((r.topic, r.fields), (r.reply, r.reply_fields))]
     return Setting(
         names=tuple(names),
         nodes=(*names, *relay_names(network, names)),
         events={event.name: event.targets for event in events},
+        seen=seen,
+        said={topic: fields for topic, fields in spoken if fields},
     )
 
 
@@ -153,18 +199,60 @@ def _named(spec: FaultSpec, setting: Setting) -> Fault:
     kind, where = spec.kind, f"{spec.where}.{spec.kind}"
     targets: tuple[str, ...] = ()
     others: tuple[str, ...] = ()
-    if kind in ("kill", "restart", "hang"):
-        targets = tuple(find(getattr(spec, kind), setting.names, where, "agent"))
+    if kind in ("sensor", "actuator"):
+        placed = [name for name in setting.names if name in setting.seen]
+        what = "agent with a slot in the world"
+        targets = tuple(find(getattr(spec, kind), placed, where, what))
     elif kind in ("partition", "link"):
         targets, others = _sides(kind, getattr(spec, kind), setting, where)
     elif kind == "noise":
         targets = spec.topics or ("*",)
-    else:
+    elif kind == "world":
         targets = _struck_by_world(spec, setting, where)
+    elif kind != "broker":
+        targets = tuple(find(getattr(spec, kind), setting.names, where, "agent"))
+    if spec.field:
+        _check_fields(spec, setting, targets)
+    mode, number = _degree(spec)
     return Fault(
         time_ns=0, id=0, kind=kind, targets=targets, targets_b=others, both=spec.both,
-        values=spec.values, number=spec.noise or 0.0, event=spec.world,
+        values=spec.values, number=number, offset_ns=spec.offset_ns or 0, mode=mode,
+        topics=spec.topic, fields=spec.field, event=spec.world,
     )  # fmt: skip
+
+
+def _degree(spec: FaultSpec) -> tuple[str, float]:
+    """The mode of a fault, and its number."""
+    if spec.kind == "sensor":
+        if spec.freeze:
+            return "freeze", 0.0
+        return ("drop", spec.drop) if spec.noise is None else ("noise", spec.noise)
+    if spec.kind == "byzantine":
+        return spec.mode
+    return "", {"slow": spec.factor, "skew": spec.drift}.get(spec.kind, spec.noise or 0.0)
+
+
+def _check_fields(spec: FaultSpec, setting: Setting, targets: Sequence[str]) -> None:
+    """Fields of what the agents observe, or of the payloads where all their topics are known."""
+    if spec.kind == "sensor":
+        known = [setting.seen[name] for name in targets]
+        what = "no sensor of these agents reads"
+    elif spec.topic and all(topic in setting.said for topic in spec.topic):
+        known = [setting.said[topic] for topic in spec.topic]
+        what = f"nobody says on {people(spec.topic)}"
+    else:
+        return
+    names = list(dict.fromkeys(name for fields in known for name in fields))
+    size = max(map(len, known))
+    for field in spec.field:
+        if isinstance(field, int) and field >= size:
+            raise BoundError(
+                f"{spec.where}.field: {what} a number [{field}]; there are {size}, from 0"
+            )
+        if isinstance(field, str) and field not in names:
+            raise UnknownKeyError(
+                f"{spec.where}.field: {what} {field!r}; {did_you_mean(field, names)}"
+            )
 
 
 def _sides(
@@ -197,46 +285,18 @@ def _struck_by_world(spec: FaultSpec, setting: Setting, where: str) -> tuple[str
     return known
 
 
-# --- time and words -----------------------------------------------------------------------------
+# --- time ---------------------------------------------------------------------------------------
 
 
 def _on_and_off(fault: Fault, spec: FaultSpec, time_ns: int, until_ns: int) -> Iterator[Fault]:
     """The fault at `time_ns`, and what lifts it again before the end."""
     replace = msgspec.structs.replace
-    yield replace(fault, time_ns=time_ns, text=_sentence(fault, spec.for_ns))
+    yield replace(fault, time_ns=time_ns, text=sentence(fault, spec.for_ns))
     if spec.for_ns is None or time_ns + spec.for_ns >= until_ns:
         return
     end_ns = time_ns + spec.for_ns
     if fault.kind == "kill":
         again = replace(fault, kind="restart", time_ns=end_ns)
-        yield replace(again, text=_sentence(again, None))
+        yield replace(again, text=sentence(again, None))
     else:
-        yield replace(fault, time_ns=end_ns, is_on=False, text=_sentence(fault, None, False))
-
-
-def _people(names: tuple[str, ...]) -> str:
-    """Names as a message shows them."""
-    return (
-        ", ".join(names) if len(names) <= 4 else f"{', '.join(names[:3])} and {len(names) - 3} more"
-    )
-
-
-def _sentence(fault: Fault, for_ns: int | None, is_on: bool = True) -> str:
-    """What happens, for people."""
-    span = f" for {duration_text(for_ns)}" if for_ns else ""
-    a, b = _people(fault.targets), _people(fault.targets_b)
-    if fault.kind == "partition":
-        reach = "reaches" if len(fault.targets) == 1 else "reach"
-        text = f"{a} cut off from {b}" if is_on else f"{a} {reach} {b} again"
-    elif fault.kind == "link":
-        arrow = "<->" if fault.both else "->"
-        text = f"links {a} {arrow} {b} " + ("degraded" if is_on else "as before")
-    elif fault.kind == "noise":
-        text = f"noise of {100 * fault.number:.3g} % on {a}" if is_on else f"no more noise on {a}"
-    elif fault.kind == "world":
-        text = f"{fault.event} at {a}" if a else fault.event
-        text = text if is_on else f"{text} over"
-    else:
-        verbs = {"kill": "killed", "restart": "restarted", "hang": "stopped"}
-        text = f"{a} {verbs[fault.kind] if is_on else 'continued'}"
-    return text + span
+        yield replace(fault, time_ns=end_ns, is_on=False, text=sentence(fault, None, False))

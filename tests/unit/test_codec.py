@@ -198,7 +198,7 @@ def test_the_wire_is_msgpack_as_others_read_it() -> None:
     frame = codec.encode_frame(Activation(2, 5, 9, work, topics=["price"]))
     plain = msgpack.unpackb(frame)
     assert plain[:4] == ["A", 2, 5, 9]
-    assert plain[4] == [[3, 7, b"rows", b"bodies", [5, 1, bytes(8), b""], None]]
+    assert plain[4] == [[3, 7, b"rows", b"bodies", [5, 1, bytes(8), b""], None, None]]
     assert codec.decode_activation(msgpack.packb(plain)).work == work
     value = {"x": [1, -2.5, "z", None, True], "b": b"raw"}
     assert msgpack.unpackb(codec.encode_payload(value)) == value

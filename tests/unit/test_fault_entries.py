@@ -12,7 +12,11 @@ from sim.scenario.schema import Fault
 from sim.units import SECOND
 
 EVS = tuple(f"ev-{i}" for i in range(1, 10))
-SETTING = Setting((*EVS, "watcher"), (*EVS, "watcher", "hub"), {"storm": ()})
+SETTING = Setting(
+    (*EVS, "watcher"), (*EVS, "watcher", "hub"), {"storm": ()},
+    dict.fromkeys(EVS, ("minute", "need_kwh", "left_min")),
+    {"offer": ("energy", "price", "energy", "price"), "award": ("energy", "price")},
+)  # fmt: skip
 BASE = """
 duration: 1h
 world: {kind: blank}

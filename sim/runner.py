@@ -7,10 +7,11 @@ so.
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from broker.history import History
 from broker.pace import Pace
@@ -26,6 +27,7 @@ from sim.process import Interrupts, one_thread
 from sim.progress import OnProgress, Progress
 from sim.scenario.load import dump
 from sim.scenario.overrides import Overrides
+from sim.scenario.roster import AgentPlan
 from sim.scenario.schema import Scenario
 from sim.store.columns import FILE, Columns, read_columns, write_columns
 from sim.store.recorder import Recorder, new_recorder
@@ -33,7 +35,10 @@ from sim.units import speed_factor
 from sim.wire.memory import MemoryTransport
 from sim.wire.transport import Transport
 
-__all__ = ["Prepared", "Progress", "Result", "baselines", "conduct", "load", "prepare", "run"]
+__all__ = [
+    "Prepared", "Progress", "Result", "baselines", "conduct", "load", "make_transport", "prepare",
+    "run",
+]  # fmt: skip
 
 _RULES: Final = "agents.behaviours"
 """Where the rules of the bundled worlds are, one module per world; loaded before hosts are forked,
@@ -84,8 +89,11 @@ def run(
     )
     packing = {"agents_per_host": agents_per_host, "inline": inline}
 
-    def recorder() -> Recorder:
-        return _recorder(loaded, packing, run_dir) if record else Recorder()
+    def recorder(prepared: Prepared) -> Recorder:
+        if not record:
+            return Recorder()
+        given = {"packing": packing, "behaviours": _hashes(prepared.plans)}
+        return new_recorder(loaded.name, loaded.seed, dump(loaded), given, run_dir)
 
     pace = Pace(_speed(loaded, speed, on_live is not None))
     return conduct(
@@ -96,7 +104,7 @@ def run(
 
 def conduct(
     scenario: Scenario,
-    make_recorder: Callable[[], Recorder],
+    make_recorder: Callable[[Prepared], Recorder],
     pace: Pace,
     *,
     inline: bool,
@@ -111,11 +119,11 @@ def conduct(
     report = on_progress or (lambda progress: None)
     helper: Popen | None = None
     with Interrupts() as interrupts:
-        transport = _transport(scenario, inline, report)
+        transport = make_transport(scenario, inline, report)
         try:
             prepared = prepare(scenario)
             kernel = prepared.kernel(agents_per_host, is_eager)
-            recorder = make_recorder()
+            recorder = make_recorder(prepared)
             path = recorder.path / FILE if recorder.path else None
             live = Live(
                 prepared, kernel, transport, recorder, interrupts, report, pace,
@@ -165,10 +173,15 @@ def _compare(
         write_columns(path, columns)
 
 
-def _recorder(
-    scenario: Scenario, packing: Mapping[str, Any], run_dir: str | Path | None
-) -> Recorder:
-    return new_recorder(scenario.name, scenario.seed, dump(scenario), packing, run_dir)
+def _hashes(plans: Sequence[AgentPlan]) -> dict[str, str]:
+    """SHA-256 of the files that agents come from."""
+    found = {}
+    for plan in plans:
+        file, _, _ = plan.behaviour.removeprefix("policy:").partition(":")
+        path = Path(plan.folder, file)
+        if path.suffix in (".py", ".safetensors") and path.is_file():
+            found[str(path.resolve())] = hashlib.sha256(path.read_bytes()).hexdigest()
+    return found
 
 
 def _speed(scenario: Scenario, speed: str | float | None, is_watched: bool) -> float:
@@ -180,7 +193,7 @@ def _speed(scenario: Scenario, speed: str | float | None, is_watched: bool) -> f
         raise ScenarioError(f"speed: {error}") from None
 
 
-def _transport(scenario: Scenario, inline: bool, report: OnProgress) -> Transport:
+def make_transport(scenario: Scenario, inline: bool, report: OnProgress) -> Transport:
     """The way to the hosts. Their launcher begins to load at once, beside the broker."""
 
     is_up = False

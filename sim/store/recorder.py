@@ -66,11 +66,13 @@ class Recorder:
 
 
 def new_recorder(
-    name: str, seed: int, scenario: str, packing: Mapping[str, Any], run_dir: str | Path | None
+    name: str, seed: int, scenario: str, given: Mapping[str, Any], run_dir: str | Path | None
 ) -> Recorder:
-    """A fresh directory with what is known before the run. scenario: the resolved file's text."""
+    """A fresh directory with what is known before the run. scenario: the resolved file's text;
+    given: what goes into the manifest beside it.
+    """
     directory = create_run(name, run_dir)
-    document = manifest(scenario=name, seed=seed, packing=dict(packing))
+    document = manifest(scenario=name, seed=seed, **given)
     directory.write_text("scenario.yaml", scenario)
     directory.write_json("manifest.json", document)
     header = Header(VERSION, name, seed, document)

@@ -48,7 +48,9 @@ class Failure:
 
 @dataclass(frozen=True)
 class Order:
-    """What the shell must do to a host's process: kill, restart, stop or resume it."""
+    """What the shell must do to a host's process: kill, restart, stop or resume it; or "die": end
+    the broker's own process at once, as a crash would (host -1).
+    """
 
     verb: str
     host: int

@@ -108,11 +108,13 @@ def resolve_faults(scenario: Scenario, setting: Setting, seed: int) -> tuple[Fau
     Raises: UnknownKeyError for a name, pattern or event that does not exist.
     """
     schedule: list[Fault] = []
-    for index, spec in enumerate(scenario.faults):
+    index = 0
+    for spec in scenario.faults:
         first_id = 1 + max((fault.id for fault in schedule), default=-1)
         made = resolve_fault(
             spec, setting, seed, index, _first(spec), scenario.duration_ns, first_id
         )
+        index += spec.kind != "broker"  # which leaves no trace: it shifts no draw of others
         schedule.extend(made)
         _check_count(spec, len(schedule))
     return tuple(sorted(schedule, key=_order))

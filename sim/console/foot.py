@@ -1,0 +1,42 @@
+"""The last line: the keys that matter now."""
+
+from __future__ import annotations
+
+from sim.console.board import Panel
+from sim.console.ink import Picture, Row, join
+from sim.console.state import State
+
+
+class Foot(Panel):
+    """Keys, as many as fit; what is said matters first."""
+
+    is_framed = False
+
+    def __init__(self, state: State) -> None:
+        self.state = state
+
+    def draw(self, width: int, height: int) -> Picture:
+        """One row."""
+        keys = [*self._keys()]
+        parts: list[Row] = [[(f"[{key}]", "key"), (f" {word}", "dim")] for key, word in keys]
+        last: list[Row] = [[("[?]", "key"), (" help", "dim")], [("[q]", "key"), (" quit", "dim")]]
+        gap = "  " if width >= 100 else " "
+        first = join(parts, width - 2 - (20 if width >= 100 else 18), gap)
+        return Picture([[(" ", ""), *first, (gap, ""), *join(last, 30, gap)]])
+
+    def _keys(self) -> list[tuple[str, str]]:
+        state = self.state
+        if state.is_over and not state.intro.is_recorded:
+            return [("o", "outcome"), ("Enter", "inspect"), ("/", "find"), ("s", "sort"), ("f", "filter"),
+                    ("S", "picture")]  # fmt: skip
+        pause = ("space", "go" if state.is_paused else "pause")
+        if state.intro.is_recorded:
+            return [pause, (",", "back"), (".", "step"), ("+ -", "speed"), ("t", "go to a time"),
+                    ("Home End", "ends"), ("Enter", "inspect"), ("/", "find"), ("s", "sort"),
+                    ("f", "filter"), ("m", "matrix"), ("c", "charts"), ("S", "picture")]  # fmt: skip
+        if state.is_read_only:
+            return [("Enter", "inspect"), ("/", "find"), ("s", "sort"), ("f", "filter"), ("m", "matrix"),
+                    ("c", "charts"), ("S", "picture")]  # fmt: skip
+        return [pause, (".", "step"), ("+ -", "speed"), ("k", "kill"), ("l", "link"), ("p", "cut"),
+                ("n", "noise"), ("h", "heal"), (":", "command"), ("r", "restart"), ("z", "hang"),
+                ("Enter", "inspect"), ("m", "matrix"), ("c", "charts"), ("f", "filter"), ("S", "picture")]  # fmt: skip

@@ -139,14 +139,26 @@ class Telemetry:
         self._failures_read = len(kernel.agents.failures)
 
     def lift_all(self, time_ns: int) -> tuple[Fault, ...]:
-        """What lifts everything in force at a stated time, but brings no killed agent back."""
+        """What lifts everything in force at a stated time, and starts again who was killed and
+        would not start again by itself.
+        """
         self._read_faults()
-        applied = {f.id: f for f in self._kernel.faults_applied if f.is_on}
-        lasting = [applied[i] for i, f in self._faults.items() if f.kind not in ("kill", "restart")]
-        return tuple(
-            msgspec.structs.replace(f, time_ns=time_ns, is_on=False, text=f"over: {f.text}")
-            for f in lasting
-        )
+        kernel = self._kernel
+        applied = {f.id: f for f in kernel.faults_applied if f.is_on}
+        awaited = {n for f in kernel.scheduled if f.kind == "restart" for n in f.targets}
+        found = []
+        for fault in [applied[i] for i in self._faults if i in applied]:
+            replace = msgspec.structs.replace
+            if fault.kind != "kill":
+                text = f"over: {fault.text}"
+                found.append(replace(fault, time_ns=time_ns, is_on=False, text=text))
+                continue
+            names = tuple(n for n in fault.targets if n in self._down and n not in awaited)
+            if names:
+                text = f"{', '.join(names)} restarted"
+                again = replace(fault, kind="restart", targets=names, time_ns=time_ns, text=text)
+                found.append(again)
+        return tuple(found)
 
     # --- what is shown --------------------------------------------------------------------------
 

@@ -40,7 +40,7 @@ own prefix."""
 OWNERS: dict[str, tuple[str, ...]] = {
     "zmq": ("sim.wire.*", "sim.doctor"),
     "textual": ("sim.console.*",),
-    "rich": ("sim.console.*", "sim.cli"),
+    "rich": ("sim.console.*", "sim.cli*"),
     "matplotlib": ("sim.report.*",),
     "mcap": ("sim.store.*",),
     "time": ("sim.clock",),

@@ -69,6 +69,7 @@ class Control:
         self._onlookers: dict[bytes, _Onlooker] = {}
         self._story: deque[Line] = deque(maxlen=STORY_MAX)
         self._told = 0
+        self._frames = 0
         self._next = 0.0
         self._offenders = 0
 
@@ -97,7 +98,8 @@ class Control:
         if not self._onlookers or (now < self._next and not is_last):
             return
         self._next = now + FRAME_SECONDS
-        frame = make()
+        self._frames += 1
+        frame = msgspec.structs.replace(make(), serial=self._frames)
         for peer, onlooker in list(self._onlookers.items()):
             detail = onlooker.inspection.detail(self._story) if onlooker.inspection else None
             news = [line for line in self._story if line.serial >= onlooker.unread]
@@ -187,8 +189,9 @@ class Control:
             return "nothing is in force that could be lifted"
         self._log.add(Input(now, kernel.windows, list(faults), text))
         kernel.inject(faults)
-        when = f"{format_ns(faults[0].time_ns)}: "
-        return when + "; ".join(dict.fromkeys(f.text for f in faults if f.is_on or len(faults) < 4))
+        first_of = {fault.id: fault for fault in reversed(faults)}
+        texts = dict.fromkeys(f.text for f in reversed(first_of.values()))
+        return f"{format_ns(faults[0].time_ns)}: {'; '.join(texts)}"
 
     def _known(self) -> tuple[Fault, ...]:
         return (*self._kernel.scheduled, *self._kernel.faults_applied)

@@ -80,7 +80,6 @@ class Telemetry:
 
     def __init__(self, kernel: Kernel) -> None:
         self._kernel = kernel
-        self._serial = 0
         agents = kernel.agents
         names = agents.names
         roles = [plan.group or _OTHERS for plan in agents.plans]
@@ -177,10 +176,9 @@ class Telemetry:
         """
         kernel = self._kernel
         self._read_faults()
-        self._serial += 1
         speed, possible, wanted = rates
         return Frame(
-            serial=self._serial,
+            serial=0,
             now_ns=kernel.now,
             status=status,
             episode=kernel.episode,

@@ -99,7 +99,8 @@ def next_command(options: argparse.Namespace, result: Result) -> list[str]:
     if result.status == "failed":
         return [*words, *seed, *again, "--inline"]
     if result.status == "interrupted":
-        return [*words, *seed, *again]
+        directory = result.run_dir
+        return ["sim", "resume", directory.name] if directory else [*words, *seed, *again]
     if not any("loss" in text for text in options.overrides):
         return [*words, *seed, *again, "--set", "network.default.loss=30%"]
     if not mine:

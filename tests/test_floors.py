@@ -66,9 +66,10 @@ OWNERS: dict[str, tuple[str, ...]] = {
     "eval": (),
     "exec": (),
     "asyncio": ("agents.*",),
+    "aiohttp": ("sim.console.web",),
     "zmq.asyncio": (),
     "torch": ("sim.worlds.*", "sim.learn.*", "agents.networks", "sim.doctor", "sim.process"),
-    "socket": ("sim.wire.*", "sim.launch.*", "agents.host"),
+    "socket": ("sim.wire.*", "sim.launch.*", "agents.host", "sim.console.web"),
     "subprocess": ("sim.launch.*", "sim.doctor", "sim.worlds.grid_import"),
 }  # fmt: skip
 """What is imported, or called by its full name; and who alone may."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from pathlib import Path
 
 import pytest
@@ -12,7 +11,6 @@ from checkers.sameness import assert_same_run
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import sim
 from broker.kernel import Kernel
 from sim.launch.local import process_transport
 from sim.prepare import prepare
@@ -23,14 +21,14 @@ from sim.scenario.schema import FAULTS
 from sim.units import SECOND
 from sim.wire.memory import MemoryTransport
 
-HERE = Path(__file__)
+AUTHORS = Path(__file__).with_name("authors.py")
 BASE = f"""
 seed: 11
 duration: 2s
 episodes: 2
 world: {{kind: blank, agents: 5, step: 100ms, sees: 3}}
 agents:
-  "agent-*": {{behaviour: "{HERE}:Meter"}}
+  "agent-*": {{behaviour: "{AUTHORS}:Meter"}}
   agent-5: {{processing: 7ms}}
 network:
   topology: ring
@@ -54,43 +52,6 @@ ENTRIES = {
     "noise": "{at: 300ms, noise: 5%, topics: [state], for: 900ms}",
     "broker": "",
 }
-
-
-class Meter(sim.Agent):
-    """Observes, listens, talks, acts and asks, and says all that it sees."""
-
-    async def run(self) -> None:
-        async with asyncio.TaskGroup() as group:
-            group.create_task(self.decide())
-            group.create_task(self.tick())
-            group.create_task(self.ask())
-
-    async def decide(self) -> None:
-        async for obs in self.observations():
-            heard = [m.payload for m in self.inbox("state", last=4)]
-            x = sum(h["x"] for h in heard) / 4 + float(self.rng.normal())
-            self.act([x + obs.time])
-            self.publish("state", {"x": x, "n": len(heard), "seen": obs.values})
-            self.log(f"sees {obs.values.tolist()} {obs.missed} hears {heard}")
-            if self.name == "agent-4":
-                await asyncio.sleep(0.23)
-
-    async def tick(self) -> None:
-        async for _ in self.every(0.07):
-            self.publish("clock", [self.clock, self.now])
-            self.log(f"{self.clock:.9f} {[m.payload for m in self.inbox('clock', last=3)]}")
-
-    async def ask(self) -> None:
-        while True:
-            await asyncio.sleep(float(self.rng.uniform(0.05, 0.4)))
-            other = self.names[int(self.rng.integers(len(self.names)))]
-            reply = await self.request(other, "guess", 3, timeout=0.2)
-            self.log(f"{other}: {reply.payload if reply else None}")
-
-    @sim.serves("guess")
-    async def guess(self, message: sim.Message) -> float:
-        await asyncio.sleep(0.03)
-        return float(self.rng.integers(1000)) + message.payload
 
 
 def scenario(*without: str) -> str:

@@ -34,7 +34,8 @@ PIECES = [
     *"{}[]:,#&*!|>'\"%@`?-~\n\t \0\x85\ufeff",
     "<<", "null", ".nan", ".inf", "-1", "1e999", "9" * 30, "0x1F", "*", "[", "]" * 40,
     "!!python/object:os.system ", "!!binary ", "&a ", "*a ", "---\n", "...\n", "? ", "\\U00110000",
-    "%YAML 9.9\n", "6h10min", "-5ms", "50ppm", "stale", "1e400s", "101%", "extends: x\n", "agents:\n", "\n  ",
+    "%YAML 9.9\n", "6h10min", "-5ms", "50ppm", "stale", "1e400s", "101%",
+    "extends: x\n", "agents:\n", "\n  ",
 ]  # fmt: skip
 
 

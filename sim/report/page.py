@@ -58,8 +58,8 @@ p { margin: 0.35rem 0 0.8rem; max-width: 72ch; }
 }
 .pill.completed { background: var(--good); } .pill.failed { background: var(--bad); }
 .pill.interrupted, .pill.unfinished { background: var(--warn); }
-nav { font-size: 0.87rem; margin: 0 0 1.2rem; color: var(--faint); }
-nav a { margin-right: 0.95rem; white-space: nowrap; }
+nav { font-size: 0.84rem; margin: 0 0 1.2rem; color: var(--faint); }
+nav a { margin-right: 0.8rem; white-space: nowrap; }
 a { color: var(--run); text-decoration: none; } a:hover { text-decoration: underline; }
 dl.facts {
   display: grid; grid-template-columns: repeat(auto-fill, minmax(150px, 1fr));
@@ -90,6 +90,7 @@ td small, th small { color: var(--faint); font-weight: 400; }
 tr.first td, tr.total td { font-weight: 650; }
 tr.total td { border-top: 1.5px solid var(--ink); }
 tr.total td, tr:last-child td { border-bottom: 0; }
+td.n small { display: block; line-height: 1.2; }
 td.own { color: var(--run); font-weight: 650; }
 td.better { color: var(--good); } td.worse { color: var(--bad); }
 td .err { color: var(--bad); }
@@ -97,15 +98,16 @@ td.strip { width: 190px; padding-top: 0.12rem; padding-bottom: 0; }
 td.strip svg { display: block; }
 .scroll { overflow-x: auto; }
 table.heat { font-size: 0.79rem; }
-table.heat th { border: 0; padding: 0.15rem 0.35rem; font-size: 0.75rem; }
+table.heat th { border: 0; padding: 0.15rem 0.45rem; font-size: 0.75rem; vertical-align: middle; }
 table.heat th.n { font-weight: 500; white-space: nowrap; }
 table.heat td {
-  border: 2px solid #fff; padding: 0.28rem 0.45rem; text-align: right; min-width: 3.3rem;
+  border: 2px solid #fff; padding: 0.28rem 0.45rem; text-align: right; min-width: 4.1rem;
 }
 table.heat td.none { background: var(--wash); color: #c3cad6; }
 .pair { display: flex; flex-wrap: wrap; gap: 0.4rem 2.6rem; }
 figure { margin: 0.8rem 0 1.1rem; }
 figure svg { display: block; width: 100%; height: auto; overflow: visible; }
+figure svg * { stroke-linejoin: round; stroke-linecap: butt; }
 figcaption { margin-top: 0.3rem; }
 .key {
   display: flex; flex-wrap: wrap; gap: 0.2rem 1.15rem; font-size: 0.83rem; color: var(--soft);
@@ -119,6 +121,7 @@ pre {
   border-radius: 6px; padding: 0.85rem 1.05rem; overflow-x: auto; white-space: pre-wrap;
   overflow-wrap: anywhere;
 }
+pre.two { columns: 2; column-gap: 2.2rem; }
 pre.commands { color: var(--ink); background: #fff; }
 code { font: 0.86em var(--mono); }
 summary { cursor: pointer; color: var(--run); font-size: 0.89rem; }
@@ -129,8 +132,10 @@ footer {
 }
 @page { size: A4; margin: 17mm 15mm 18mm; }
 @media print {
-  body { padding: 0; max-width: none; font-size: 10pt; }
+  html { font-size: 12.4px; }
+  body { padding: 0; max-width: none; font-size: 9pt; }
   nav { display: none; }
+  p { max-width: none; }
   h2 { break-after: avoid; margin-top: 1.8rem; } h3 { break-after: avoid; }
   figure, tr, .box, dl.facts, table.heat, .keep { break-inside: avoid; }
   thead { display: table-header-group; }

@@ -101,7 +101,7 @@ def draw(name: str, alt: str, make: Callable[[], Figure]) -> Raw:
 def _clean(document: str, alt: str) -> str:
     """SVG as it stands inside HTML: no prolog, no namespaces, only names that are referred to."""
     markup = document[document.index("<svg") :]
-    markup = re.sub(r"<metadata>.*?</metadata>", "", markup, flags=re.DOTALL)
+    markup = re.sub(r"<(metadata|style).*?</\1>", "", markup, flags=re.DOTALL)
     markup = re.sub(r"<!--.*?-->\s*", "", markup, flags=re.DOTALL)
     markup = re.sub(r' xmlns(:\w+)?="[^"]*"', "", markup).replace("xlink:href", "href")
     used = set(re.findall(r'(?:url\(#|href="#)([^)"]+)', markup))
@@ -227,7 +227,7 @@ def panels(
         figure = Figure((WIDTH, total / 72))
         for at, panel in enumerate(all_panels):
             row, column = divmod(at, columns)
-            gap, left = 0.062, 0.05
+            gap, left = 0.062, 0.044
             width = (1 - left - 0.008 - gap * (columns - 1)) / columns
             low = total - top - row * pitch - height
             x = left + column * (width + gap)
@@ -251,7 +251,7 @@ def wide(
         total = height + 74
         figure = Figure((WIDTH, total / 72))
         right = 0.16 if has_words else 0.012
-        axes = figure.add_axes((0.05, 40 / total, 0.95 - right, height / total))
+        axes = figure.add_axes((0.044, 40 / total, 0.956 - right, height / total))
         _panel(axes, panel, end, marks)
         axes.title.set_position((0, 1))
         axes.set_title(panel.title, pad=18)
@@ -304,7 +304,8 @@ def histograms(name: str, groups: Mapping[str, Any], columns: int = 3, height: f
     low = min(np.quantile(v, 0.0005) for v in values.values())
     high = max(v.max() for v in values.values())
     low, high = low / 1.06, max(high, low * 1.5) * 1.06
-    bins = np.geomspace(low, high, 71)
+    most = max(len(v) for v in values.values())
+    bins = np.geomspace(low, high, int(np.clip(2 * most**0.5, 16, 70)) + 1)
     rows = -(-len(values) // columns)
 
     def make() -> Figure:
@@ -420,16 +421,18 @@ def bars(
 
 
 def strip(values: Sequence[tuple[float, str]], width: int = 190) -> Raw:
-    """Dots of several columns on one line, in one row of a table: (value, colour)s."""
+    """Dots of several columns on one line, in one row of a table: (value, colour)s, the largest
+    first."""
     known = [value for value, _ in values if np.isfinite(value)]
     if len(set(known)) < 2:
         return Raw("")
     low, high = min(known), max(known)
     dots = []
-    for value, colour in values:
+    for at, (value, colour) in enumerate(values):
         if np.isfinite(value):
             x = 8 + (width - 16) * (value - low) / (high - low)
-            dots.append(f'<circle cx="{x:.1f}" cy="11" r="4.6" fill="{colour}"/>')
+            size = 'r="6"' if at == 0 else 'r="3.4" stroke="#fff" stroke-width="1.2"'
+            dots.append(f'<circle cx="{x:.1f}" cy="11" {size} fill="{colour}"/>')
     line = f'<line x1="8" y1="11" x2="{width - 8}" y2="11" stroke="{LINE}" stroke-width="2"/>'
     inner = line + "".join(dots)
     return Raw(f'<svg viewBox="0 0 {width} 22" width="{width}" height="22">{inner}</svg>')

@@ -45,7 +45,9 @@ _CURVES_MAX: Final = 6
 _EVENTS_MAX: Final = 400
 _STORY_MAX: Final = 30
 _PLAIN_KINDS: Final = ("market", "info", "print")
-_BINS: Final = 240
+_BINS: Final = 96
+_PANELS: Final = 12
+"""Small pictures in one figure, which a printed page keeps together."""
 
 
 def write_report(run: str | Path | RunData = "last", out: str | Path | None = None) -> Path:
@@ -114,10 +116,10 @@ class _Report:
         found: list[tuple[Mark, str, str]] = []
         if self.has_frames:
             seen: dict[int, tuple[dict[str, Any], float]] = {}
-            times = self.data.recording.times
-            for now, part in zip(times, self.data.recording.parts("/faults"), strict=True):
+            times = [*self.data.recording.times[1:], round(self.end * SECOND)]
+            for later, part in zip(times, self.data.recording.parts("/faults"), strict=True):
                 for fault in part["faults"]:
-                    seen[fault["id"]] = (fault, now / SECOND)
+                    seen[fault["id"]] = (fault, later / SECOND)
             told = sorted(seen.values(), key=lambda f: (f[0]["since_ns"], f[0]["id"]))
             for fault, last in told:
                 begin, until = fault["since_ns"] / SECOND, fault["until_ns"] / SECOND
@@ -231,8 +233,8 @@ class _Report:
         if error or (data.status == "failed"):
             parts: list[Cell] = [tag("p", tag("b", error or "The run failed."))]
             for failure in failures[:3]:
-                when = clock(failure["time"])
-                parts.append(tag("p", f"{failure['agent']} at {when}: {failure['cause']}"))
+                cause = "" if failure["cause"] in error else f": {failure['cause']}"
+                parts.append(tag("p", f"{failure['agent']} at {clock(failure['time'])}{cause}"))
                 if failure.get("frames"):
                     parts.append(tag("pre", failure["frames"]))
             boxes.append(tag("div", join(parts), "box failed"))
@@ -281,19 +283,20 @@ class _Report:
             if name not in (self.objective, GAP) and not any(known):
                 zeros.append(plain(name))
                 continue
-            dots = [(_float(v), colours[c]) for c, v in zip(order, values, strict=True)]
-            dots.append((_float(metrics[name]), RUN))
+            dots = [(_float(metrics[name]), RUN)]
+            dots += [(_float(v), colours[c]) for c, v in zip(order, values, strict=True)]
             show = percent if name == GAP else number
             rows.append(
                 [self._metric_words(name), show(metrics[name]), *(show(v) for v in values),
-                 strip(dots) if order else ""]
+                 *([strip(dots)] if order else [])]
             )  # fmt: skip
             css.append("first" if name == self.objective else "")
         width = len(order) + 2
         body = table(
-            ["", "this run", *order, ""],
+            ["", "this run", *order, *([""] if order else [])],
             rows,
             range(1, width),
+            css="full" if order else "",
             row_css=css,
             cell_css={
                 **{(row, 1): "own" for row in range(len(rows))},
@@ -301,9 +304,7 @@ class _Report:
             },
         )
         legend = key([(RUN, "this run"), *((colours[name], name) for name in order)])
-        parts: list[Cell] = [self._verdict(metrics, reference), body]
-        if order:
-            parts.append(legend)
+        parts: list[Cell] = [self._verdict(metrics, reference), legend if order else "", body]
         if zeros:
             parts.append(tag("p", f"Zero everywhere: {', '.join(zeros)}.", "note"))
         if not order and self.data.status == "completed":
@@ -331,7 +332,7 @@ class _Report:
             others.append(f"{number(reference[bound][name])} at the {bound}")
         words += f", against {', '.join(others)}." if others else "."
         gap = metrics.get(GAP)
-        if gap is not None:
+        if gap is not None and bound:
             words += f" The gap is {percent(gap)}: 0 % is the {bound}, 100 % is doing nothing."
         return tag("p", words)
 
@@ -368,8 +369,9 @@ class _Report:
             for name, y in curves
             if name != self.objective
         ]
-        if small:
-            parts.append(figure(panels("metrics", small, self.end, self.marks)))
+        for at in range(0, len(small), _PANELS):
+            part = small[at : at + _PANELS]
+            parts.append(figure(panels(f"metrics{at}", part, self.end, self.marks)))
         words = []
         if self.marks:
             words.append("Orange: faults, as numbered in the list of faults.")
@@ -394,10 +396,16 @@ class _Report:
             if i in acting:
                 roles.setdefault(card.role, []).append(i)
         if len(acting) <= _CURVES_MAX:
+            alike: dict[bytes, list[int]] = {}
+            for i in acting:
+                alike.setdefault(binned[:, i].tobytes(), []).append(i)
             curves = [
-                Curve(self.intro.agents[i].name, x, binned[:, i], COLOURS[k % len(COLOURS)])
-                for k, i in enumerate(acting)
-            ]
+                Curve(
+                    ", ".join(self.intro.agents[i].name for i in same),
+                    x, binned[:, same[0]], COLOURS[k],
+                )
+                for k, same in enumerate(alike.values())
+            ]  # fmt: skip
             made = wide("rewards", Panel("reward of a decision", curves), self.end, self.marks)
             return [figure(made)]
         small = []
@@ -413,7 +421,11 @@ class _Report:
                 )
             )  # fmt: skip
         words = "Reward of a decision. The band holds the middle 80 % of the agents of a role."
-        return [figure(panels("rewards", small, self.end, self.marks), words)]
+        figures: list[Cell] = [
+            figure(panels(f"rewards{at}", small[at : at + _PANELS], self.end, self.marks))
+            for at in range(0, len(small), _PANELS)
+        ]
+        return [*figures, tag("p", words, "note")]
 
     # --- agents ---------------------------------------------------------------------------------
 
@@ -649,12 +661,15 @@ class _Report:
         if len(events):
             told = events[~events["kind"].isin(_PLAIN_KINDS)]
             counts = events["kind"].value_counts()
-            words = ", ".join(f"{count:,} {kind}" for kind, count in counts.items())
-            parts += [tag("h3", "Events"), tag("p", words, "note")]
+            words = ", ".join(f"{kind} {count:,}" for kind, count in counts.items())
+            parts += [tag("h3", "Events"), tag("p", f"Lines by kind: {words}.", "note")]
             if len(told):
                 parts.append(_events(told.head(_STORY_MAX)))
             if len(told) < len(events) or len(told) > _STORY_MAX:
-                head = tag("summary", f"The first {min(len(events), _EVENTS_MAX):,} of all")
+                is_all = len(events) <= _EVENTS_MAX
+                head = tag(
+                    "summary", f"All {len(events):,}" if is_all else f"The first {_EVENTS_MAX:,}"
+                )
                 parts.append(tag("details", join([head, _events(events.head(_EVENTS_MAX))])))
         return parts or [tag("p", "Nothing went wrong, and nobody said anything.", "note")]
 
@@ -668,7 +683,7 @@ class _Report:
             return [tag("p", "There is no scenario.yaml in the directory.", "note")]
         lines = self.data.scenario.splitlines()
         body = "\n".join(line for line in lines if not line.startswith("#")).strip()
-        return [tag("pre", body)]
+        return [tag("pre", body, "two" if body.count("\n") > _ROWS_MAX else "")]
 
     def reproduce(self) -> list[Cell]:
         path = self.data.path
@@ -765,7 +780,7 @@ def _spans(times: Any, states: Any, end: float) -> list[tuple[float, float, str]
 def _binned(x: Any, values: Any) -> tuple[Any, Any]:
     """Means over at most so many spans of time. Shapes: x [n], values [n, m]."""
     width = max(-(-len(x) // _BINS), 1)
-    starts = np.arange(0, len(x), width)
+    starts = np.arange(0, max(len(x) - width, 0) + 1, width)
     counts = np.diff([*starts, len(x)])
     means = np.add.reduceat(values, starts, axis=0) / counts[:, None]
     return np.add.reduceat(x, starts) / counts, means

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from sim.units import SECOND, duration_text, format_ns
+from sim.units import SECOND, format_ns
 
 
 def number(value: float | None) -> str:
@@ -15,7 +15,7 @@ def number(value: float | None) -> str:
         return f"{value:,.0f}".replace("-", "−")
     if abs(value) < 1e-4:
         mantissa, _, power = f"{value:.1e}".partition("e")
-        return f"{mantissa}e{int(power)}".replace("-", "−")
+        return f"{mantissa.removesuffix('.0')}e{int(power)}".replace("-", "−")
     shown = f"{value:,.4g}" if abs(value) < 1000 else f"{value:,.0f}"
     return shown.replace("-", "−")
 
@@ -32,15 +32,21 @@ def percent(share: float | None) -> str:
 
 def clock(seconds: float) -> str:
     """A virtual instant: `13:45:06`; below a minute of whole run, see `span`."""
-    return format_ns(round(seconds * SECOND)) if seconds >= 1 else f"00:00:{seconds:06.3f}"
+    return (
+        format_ns(round(seconds * SECOND))
+        if seconds >= 1 or not seconds
+        else f"00:00:{seconds:06.3f}"
+    )
 
 
 def span(seconds: float) -> str:
-    """A duration: `24h`, `1min40s`, `2.3 s`, `41 ms`."""
+    """A duration: `24 h`, `1 min 40 s`, `2.3 s`, `41 ms`."""
     if not math.isfinite(seconds):
         return "–"
     if seconds >= 60:
-        return duration_text(round(seconds) * SECOND)
+        whole = round(seconds)
+        units = (("h", whole // 3600), ("min", whole // 60 % 60), ("s", whole % 60))
+        return " ".join(f"{count:,} {unit}" for unit, count in units if count)
     if seconds >= 1 or seconds == 0:
         return f"{seconds:.3g} s"
     return f"{seconds * 1e3:.3g} ms" if seconds >= 1e-3 else f"{seconds * 1e6:.3g} µs"

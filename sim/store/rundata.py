@@ -263,7 +263,10 @@ class RunData:
     def events(self) -> pd.DataFrame:
         """A row per line of the story: time, kind, agent, text, cause."""
         names = ["time", "kind", "agent", "text", "cause"]
-        story = self.recording.story if self.has_recording else []
+        try:
+            story = self.recording.story
+        except CheckpointError:
+            story = []
         if story:
             rows = [(e.time_ns / SECOND, e.kind, e.agent, e.text, e.cause) for e in story]
             return pd.DataFrame(rows, columns=names)

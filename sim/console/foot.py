@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sim.console.board import Panel
-from sim.console.ink import Picture, Row, join
+from sim.console.ink import Picture, Row, join, width_of
 from sim.console.state import State
 
 
@@ -19,9 +19,10 @@ class Foot(Panel):
         """One row."""
         keys = [*self._keys()]
         parts: list[Row] = [[(f"[{key}]", "key"), (f" {word}", "dim")] for key, word in keys]
-        last: list[Row] = [[("[?]", "key"), (" help", "dim")], [("[q]", "key"), (" quit", "dim")]]
-        gap = "  " if width >= 100 else " "
-        first = join(parts, width - 2 - (20 if width >= 100 else 18), gap)
+        word = " help" if width >= 100 else ""
+        last: list[Row] = [[("[?]", "key"), (word, "dim")], [("[q]", "key"), (" quit", "dim")]]
+        gap = "  " if sum(map(width_of, parts)) + 2 * len(parts) + 24 <= width else " "
+        first = join(parts, width - 13 - len(word) - 2 * len(gap), gap)
         return Picture([[(" ", ""), *first, (gap, ""), *join(last, 30, gap)]])
 
     def _keys(self) -> list[tuple[str, str]]:

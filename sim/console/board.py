@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-
 from rich.segment import Segment
 from textual import events
 from textual.geometry import Region

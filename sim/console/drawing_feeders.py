@@ -1,8 +1,8 @@
 """A distribution grid: each feeder as the profile of its voltages, with what hangs on it.
 
-One character per bus, from the transformer outwards; its height is the voltage on the scale that the
-first row states, its colour where it is between 0.90 and 1.10 p.u. Side branches stand below, or behind a `╷` where there
-is no room.
+One character per bus, from the transformer outwards; its height is the voltage on the scale that
+the first row states, its colour where that is between 0.90 and 1.10 p.u. Side branches stand
+below, or behind a `╷` where there is no room.
 """
 
 from __future__ import annotations
@@ -227,7 +227,8 @@ def _transformer(scene: Mapping[str, Any], width: int, scale: _Scale) -> Row:
     row: Row = [
         ("MV ", "bold"), ("━" * full, ink), ("─" * (8 - full), "line"),
         (f" {load:.0f} %", ink), (" OVERLOAD" if load > 100 else "", "bad"),
-        (f" of {t['rated_kva']:.0f} kVA", "dim"), (f"  {t['v_pu']:.3f} p.u.", ink_of_voltage(t["v_pu"])),
+        (f" of {t['rated_kva']:.0f} kVA", "dim"),
+        (f"  {t['v_pu']:.3f} p.u.", ink_of_voltage(t["v_pu"])),
     ]  # fmt: skip
     low, high = scale
     steps = [low + (high - low) * (i + 0.5) / 8 for i in range(8)]
@@ -260,7 +261,6 @@ def _balance(scene: Mapping[str, Any], width: int) -> Row:
         known = [(label, kw) for label, kw in known if abs(kw) >= 1][:3]
     parts += [[(f"{label} ", "dim"), (number(kw, 3), "")] for label, kw in known]
     if width >= 60:
-        parts.append(
-            [("other demand, losses ", "dim"), (number(-flow - sum(total.values()), 3), "")]
-        )
+        rest = number(-flow - sum(total.values()), 3)
+        parts.append([("other demand, losses ", "dim"), (rest, "")])
     return join([parts[0], price, *parts[1:]], width, "  ")

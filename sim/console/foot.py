@@ -27,17 +27,16 @@ class Foot(Panel):
 
     def _keys(self) -> list[tuple[str, str]]:
         state = self.state
-        if state.is_over and not state.intro.is_recorded:
-            return [("o", "outcome"), ("Enter", "inspect"), ("/", "find"), ("s", "sort"), ("f", "filter"),
-                    ("S", "picture")]  # fmt: skip
+        look = [("Enter", "inspect"), ("/", "find"), ("s", "sort"), ("f", "filter")]
+        more = [("m", "matrix"), ("c", "charts"), ("S", "picture")]
         pause = ("space", "go" if state.is_paused else "pause")
         if state.intro.is_recorded:
             return [pause, (",", "back"), (".", "step"), ("+ -", "speed"), ("t", "go to a time"),
-                    ("Home End", "ends"), ("Enter", "inspect"), ("/", "find"), ("s", "sort"),
-                    ("f", "filter"), ("m", "matrix"), ("c", "charts"), ("S", "picture")]  # fmt: skip
+                    *look, ("Home End", "ends"), *more]  # fmt: skip
+        if state.is_over:
+            return [("o", "outcome"), *look, *more]
         if state.is_read_only:
-            return [("Enter", "inspect"), ("/", "find"), ("s", "sort"), ("f", "filter"), ("m", "matrix"),
-                    ("c", "charts"), ("S", "picture")]  # fmt: skip
+            return [*look, *more]
         return [pause, (".", "step"), ("+ -", "speed"), ("k", "kill"), ("l", "link"), ("p", "cut"),
                 ("n", "noise"), ("h", "heal"), (":", "command"), ("r", "restart"), ("z", "hang"),
-                ("Enter", "inspect"), ("m", "matrix"), ("c", "charts"), ("f", "filter"), ("S", "picture")]  # fmt: skip
+                look[0], *more, look[3]]  # fmt: skip

@@ -52,7 +52,7 @@ class FormScreen(ModalScreen[str]):
     FormScreen Input {{
         width: 1fr; height: 1; border: none; padding: 0; background: #0b0f14; color: #d3d9e0;
     }}
-    FormScreen Input:focus {{ background: #26384a; }}
+    FormScreen Input:focus {{ border: none; background: #26384a; }}
     FormScreen Static {{ height: auto; }}
     FormScreen #says {{ margin: 1 0 0 0; }}
     """
@@ -147,8 +147,10 @@ class ChoiceScreen(ModalScreen[str]):
         width: 60; height: auto; padding: 1 2; border: round #56c8e0; background: #18202a;
     }}
     ChoiceScreen OptionList {{
-        height: auto; max-height: 12; border: none; padding: 0; background: #18202a; margin: 1 0 0 0;
+        height: auto; max-height: 12; border: none; padding: 0; margin: 1 0 0 0;
+        background: #18202a;
     }}
+    ChoiceScreen OptionList:focus {{ border: none; }}
     ChoiceScreen OptionList > .option-list--option-highlighted {{ background: #26384a; }}
     """
 
@@ -204,6 +206,7 @@ class LineScreen(ModalScreen[str]):
     LineScreen Input {
         width: 1fr; height: 1; border: none; padding: 0; background: #18202a; color: #d3d9e0;
     }
+    LineScreen Input:focus { border: none; background: #26384a; }
     LineScreen Static { height: auto; padding: 0 1; }
     """
     _SHOWN: Final = 8

@@ -89,7 +89,9 @@ class Links(Panel):
         first_row, first_column = self._first
         columns = range(first_column, first_column + across)
         head: Row = [(left("from  to", self._label), "faint")]
-        head += [(right(short_name(links.ends[j], self._each - 1), self._each), "dim") for j in columns]
+        head += [
+            (right(short_name(links.ends[j], self._each - 1), self._each), "dim") for j in columns
+        ]
         rows = [head]
         before = self.state.history.links_before()
         if before is not None and before.ends != links.ends:

@@ -7,7 +7,7 @@ from typing import Final
 
 from sim.console.board import Panel
 from sim.console.ink import Picture, Row, cut, join, left, right
-from sim.console.state import State
+from sim.console.state import ENDED, State
 from sim.console.words import number
 from sim.outcome import BOUNDS, GAP, NO_CONTROL, RULE
 from sim.wire.live import Frame, Intro, MetricCard
@@ -117,7 +117,7 @@ class Outcome(Panel):
             parts.append([(f"{zeros} metrics at 0", "faint")])
         notes = [join(parts, width, "  ")]
         whole = [name for name in columns if name in frame.whole]
-        if whole:
+        if whole and not self.state.is_over:
             text = f"* of the whole run: {', '.join(whole)}"
             notes.append([(text[:width], "warn")])
         return notes
@@ -155,9 +155,12 @@ def _metric(card: MetricCard, frame: Frame, columns: Sequence[str], label: int, 
     row.append((right(value_text(card.name, own, digits), each), "bold"))
     for column in columns:
         row.append(
-            (right(value_text(card.name, frame.reference[column].get(card.name), digits), each), "dim")
+            (
+                right(value_text(card.name, frame.reference[column].get(card.name), digits), each),
+                "dim",
+            )
         )
-    if RULE in columns and RULE not in frame.whole:
+    if RULE in columns and (frame.status in ENDED or RULE not in frame.whole):
         sign, sign_ink = rating(card, own, frame.reference[RULE].get(card.name))
         row.append((f" {sign}", sign_ink))
     return row

@@ -75,12 +75,16 @@ def detail_of(agent: str) -> Detail:
     return Detail(
         agent=agent,
         observed_ns=60 * second,
-        observed=[("minute", [721.0], "min"), ("v_pu", [1.046], "p.u."), ("forecast", [1.0] * 8, "kW")],
+        observed=[
+            ("minute", [721.0], "min"), ("v_pu", [1.046], "p.u."), ("forecast", [1.0] * 8, "kW"),
+        ],
         action=[("power_kw", [3.0], "kW")],
         rewards=[-0.021, 0.003],
         messages=[
-            Passed(58 * second, 58 * second + 71_000_000, agent, "market", "offer", 212, "delivered",
-                   "{'quantity': 3.0, 'price': [bold]0.21}"),
+            Passed(
+                58 * second, 58 * second + 71_000_000, agent, "market", "offer", 212, "delivered",
+                "{'quantity': 3.0, 'price': [bold]0.21}",
+            ),
             Passed(40 * second, -1, "operator", agent, "limit", 98, "loss", "0.9"),
         ],
         log=[Line(3, 57 * second, "info", agent, "charged [red]3 kWh[/]")],

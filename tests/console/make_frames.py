@@ -1,7 +1,7 @@
 """Makes the frames that the console's tests show: real runs, in memory, thinned out.
 
-    python tests/console/make_frames.py            all of them
-    python tests/console/make_frames.py quickstart
+python tests/console/make_frames.py            all of them
+python tests/console/make_frames.py quickstart
 """
 
 from __future__ import annotations

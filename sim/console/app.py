@@ -53,7 +53,6 @@ class Console(App[str]):
     ENABLE_COMMAND_PALETTE = False
     TITLE = "sim"
     CSS = """
-    Screen { background: #10151b; color: #d3d9e0; }
     Toast { background: #18202a; color: #d3d9e0; max-width: 70; }
     ToastRack { margin-bottom: 2; }
     """

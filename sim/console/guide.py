@@ -9,7 +9,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from sim.console.ink import style_of
+from sim.console.ink import over
 from sim.scenario.commands import COMMANDS
 
 KEYS: Final[tuple[tuple[str, tuple[tuple[str, str], ...]], ...]] = (
@@ -72,14 +72,14 @@ def guide() -> Group:
     commands = [(command.example, command.help) for command in COMMANDS.values()]
     parts += [_title("commands, after [:] and for `sim inject`")]
     for example, what in [*commands, *_PALETTE_ONLY]:
-        parts.append(Text(f"  {example}", style_of("bold")))
-        parts.append(Padding(Text(what, style_of("dim")), (0, 0, 0, 6)))
-    parts += [Text(), Text(_CLOSING, style_of("dim"))]
+        parts.append(Text(f"  {example}", over("bold")))
+        parts.append(Padding(Text(what, over("dim")), (0, 0, 0, 6)))
+    parts += [Text(), Text(_CLOSING, over("dim"))]
     return Group(*parts)
 
 
 def _title(text: str) -> Text:
-    return Text(f"\n{text}", style_of("accent"))
+    return Text(f"\n{text}", over("accent"))
 
 
 def _table(rows: list[tuple[str, str]], ink: str, width: int) -> Table:
@@ -87,5 +87,5 @@ def _table(rows: list[tuple[str, str]], ink: str, width: int) -> Table:
     table.add_column(width=width + 2)
     table.add_column(overflow="fold")
     for key, what in rows:
-        table.add_row(Text(f"  {key}", style_of(ink)), Text(what))
+        table.add_row(Text(f"  {key}", over(ink)), Text(what))
     return table

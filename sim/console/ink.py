@@ -68,7 +68,15 @@ class Picture(NamedTuple):
 @functools.lru_cache(maxsize=512)
 def style_of(ink: str) -> Style:
     """The style that the words of an ink add up to."""
-    return Style.combine([_BASE, *(Style.parse(INKS.get(word, word)) for word in ink.split())])
+    return _BASE + over(ink)
+
+
+def over(ink: str) -> Style:
+    """The same on whatever it stands on."""
+    style = Style.null()
+    for word in ink.split():
+        style += Style.parse(INKS.get(word, word))
+    return style
 
 
 def plain(text: str) -> str:

@@ -17,7 +17,7 @@ STATES: Final = {
     "down": ("✗ DOWN", "bad"),
     "hung": ("‖ HUNG", "bad"),
     "failed": ("✗ FAILED", "bad"),
-    "finished": ("○ finished", "dim"),
+    "finished": ("○ done", "dim"),
     "absent": ("· nobody", "faint"),
 }
 _TROUBLE: Final = {"failed": 0, "down": 1, "hung": 2, "finished": 3, "up": 4, "absent": 5}
@@ -31,6 +31,12 @@ class _Column(NamedTuple):
     is_right: bool
     rank: int
     text: Callable[[State, Frame, int], tuple[str, str]]
+
+
+def is_stale(state: State, frame: Frame, i: int) -> bool:
+    """Whether the last message is older than this agent's messages usually are: is it cut off?"""
+    usual = state.gaps[i] if i < len(state.gaps) else 0
+    return usual > 0 and frame.agents.age_ns[i] > 2 * usual + state.intro.dt_ns
 
 
 def _name(state: State, frame: Frame, i: int) -> tuple[str, str]:
@@ -74,16 +80,21 @@ def _score(state: State, frame: Frame, i: int) -> tuple[str, str]:
     return number(frame.agents.score[i]), ""
 
 
+def _many(value: int) -> str:
+    return f"{value:,}" if value < 100_000 else f"{value / 1000:,.0f}k"
+
+
 def _sent(state: State, frame: Frame, i: int) -> tuple[str, str]:
-    return count(frame.agents.sent[i]), "dim"
+    return _many(frame.agents.sent[i]), "dim"
 
 
 def _received(state: State, frame: Frame, i: int) -> tuple[str, str]:
-    return count(frame.agents.received[i]), "dim"
+    return _many(frame.agents.received[i]), "dim"
 
 
 def _age(state: State, frame: Frame, i: int) -> tuple[str, str]:
-    return age(frame.agents.age_ns[i]), ""
+    is_old = is_stale(state, frame, i)
+    return age(frame.agents.age_ns[i]) + "!" * is_old, "warn" if is_old else ""
 
 
 def _late(state: State, frame: Frame, i: int) -> tuple[str, str]:
@@ -107,18 +118,18 @@ def _memory(state: State, frame: Frame, i: int) -> tuple[str, str]:
 
 _COLUMNS: Final = (
     _Column("name", 14, False, 0, _name),
-    _Column("role", 11, False, 3, _role),
+    _Column("role", 10, False, 3, _role),
     _Column("played by", 14, False, 8, _player),
-    _Column("state", 10, False, 0, _state),
+    _Column("state", 9, False, 0, _state),
     _Column("action", 0, False, 0, _action),
-    _Column("reward", 8, True, 7, _reward),
-    _Column("score", 8, True, 1, _score),
-    _Column("out", 7, True, 6, _sent),
-    _Column("in", 7, True, 5, _received),
+    _Column("reward", 7, True, 7, _reward),
+    _Column("score", 7, True, 1, _score),
+    _Column("out", 6, True, 6, _sent),
+    _Column("in", 6, True, 5, _received),
     _Column("age", 5, True, 1, _age),
-    _Column("late", 5, True, 6, _late),
+    _Column("late", 4, True, 6, _late),
     _Column("rest.", 5, True, 8, _restarts),
-    _Column("pid", 8, True, 4, _pid),
+    _Column("pid", 7, True, 4, _pid),
     _Column("MB", 4, True, 9, _memory),
 )
 
@@ -126,7 +137,7 @@ _COLUMNS: Final = (
 def columns_for(width: int) -> list[_Column]:
     """Columns that fit, those that say least gone first."""
     columns = list(_COLUMNS)
-    while len(columns) > 4 and sum(c.width + 1 for c in columns) + 21 > width:
+    while len(columns) > 4 and sum(c.width + 1 for c in columns) + 24 > width:
         columns.remove(max(columns, key=lambda c: c.rank))
     return columns
 
@@ -143,6 +154,7 @@ class Agents(Panel):
         self._first = 0
         self._shown: list[int] = []
         self._page = 5
+        self._has_moved = False
 
     def next_sort(self) -> str:
         """The next order."""
@@ -158,8 +170,8 @@ class Agents(Panel):
         agents = frame.agents
         keys: dict[str, Callable[[int], object]] = {
             "trouble": lambda i: (
-                _TROUBLE.get(agents.state[i], 3), -agents.late[i] - agents.missing[i]
-                if agents.state[i] != "absent" else 0,
+                _TROUBLE.get(agents.state[i], 3),
+                agents.state[i] == "up" and not is_stale(self.state, frame, i),
             ),
             "role": lambda i: cards[i].role,
             "score": lambda i: _or_last(agents.score[i]),
@@ -171,6 +183,7 @@ class Agents(Panel):
     def move(self, lines: int, pages: int = 0) -> bool:
         """Selects another agent."""
         order = self.order()
+        self._has_moved = True
         if not order:
             return True
         at = order.index(self.state.selected) if self.state.selected in order else -1
@@ -192,6 +205,7 @@ class Agents(Panel):
         if not 0 <= at < len(self._shown):
             return False
         self.state.selected = self._shown[at]
+        self._has_moved = True
         return True
 
     def draw(self, width: int, height: int) -> Picture:
@@ -200,6 +214,8 @@ class Agents(Panel):
         if frame is None:
             return Picture([], [("agents", "title")])
         order = self.order()
+        if order and not self._has_moved:
+            self.state.selected = order[0]
         room = max(height - 1, 1)
         self._page = room
         at = order.index(self.state.selected) if self.state.selected in order else 0

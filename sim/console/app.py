@@ -53,7 +53,6 @@ class Console(App[str]):
     ENABLE_COMMAND_PALETTE = False
     TITLE = "sim"
     CSS = """
-    Screen { background: #10151b; color: #d3d9e0; }
     Toast { background: #18202a; color: #d3d9e0; max-width: 70; }
     ToastRack { margin-bottom: 2; }
     """
@@ -86,7 +85,7 @@ class Console(App[str]):
         Binding("end", "end(True)", "end"),
         Binding("left", "frame(-1)", "back"),
         Binding("right", "frame(1)", "forward"),
-        Binding("escape", "back", "back"),
+        Binding("escape", "out", "back"),
         Binding("q,ctrl+c,ctrl+q", "leave", "quit", priority=False),
     ]
 
@@ -294,7 +293,7 @@ class Console(App[str]):
         """How to read it."""
         self.push_screen(HelpScreen())
 
-    def action_back(self) -> None:
+    def action_out(self) -> None:
         """Out of what is large or filtered."""
         if self.main.large:
             self.main.enlarge("")

@@ -59,7 +59,8 @@ class Charts(Panel):
         """Shapes: charts of equal height, then the axis."""
         state = self.state
         names = self.names()
-        many = min(max((height - 1) // 3, 1), len(names))
+        many = (height - 1) // 3 if height > 13 else min((height - 1) // 2, 4)
+        many = min(max(many, 1), len(names))
         self._many = max(many, 1)
         self._first = min(self._first, max(len(names) - self._many, 0))
         shown = names[self._first : self._first + many]
@@ -125,14 +126,14 @@ class Charts(Panel):
         is_short = is_coarse(self.state.intro)
         start, end = clock(since, is_short), clock(until, is_short)
         cells: Row = [(" ", "")] * plot
+        for place, ink in marks.items():
+            cells[place] = ("▲", ink)
         for i, char in enumerate(start):
             if i < plot:
                 cells[i] = (char, "faint")
         for i, char in enumerate(end):
             if plot - len(end) + i >= 0:
                 cells[plot - len(end) + i] = (char, "faint")
-        for place, ink in marks.items():
-            cells[place] = ("▲", ink)
         return [(" " * (_LABEL + _SCALE), ""), *cells]
 
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from sim.console.ink import Row, left, spread
+from sim.console.words import short_name
 
 _NOMINAL: Final = 50.0
 _SPAN_HZ: Final = 0.5
@@ -81,21 +82,20 @@ def _bar_of_bus(scene: Mapping[str, Any], width: int) -> Row:
 
 
 def _device(device: Mapping[str, Any], most: float, width: int) -> Row:
-    """`generator-1 ▕████▌    55.4 kW`; what flows out of the bus has a hollow bar."""
+    """`generator-1 ▲████▌    55.4 kW`; `▼` draws power from the bus."""
     is_use = device["role"] == "consumer" or device["kw"] < 0
-    name = min(max(width - 22, 8), 16)
+    name = min(max(width - 20, 8), 16)
     tail = f"{abs(device['kw']):6.1f}"
     if width >= 30:
         tail += " kW"
-    if "charge" in device:
-        tail += f" {device['charge']:4.0%}"
-    elif width >= 30:
-        tail += "     "
-    span = max(width - name - len(tail) - 5, 3)
+    if width >= 24:
+        tail += f" {device['charge']:4.0%}" if "charge" in device else "     "
+    span = max(width - name - len(tail) - 3, 2)
     bar = _bar(abs(device["kw"]) / most, span)
     sign = "▼" if is_use else "▲" if device["kw"] > 0.05 else " "
     ink = "c1" if is_use else "c3"
-    return [(left(device["name"], name), ""), (f" {sign}", ink), (bar, ink), (tail, ""), ("  ", "")]
+    shown = left(short_name(device["name"], name), name)
+    return [(shown, ""), (sign, ink), (bar, ink), (tail, ""), ("  ", "")]
 
 
 def _bar(share: float, span: int) -> str:

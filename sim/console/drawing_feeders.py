@@ -1,15 +1,15 @@
 """A distribution grid: each feeder as the profile of its voltages, with what hangs on it.
 
-One character per bus, from the transformer outwards; its height is the voltage between 0.90 and
-1.10 p.u., its colour the distance from 1. Side branches stand below, or behind a `╷` where there
-is no room.
+One character per bus, from the transformer outwards; its height is the voltage on the scale that
+the first row states, its colour where that is between 0.90 and 1.10 p.u. Side branches stand
+below, or behind a `╷` where there is no room.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from sim.console.ink import Row, join, spread, width_of
 from sim.console.words import number
@@ -18,6 +18,7 @@ LOW: Final = 0.90
 HIGH: Final = 1.10
 _LEVELS: Final = "▁▂▃▄▅▆▇█"
 _DARK_PU: Final = 0.2
+_Scale: TypeAlias = tuple[float, float]
 _SUMS: Final = (
     ("PV", ("pv",)), ("wind", ("wind",)), ("generators", ("generator",)),
     ("storage", ("battery",)), ("vehicles", ("ev",)),
@@ -57,11 +58,12 @@ def draw_feeders(scene: Mapping[str, Any], width: int, height: int) -> list[Row]
         max((_strip_width(c, has_branches) for c in chains.values()), default=0),
         max(width - 24, 10),
     )
-    rows = [_transformer(scene, width)]
+    scale = _scale(scene)
+    rows = [_transformer(scene, width, scale)]
     for name in shown:
         is_last = name == shown[-1]
         rows += _feeder(
-            name, chains[name], devices.get(name, []), (strip, width), is_last, has_branches
+            name, chains[name], devices.get(name, []), (strip, width, scale), is_last, has_branches
         )
     if len(shown) < len(feeders):
         rest = ", ".join(name for name in feeders if name not in shown)
@@ -113,7 +115,16 @@ def ink_of_voltage(v: float) -> str:
     return f"c{min(max(int((v - LOW) / (HIGH - LOW) * 8), 0), 7)}"
 
 
-def _bus(bus: Mapping[str, Any]) -> tuple[str, str]:
+def _scale(scene: Mapping[str, Any]) -> _Scale:
+    """Lowest and highest of the heights, in steps of 0.02 p.u. so that it stays put."""
+    v = [b["v_pu"] for b in scene["buses"] if b["v_pu"] > _DARK_PU and math.isfinite(b["v_pu"])]
+    if not v:
+        return LOW, HIGH
+    low, high = math.floor(min(v) / 0.02) * 0.02, math.ceil(max(v) / 0.02) * 0.02
+    return low, max(high, low + 0.04)
+
+
+def _bus(bus: Mapping[str, Any], scale: _Scale) -> tuple[str, str]:
     v = bus["v_pu"]
     if bus["is_open"]:
         return "╳", "bad"
@@ -121,33 +132,36 @@ def _bus(bus: Mapping[str, Any]) -> tuple[str, str]:
         return "·", "faint"
     if v > HIGH or v < LOW:
         return "!", "bad"
-    return _LEVELS[min(int((v - LOW) / (HIGH - LOW) * 8), 7)], ink_of_voltage(v)
+    place = int((v - scale[0]) / (scale[1] - scale[0]) * 8)
+    return _LEVELS[min(max(place, 0), 7)], ink_of_voltage(v)
 
 
-def _profile(chain: Sequence[Mapping[str, Any]], width: int) -> Row:
+def _profile(chain: Sequence[Mapping[str, Any]], width: int, scale: _Scale) -> Row:
     if len(chain) > width > 0:
         chain = [chain[i * len(chain) // width] for i in range(width)]
-    return [_bus(bus) for bus in chain]
+    return [_bus(bus, scale) for bus in chain]
 
 
 def _feeder(
     name: str,
     chains: Sequence[Sequence[Mapping[str, Any]]],
     devices: Sequence[Mapping[str, Any]],
-    size: tuple[int, int],
+    size: tuple[int, int, _Scale],
     is_last: bool,
     has_branches: bool,
 ) -> list[Row]:
-    strip, width = size
+    strip, width, scale = size
     buses = [bus for chain in chains for bus in chain]
     head: Row = [("└─" if is_last else "├─", "line"), (f"{name[:8]} ", "bold")]
-    profile = _profile(chains[0], strip)
+    profile = _profile(chains[0], strip, scale)
     if not has_branches:
         each = max((strip - len(chains) + 1) // max(len(chains), 1), 1)
         is_long = sum(len(c) for c in chains) + len(chains) - 1 > strip
         profile = []
         for i, chain in enumerate(chains):
-            profile += [("╷", "line")] * bool(i) + _profile(chain, each if is_long else len(chain))
+            profile += [("╷", "line")] * bool(i) + _profile(
+                chain, each if is_long else len(chain), scale
+            )
     profile = profile[:strip]
     row: Row = [*head, *profile, (" " * (strip - len(profile) + 1), "")]
     facts = [_extremes(buses), *_line(buses), *_people(devices)]
@@ -158,7 +172,7 @@ def _feeder(
             arm = "└" if i == len(chains) - 1 else "├"
             lead = " " if is_last else "│"
             indent = " " * len(name[:8])
-            part = _profile(chain, strip - 3)
+            part = _profile(chain, strip - 3, scale)
             rows.append([(f"{lead} {indent} {arm}─ ", "line"), *part])
     return rows
 
@@ -205,7 +219,7 @@ def _people(devices: Sequence[Mapping[str, Any]]) -> list[Row]:
     return found
 
 
-def _transformer(scene: Mapping[str, Any], width: int) -> Row:
+def _transformer(scene: Mapping[str, Any], width: int, scale: _Scale) -> Row:
     t = scene["transformer"]
     load = t["loading_percent"]
     ink = "bad" if load > 100 else "warn" if load > 80 else "good"
@@ -213,11 +227,14 @@ def _transformer(scene: Mapping[str, Any], width: int) -> Row:
     row: Row = [
         ("MV ", "bold"), ("━" * full, ink), ("─" * (8 - full), "line"),
         (f" {load:.0f} %", ink), (" OVERLOAD" if load > 100 else "", "bad"),
-        (f" of {t['rated_kva']:.0f} kVA", "dim"), (f"  {t['v_pu']:.3f} p.u.", ink_of_voltage(t["v_pu"])),
+        (f" of {t['rated_kva']:.0f} kVA", "dim"),
+        (f"  {t['v_pu']:.3f} p.u.", ink_of_voltage(t["v_pu"])),
     ]  # fmt: skip
-    legend: Row = [(f"{LOW:.2f} ", "dim")]
-    legend += [(level, f"c{i}") for i, level in enumerate(_LEVELS)]
-    legend += [(f" {HIGH:.2f}", "dim")]
+    low, high = scale
+    steps = [low + (high - low) * (i + 0.5) / 8 for i in range(8)]
+    legend: Row = [(f"{low:.2f} ", "dim")]
+    legend += [(level, ink_of_voltage(v)) for level, v in zip(_LEVELS, steps, strict=True)]
+    legend += [(f" {high:.2f}", "dim")]
     if width >= 90:
         legend = [("p.u. ", "dim"), *legend, ("  ! beyond  ╳ open  · dark", "dim")]
     return spread(row, legend, width)
@@ -244,7 +261,6 @@ def _balance(scene: Mapping[str, Any], width: int) -> Row:
         known = [(label, kw) for label, kw in known if abs(kw) >= 1][:3]
     parts += [[(f"{label} ", "dim"), (number(kw, 3), "")] for label, kw in known]
     if width >= 60:
-        parts.append(
-            [("other demand, losses ", "dim"), (number(-flow - sum(total.values()), 3), "")]
-        )
+        rest = number(-flow - sum(total.values()), 3)
+        parts.append([("other demand, losses ", "dim"), (rest, "")])
     return join([parts[0], price, *parts[1:]], width, "  ")

@@ -71,20 +71,19 @@ def _plane(
     across = extent * max(width / (2 * height), 1.0)
     up = extent * max(2 * height / width, 1.0)
     cells: list[list[tuple[str, str]]] = [[(" ", "")] * width for _ in range(height)]
-    for x in range(width):
-        cells[height // 2][x] = ("┄", "faint")
-    for y in range(height):
-        cells[y][width // 2] = ("┆", "faint")
+    cells[height // 2] = [("┄", "faint")] * width
+    for row in cells:
+        row[width // 2] = ("┆", "faint")
     cells[height // 2][width // 2] = ("┼", "faint")
     for i, point in enumerate(points):
         canvas = Canvas(width, height)
         for x, y in trails.of.get(point["name"], ()):
             if math.isfinite(x + y):
                 canvas.dot((x / across + 1) / 2, (y / up + 1) / 2)
-        for y_, line in enumerate(canvas.rows()):
-            for x_, dots in enumerate(line):
-                if dots != " ":
-                    cells[y_][x_] = (dots, f"{_INKS[i % len(_INKS)]} dim")
+        for row, dots in zip(cells, canvas.rows(), strict=True):
+            for column, char in enumerate(dots):
+                if char != " ":
+                    row[column] = (char, f"{_INKS[i % len(_INKS)]} dim")
     for i, point in reversed(list(enumerate(points))):
         x, y = place(point["at"])
         if not math.isfinite(x + y):

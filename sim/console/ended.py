@@ -73,13 +73,11 @@ class Ended(Panel):
         books = frame.books
         dropped = {k: int(v) for k, v in books.get("dropped", {}).items() if v}
         reasons = ", ".join(f"{k} {count(v)}" for k, v in dropped.items())
-        rows.append([
-            ("messages  ", "dim"),
-            (f"sent {count(int(books.get('sent', 0)))} = delivered {count(int(books.get('delivered', 0)))}"
-             f" + dropped {count(sum(dropped.values()))}{f' ({reasons})' if reasons else ''}"
-             f" + in flight {count(int(books.get('in_flight', 0)))}   "
-             f"{bytes_text(books.get('bytes', 0))}", ""),
-        ])  # fmt: skip
+        sent, delivered, flying = (int(books.get(k, 0)) for k in ("sent", "delivered", "in_flight"))
+        text = f"sent {count(sent)} = delivered {count(delivered)}"
+        text += f" + dropped {count(sum(dropped.values()))}{f' ({reasons})' if reasons else ''}"
+        text += f" + in flight {count(flying)}   {bytes_text(books.get('bytes', 0))}"
+        rows.append([("messages  ", "dim"), (text, "")])
         rows.append([("digest    ", "dim"), (frame.digest, "")])
         if state.intro.directory:
             rows.append([("run       ", "dim"), (state.intro.directory, "")])
@@ -114,14 +112,14 @@ class Ended(Panel):
         unit = f" {card.unit}" if card.unit else ""
         row: Row = [
             (f"{arrow} ", "faint"), (cut(name, label - 4), "bold" if card.objective else ""),
-            (cut(unit, max(label - 2 - len(name), 0)), "dim"),
+            (unit if len(name) + len(unit) <= label - 3 else "", "dim"),
         ]  # fmt: skip
         row.append((" " * (label - sum(len(text) for text, _ in row)), ""))
         row.append((right(value_text(card.name, own), _EACH), "bold"))
         for column in columns:
             other = frame.reference[column].get(card.name)
             row.append((right(value_text(card.name, other), _EACH), "dim"))
-        if RULE in columns:
+        if RULE in columns and (self.state.is_over or RULE not in frame.whole):
             sign, ink = rating(card, own, frame.reference[RULE].get(card.name))
             row.append((f" {sign} ", ink))
         else:

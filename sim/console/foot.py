@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sim.console.board import Panel
-from sim.console.ink import Picture, Row, join
+from sim.console.ink import Picture, Row, join, width_of
 from sim.console.state import State
 
 
@@ -19,24 +19,24 @@ class Foot(Panel):
         """One row."""
         keys = [*self._keys()]
         parts: list[Row] = [[(f"[{key}]", "key"), (f" {word}", "dim")] for key, word in keys]
-        last: list[Row] = [[("[?]", "key"), (" help", "dim")], [("[q]", "key"), (" quit", "dim")]]
-        gap = "  " if width >= 100 else " "
-        first = join(parts, width - 2 - (20 if width >= 100 else 18), gap)
+        word = " help" if width >= 100 else ""
+        last: list[Row] = [[("[?]", "key"), (word, "dim")], [("[q]", "key"), (" quit", "dim")]]
+        gap = "  " if sum(map(width_of, parts)) + 2 * len(parts) + 24 <= width else " "
+        first = join(parts, width - 13 - len(word) - 2 * len(gap), gap)
         return Picture([[(" ", ""), *first, (gap, ""), *join(last, 30, gap)]])
 
     def _keys(self) -> list[tuple[str, str]]:
         state = self.state
-        if state.is_over and not state.intro.is_recorded:
-            return [("o", "outcome"), ("Enter", "inspect"), ("/", "find"), ("s", "sort"), ("f", "filter"),
-                    ("S", "picture")]  # fmt: skip
+        look = [("Enter", "inspect"), ("/", "find"), ("s", "sort"), ("f", "filter")]
+        more = [("m", "matrix"), ("c", "charts"), ("S", "picture")]
         pause = ("space", "go" if state.is_paused else "pause")
         if state.intro.is_recorded:
             return [pause, (",", "back"), (".", "step"), ("+ -", "speed"), ("t", "go to a time"),
-                    ("Home End", "ends"), ("Enter", "inspect"), ("/", "find"), ("s", "sort"),
-                    ("f", "filter"), ("m", "matrix"), ("c", "charts"), ("S", "picture")]  # fmt: skip
+                    *look, ("Home End", "ends"), *more]  # fmt: skip
+        if state.is_over:
+            return [("o", "outcome"), *look, *more]
         if state.is_read_only:
-            return [("Enter", "inspect"), ("/", "find"), ("s", "sort"), ("f", "filter"), ("m", "matrix"),
-                    ("c", "charts"), ("S", "picture")]  # fmt: skip
+            return [*look, *more]
         return [pause, (".", "step"), ("+ -", "speed"), ("k", "kill"), ("l", "link"), ("p", "cut"),
                 ("n", "noise"), ("h", "heal"), (":", "command"), ("r", "restart"), ("z", "hang"),
-                ("Enter", "inspect"), ("m", "matrix"), ("c", "charts"), ("f", "filter"), ("S", "picture")]  # fmt: skip
+                look[0], *more, look[3]]  # fmt: skip

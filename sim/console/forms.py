@@ -15,7 +15,7 @@ from textual.screen import ModalScreen
 from textual.widgets import Input, Label, OptionList, Static
 from textual.widgets.option_list import Option
 
-from sim.console.ink import style_of
+from sim.console.ink import over
 from sim.errors import SimError
 
 _BOX: Final = """
@@ -52,7 +52,7 @@ class FormScreen(ModalScreen[str]):
     FormScreen Input {{
         width: 1fr; height: 1; border: none; padding: 0; background: #0b0f14; color: #d3d9e0;
     }}
-    FormScreen Input:focus {{ background: #26384a; }}
+    FormScreen Input:focus {{ border: none; background: #26384a; }}
     FormScreen Static {{ height: auto; }}
     FormScreen #says {{ margin: 1 0 0 0; }}
     """
@@ -73,7 +73,7 @@ class FormScreen(ModalScreen[str]):
     def compose(self) -> ComposeResult:
         """Title, fields, what it means."""
         with Vertical():
-            yield Static(Text(self._title, style_of("title")))
+            yield Static(Text(self._title, over("title")))
             yield Static("")
             for field in self._fields:
                 with Horizontal():
@@ -122,18 +122,18 @@ class FormScreen(ModalScreen[str]):
         text = Text()
         try:
             said = self._check(line)
-            text.append(line, style_of("accent"))
+            text.append(line, over("accent"))
             if said:
-                text.append(f"\n{said}", style_of("dim"))
+                text.append(f"\n{said}", over("dim"))
         except SimError as problem:
-            text.append(line, style_of("dim"))
-            text.append(f"\n! {error or problem}", style_of("red"))
-        text.append("\n\n[Enter]", style_of("key"))
-        text.append(" do it   ", style_of("dim"))
-        text.append("[Esc]", style_of("key"))
-        text.append(" cancel   ", style_of("dim"))
-        text.append("[↑ ↓]", style_of("key"))
-        text.append(" fields", style_of("dim"))
+            text.append(line, over("dim"))
+            text.append(f"\n! {error or problem}", over("red"))
+        text.append("\n\n[Enter]", over("key"))
+        text.append(" do it   ", over("dim"))
+        text.append("[Esc]", over("key"))
+        text.append(" cancel   ", over("dim"))
+        text.append("[↑ ↓]", over("key"))
+        text.append(" fields", over("dim"))
         self.query_one("#says", Static).update(text)
 
 
@@ -147,8 +147,10 @@ class ChoiceScreen(ModalScreen[str]):
         width: 60; height: auto; padding: 1 2; border: round #56c8e0; background: #18202a;
     }}
     ChoiceScreen OptionList {{
-        height: auto; max-height: 12; border: none; padding: 0; background: #18202a; margin: 1 0 0 0;
+        height: auto; max-height: 12; border: none; padding: 0; margin: 1 0 0 0;
+        background: #18202a;
     }}
+    ChoiceScreen OptionList:focus {{ border: none; }}
     ChoiceScreen OptionList > .option-list--option-highlighted {{ background: #26384a; }}
     """
 
@@ -160,12 +162,12 @@ class ChoiceScreen(ModalScreen[str]):
     def compose(self) -> ComposeResult:
         """Choices as (key, word, what it does)."""
         with Vertical():
-            yield Static(Text(self._title, style_of("title")))
+            yield Static(Text(self._title, over("title")))
             options = []
             for key, word, what in self._choices:
-                text = Text(f"[{key}] ", style_of("key"))
-                text.append(f"{word}  ", style_of("bold"))
-                text.append(what, style_of("dim"))
+                text = Text(f"[{key}] ", over("key"))
+                text.append(f"{word}  ", over("bold"))
+                text.append(what, over("dim"))
                 options.append(Option(text, id=word))
             yield OptionList(*options)
 
@@ -204,6 +206,7 @@ class LineScreen(ModalScreen[str]):
     LineScreen Input {
         width: 1fr; height: 1; border: none; padding: 0; background: #18202a; color: #d3d9e0;
     }
+    LineScreen Input:focus { border: none; background: #26384a; }
     LineScreen Static { height: auto; padding: 0 1; }
     """
     _SHOWN: Final = 8
@@ -248,6 +251,9 @@ class LineScreen(ModalScreen[str]):
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
         """Enter does it; on a suggestion that was moved to, takes that first."""
+        if self._at >= 0:
+            self.action_complete()
+            return
         line = event.value.strip()
         if self._check is not None and line:
             try:
@@ -286,20 +292,18 @@ class LineScreen(ModalScreen[str]):
         text = Text()
         first = max(self._at - self._SHOWN + 1, 0)
         for i, found in enumerate(self._found[first : first + self._SHOWN], first):
-            style = style_of("bold sel") if i == self._at else style_of("dim")
+            style = over("bold sel") if i == self._at else over("dim")
             text.append(f"{'▸' if i == self._at else ' '} {found}\n", style)
         if len(self._found) > first + self._SHOWN:
-            text.append(f"  and {len(self._found) - first - self._SHOWN} more\n", style_of("faint"))
+            text.append(f"  and {len(self._found) - first - self._SHOWN} more\n", over("faint"))
         if error:
-            text.append(f"! {error}", style_of("red"))
+            text.append(f"! {error}", over("red"))
         elif self._check is not None and line:
             try:
-                text.append(self._check(line), style_of("accent"))
+                text.append(self._check(line), over("accent"))
             except SimError as problem:
-                text.append(f"… {problem}", style_of("dim"))
+                text.append(f"… {problem}", over("dim"))
         elif self._complete:
-            text.append(
-                "[Tab] completes  [↑ ↓] choose  [Enter] does it  [Esc] leaves", style_of("dim")
-            )
+            text.append("[Tab] completes  [↑ ↓] choose  [Enter] does it  [Esc] leaves", over("dim"))
         text.rstrip()
         self.query_one("#found", Static).update(text)

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import Final
 
+from rich.console import Group, RenderableType
+from rich.padding import Padding
+from rich.table import Table
 from rich.text import Text
 
-from sim.console.ink import style_of
+from sim.console.ink import over
 from sim.scenario.commands import COMMANDS
 
 KEYS: Final[tuple[tuple[str, tuple[tuple[str, str], ...]], ...]] = (
@@ -19,7 +22,7 @@ KEYS: Final[tuple[tuple[str, tuple[tuple[str, str], ...]], ...]] = (
     )),
     ("look", (
         ("Tab ↑ ↓ ← →", "from panel to panel; within a panel"),
-        ("Enter", "agent, link, event under the cursor, closely; other panels: as large as they go"),
+        ("Enter", "agent, link, event under the cursor, closely; other panels as large as can be"),
         ("/", "find an agent by a part of its name or role"),
         ("s", "sort agents: trouble, name, role, score, age, memory"),
         ("m", "links: loss lately, delay, messages sent; in a small terminal shows them first"),
@@ -47,6 +50,11 @@ SIGNS: Final = (
     ("*", "a column of the whole run, beside a run that is not over"),
     ("(you, recorded)", "what you did; a replay does it again at the same virtual time"),
 )
+_CLOSING: Final = (
+    "A paused run stands still for as long as you like: agents wait without a deadline, and "
+    "nothing they do can depend on it. Durations after `for` are virtual; dialogs say how long "
+    "that is for you. The console is a process of its own: closing it changes nothing."
+)
 _PALETTE_ONLY: Final = (
     ("pause, go, step, window", "as the keys"),
     ("speed 900x", "or max, or realtime"),
@@ -55,30 +63,29 @@ _PALETTE_ONLY: Final = (
 )
 
 
-def guide() -> Text:
-    """All of it."""
-    text = Text()
+def guide() -> Group:
+    """All of it; what is long goes on below itself."""
+    parts: list[RenderableType] = []
     for title, keys in KEYS:
-        text.append(f"{title}\n", style_of("accent"))
-        for key, what in keys:
-            text.append(f"  {key:<13}", style_of("key"))
-            text.append(f" {what}\n")
-        text.append("\n")
-    text.append("signs\n", style_of("accent"))
-    for sign, what in SIGNS:
-        text.append(f"  {sign:<16}", style_of("mark"))
-        text.append(f" {what}\n")
-    text.append("\ncommands, after [:] and for `sim inject`\n", style_of("accent"))
-    for command in COMMANDS.values():
-        text.append(f"  {command.example}\n", style_of("bold"))
-        text.append(f"      {command.help}\n", style_of("dim"))
-    for line, what in _PALETTE_ONLY:
-        text.append(f"  {line}", style_of("bold"))
-        text.append(f"  {what}\n", style_of("dim"))
-    text.append(
-        "\nA paused run stands still for as long as you like: agents wait without a deadline, and\n"
-        "nothing they do can depend on it. Durations after `for` are virtual; dialogs say how long\n"
-        "that is for you. The console is a process of its own: closing it changes nothing.\n",
-        style_of("dim"),
-    )
-    return text
+        parts += [_title(title), _table([(key, what) for key, what in keys], "key", 13)]
+    parts += [_title("signs"), _table(list(SIGNS), "mark", 15)]
+    commands = [(command.example, command.help) for command in COMMANDS.values()]
+    parts += [_title("commands, after [:] and for `sim inject`")]
+    for example, what in [*commands, *_PALETTE_ONLY]:
+        parts.append(Text(f"  {example}", over("bold")))
+        parts.append(Padding(Text(what, over("dim")), (0, 0, 0, 6)))
+    parts += [Text(), Text(_CLOSING, over("dim"))]
+    return Group(*parts)
+
+
+def _title(text: str) -> Text:
+    return Text(f"\n{text}", over("accent"))
+
+
+def _table(rows: list[tuple[str, str]], ink: str, width: int) -> Table:
+    table = Table.grid(padding=(0, 2, 0, 0))
+    table.add_column(width=width + 2)
+    table.add_column(overflow="fold")
+    for key, what in rows:
+        table.add_row(Text(f"  {key}", over(ink)), Text(what))
+    return table

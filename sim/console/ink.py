@@ -54,6 +54,9 @@ INKS: Final = {
 }
 
 
+_BASE: Final = Style.parse(f"{TEXT} on {GROUND}")
+
+
 class Picture(NamedTuple):
     """A panel as drawn. title and note stand in the frame, left and right."""
 
@@ -65,10 +68,15 @@ class Picture(NamedTuple):
 @functools.lru_cache(maxsize=512)
 def style_of(ink: str) -> Style:
     """The style that the words of an ink add up to."""
-    words = ink.split()
-    if not words:
-        return Style.null()
-    return Style.combine([Style.parse(INKS.get(word, word)) for word in words])
+    return _BASE + over(ink)
+
+
+def over(ink: str) -> Style:
+    """The same on whatever it stands on."""
+    style = Style.null()
+    for word in ink.split():
+        style += Style.parse(INKS.get(word, word))
+    return style
 
 
 def plain(text: str) -> str:

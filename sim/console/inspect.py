@@ -6,7 +6,7 @@ from typing import Final
 
 from sim.console.agents import STATES, player_text
 from sim.console.board import Panel
-from sim.console.ink import Picture, Row, cut, left, plain, right, spread
+from sim.console.ink import Picture, Row, cut, join, left, plain, right
 from sim.console.state import State
 from sim.console.story import line_row
 from sim.console.words import action, age, bytes_text, clock, count, delay, number
@@ -60,19 +60,21 @@ class Head(Panel):
             return Picture([[("a role: its agents are in the table", "dim")]], title, note)
         card, agents = subject.state.intro.agents[i], frame.agents
         text, ink = STATES.get(agents.state[i], (agents.state[i], "warn"))
-        first: Row = [(text, ink), ("  role ", "dim"), (card.role or "-", ""), ("  played by ", "dim"),
-                      (player_text(card.player), "")]  # fmt: skip
+        first: Row = [
+            (text, ink), ("  role ", "dim"), (card.role or "-", ""), ("  played by ", "dim"),
+            (player_text(card.player), ""),
+        ]  # fmt: skip
         if agents.note[i]:
             first.append((f"  {cut(plain(agents.note[i]), 40)}", "red"))
-        second: Row = []
-        for name, value in (
+        facts = (
             ("out", count(agents.sent[i])), ("in", count(agents.received[i])),
             ("last message", age(agents.age_ns[i])), ("late", count(agents.late[i])),
             ("missing", count(agents.missing[i])), ("restarts", count(agents.restarts[i])),
             ("pid", str(agents.pid[i] or "-")), ("memory", bytes_text(agents.rss_bytes[i])),
             ("processor", f"{agents.cpu_seconds[i]:.1f} s"),
-        ):  # fmt: skip
-            second += [(f"{name} ", "dim"), (f"{value}  ", "")]
+        )  # fmt: skip
+        parts: list[Row] = [[(f"{name} ", "dim"), (value, "")] for name, value in facts]
+        second = join(parts, width, "  ")
         return Picture([first, second][:height], title, note)
 
     def _link(self, width: int, height: int) -> list[Row]:
@@ -125,7 +127,7 @@ class Seen(Panel):
         rows: list[Row] = []
         when = f"at {clock(detail.observed_ns)}" if detail.observed_ns >= 0 else "nothing yet"
         rows.append([("observed ", "accent"), (when, "dim")])
-        label = min(max([len(n) for n, _, _ in (*detail.observed, *detail.action)] or [8]) + 2, 24)
+        label = min(max([len(n) for n, _, _ in (*detail.observed, *detail.action)] or [8]) + 4, 24)
         rows += [_field(*each, label, width) for each in detail.observed]
         rows.append([("action in force", "accent"), ("" if detail.action else "  none", "dim")])
         rows += [_field(*each, label, width) for each in detail.action]
@@ -233,10 +235,3 @@ class Log(Panel):
         rows = [line_row(x, width, False) for x in lines[self._first : self._first + height]]
         title: Row = [("log", "title")]
         return Picture(rows or [[("nothing yet", "dim")]], title)
-
-
-def first_line(subject: Subject, width: int) -> Row:
-    """The run's clock above everything."""
-    state = subject.state
-    head: Row = [(f" {state.intro.scenario}", "title"), (f"  {clock(state.now_ns)}", "bold")]
-    return spread(head, [(f"{state.status.upper()} ", "accent")], width)

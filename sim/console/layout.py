@@ -52,7 +52,7 @@ def _narrow(width: int, room: int, foot: str) -> dict[str, Box]:
     upper = 10 + (room - 21) // 3
     middle = 6 + (room - 21 + 1) // 3
     lower = room - upper - middle
-    first = min(max(width * 11 // 20, 44), 64)
+    first = min(max(width // 2, 40), 64)
     return {
         "world": Box(0, 1, first, upper),
         "outcome": Box(first, 1, width - first, upper),
@@ -67,7 +67,7 @@ def _wide(width: int, room: int) -> dict[str, Box]:
     middle = 13 + (spare + 1) * 2 // 5
     lower = room - upper - middle
     outcome = min(max(width * 7 // 20, 50), 64)
-    links = min(max(width * 17 // 50, 46), 62)
+    links = min(max(width * 9 // 25, 47), 64)
     charts = width * 21 // 50
     second, third = 1 + upper, 1 + upper + middle
     return {

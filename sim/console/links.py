@@ -11,8 +11,11 @@ from sim.console.words import bytes_text, delay, short_name
 from sim.wire.live import LinkMatrix
 
 MODES: Final = ("loss", "delay", "sent")
-TITLES: Final = {"loss": "loss % lately", "delay": "delay, 95 % faster", "sent": "messages sent"}
-_EACH: Final = 6
+TITLES: Final = {
+    "loss": "loss % lately", "delay": "delay p95 in ms", "sent": "messages sent",
+}  # fmt: skip
+_EACH: Final = (4, 6)
+"""Narrowest and widest of a cell."""
 
 
 class Links(Panel):
@@ -27,6 +30,7 @@ class Links(Panel):
         self._first = (0, 0)
         self._view = (1, 1)
         self._label = 10
+        self._each = _EACH[0]
 
     def next_mode(self) -> str:
         """The next figure in the cells."""
@@ -59,7 +63,7 @@ class Links(Panel):
 
     def point(self, x: int, y: int, width: int) -> bool:
         """A click on a cell."""
-        row, column = y - 1 + self._first[0], (x - self._label) // _EACH + self._first[1]
+        row, column = y - 1 + self._first[0], (x - self._label) // self._each + self._first[1]
         size = len(self.state.frame.links.ends) if self.state.frame else 0
         if x < self._label or not (0 <= row < size and 0 <= column < size) or y < 1:
             return False
@@ -73,8 +77,9 @@ class Links(Panel):
         if frame is None or not frame.links.ends:
             return Picture([], title)
         links, size = frame.links, len(frame.links.ends)
-        self._label = min(max(len(end) for end in links.ends) + 1, 14, width - _EACH)
-        across = max(min((width - self._label) // _EACH, size), 1)
+        self._label = min(max(len(end) for end in links.ends) + 1, 12, width - _EACH[1])
+        self._each = min(max((width - self._label) // size, _EACH[0]), _EACH[1])
+        across = max(min((width - self._label) // self._each, size), 1)
         down = max(min(height - 2, size), 1)
         self._view = (down, across)
         self._first = (
@@ -84,7 +89,9 @@ class Links(Panel):
         first_row, first_column = self._first
         columns = range(first_column, first_column + across)
         head: Row = [(left("from  to", self._label), "faint")]
-        head += [(right(short_name(links.ends[j], _EACH - 1), _EACH), "dim") for j in columns]
+        head += [
+            (right(short_name(links.ends[j], self._each - 1), self._each), "dim") for j in columns
+        ]
         rows = [head]
         before = self.state.history.links_before()
         if before is not None and before.ends != links.ends:
@@ -94,7 +101,7 @@ class Links(Panel):
             for j in columns:
                 text, ink = self._cell(links, before, i, j)
                 mark = " sel" if (i, j) == self.at else ""
-                row.append((right(text, _EACH), ink + mark))
+                row.append((right(text, self._each), ink + mark))
             rows.append(row)
         rows += [[] for _ in range(height - len(rows) - 1)]
         rows.append(self._foot(links, width))
@@ -117,9 +124,10 @@ class Links(Panel):
             return "·", "faint"
         if self.mode == "sent":
             value = links.sent[i][j]
-            return (f"{value:,}" if value < 10_000 else f"{value / 1000:.0f}k"), ""
+            return (f"{value}" if value < 1000 else f"{value / 1000:.2g}k"), ""
         if self.mode == "delay":
-            return delay(links.p95_ns[i][j]), ""
+            ms = links.p95_ns[i][j] / 1e6
+            return ("-" if ms < 0 else f"{ms:.0f}" if ms < 999.5 else f"{ms / 1000:.2g}s"), ""
         _, share = _recent(links, before, i, j)
         if share is None:
             return "-", "dim"

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import Final
 
 from sim.console.board import Panel
-from sim.console.ink import Picture, Row, left, right
-from sim.console.state import State
+from sim.console.ink import Picture, Row, cut, join, left, right
+from sim.console.state import ENDED, State
 from sim.console.words import number
 from sim.outcome import BOUNDS, GAP, NO_CONTROL, RULE
 from sim.wire.live import Frame, Intro, MetricCard
@@ -46,11 +46,11 @@ def is_zero(frame: Frame, card: MetricCard) -> bool:
     return not card.objective and card.name != GAP and not any(values)
 
 
-def value_text(name: str, value: float | None) -> str:
+def value_text(name: str, value: float | None, digits: int = 4) -> str:
     """A number; the gap in percent."""
     if name == GAP and value is not None and value == value:
         return f"{100 * value:.1f} %"
-    return number(value)
+    return number(value, digits)
 
 
 def rating(card: MetricCard, own: float | None, other: float | None) -> tuple[str, str]:
@@ -86,8 +86,8 @@ class Outcome(Panel):
         if frame is None:
             return Picture([[("waiting for the first frame", "dim")]], title)
         columns = columns_of(frame)
-        each = 10 if width >= 48 else 8
-        columns = _fitting(columns, (width - 18 - each) // each)
+        each = 10 if width >= 48 else 7
+        columns = _fitting(columns, (width - 15 - each) // each)
         label = width - each * (1 + len(columns)) - 2
         rows = [_heading(columns, frame, label, each)]
         cards = [card for card in cards_of(self.state.intro, frame) if not is_zero(frame, card)]
@@ -105,20 +105,21 @@ class Outcome(Panel):
     def _notes(self, frame: Frame, columns: Sequence[str], zeros: int, width: int) -> list[Row]:
         agents = frame.agents
         faults = sum(line.kind == "fault" for line in self.state.lines)
-        row: Row = []
         figures = {
             "faults": faults, "restarts": sum(agents.restarts), "late": sum(agents.late),
             "missing": sum(agents.missing),
         }  # fmt: skip
-        for name, value in figures.items():
-            row += [(f"{name} ", "dim"), (f"{value:,}  ", "warn" if value else "")]
-        notes = [row]
+        parts: list[Row] = [
+            [(f"{name} ", "dim"), (f"{value:,}", "warn" if value else "")]
+            for name, value in figures.items()
+        ]
+        if zeros and width >= 48:
+            parts.append([(f"{zeros} metrics at 0", "faint")])
+        notes = [join(parts, width, "  ")]
         whole = [name for name in columns if name in frame.whole]
-        if whole:
+        if whole and not self.state.is_over:
             text = f"* of the whole run: {', '.join(whole)}"
             notes.append([(text[:width], "warn")])
-        if zeros and width >= 48:
-            notes[0].append((f"{zeros} at 0", "faint"))
         return notes
 
 
@@ -134,13 +135,14 @@ def _fitting(columns: list[str], many: int) -> list[str]:
 def _heading(columns: Sequence[str], frame: Frame, label: int, each: int) -> Row:
     row: Row = [(" " * label, ""), (right("run", each), "bold")]
     for name in columns:
-        shown = name + "*" * (name in frame.whole)
+        star = "*" * (name in frame.whole)
+        shown = cut(name, each - 1 - len(star)) + star
         row.append((right(shown, each), "warn" if name in frame.whole else "dim"))
     return row
 
 
 def _metric(card: MetricCard, frame: Frame, columns: Sequence[str], label: int, each: int) -> Row:
-    own = frame.metrics.get(card.name)
+    own, digits = frame.metrics.get(card.name), 3 if each < 8 else 4
     name, unit = card.name.replace("_", " "), f" {card.unit}" if card.unit else ""
     ink = "bold" if card.objective else ""
     arrow = "↑" if card.better == "higher" else "↓"
@@ -150,12 +152,15 @@ def _metric(card: MetricCard, frame: Frame, columns: Sequence[str], label: int, 
     row: Row = [(shown, ink), (unit, "dim")]
     row.append((f" {arrow}", "faint"))
     row.append((" " * (label - len(shown) - len(unit) - 2), ""))
-    row.append((right(value_text(card.name, own), each), "bold"))
+    row.append((right(value_text(card.name, own, digits), each), "bold"))
     for column in columns:
         row.append(
-            (right(value_text(card.name, frame.reference[column].get(card.name)), each), "dim")
+            (
+                right(value_text(card.name, frame.reference[column].get(card.name), digits), each),
+                "dim",
+            )
         )
-    if RULE in columns and RULE not in frame.whole:
+    if RULE in columns and (frame.status in ENDED or RULE not in frame.whole):
         sign, sign_ink = rating(card, own, frame.reference[RULE].get(card.name))
         row.append((f" {sign}", sign_ink))
     return row

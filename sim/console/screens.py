@@ -69,6 +69,8 @@ class BoardScreen(Screen[None]):
 class MainScreen(BoardScreen):
     """Everything at once, or what matters most of it."""
 
+    AUTO_FOCUS = "#agents"
+
     def __init__(self, state: State) -> None:
         super().__init__()
         self.state = state
@@ -98,11 +100,6 @@ class MainScreen(BoardScreen):
         """By the size, and what is wanted large."""
         return arrange(width, height, self.foot, self.large)
 
-    def on_mount(self) -> None:
-        """Arrows move in the agents' table first."""
-        self.place()
-        self.query_one("#agents", Board).focus()
-
     @property
     def is_small(self) -> bool:
         """Whether only one of events, links and charts is shown."""
@@ -128,6 +125,8 @@ class MainScreen(BoardScreen):
 
 class InspectScreen(BoardScreen):
     """One agent or link."""
+
+    AUTO_FOCUS = "#messages"
 
     BINDINGS = [Binding("escape", "app.leave_inspect", "back")]  # noqa: RUF012
 
@@ -177,14 +176,11 @@ class InspectScreen(BoardScreen):
         self.subject.take()
         super().show()
 
-    def on_mount(self) -> None:
-        """Arrows scroll the messages first."""
-        self.place()
-        self.query_one("#messages", Board).focus()
-
 
 class OutcomeScreen(BoardScreen):
     """The outcome as a whole."""
+
+    AUTO_FOCUS = "#ended"
 
     BINDINGS = [  # noqa: RUF012
         Binding("escape", "app.pop_screen", "back"), Binding("o", "app.pop_screen", "back"),
@@ -207,11 +203,6 @@ class OutcomeScreen(BoardScreen):
             "ended": Box(0, 1, width, max(height - 2, 3)),
             "keys": Box(0, max(height - 1, 0), width, 1),
         }
-
-    def on_mount(self) -> None:
-        """Arrows scroll."""
-        self.place()
-        self.query_one("#ended", Board).focus()
 
 
 class HelpScreen(ModalScreen[None]):

@@ -38,6 +38,8 @@ class State:
         self.lost = ""
         self.selected = 0
         """The agent that keys act on, by its place in the intro."""
+        self.gaps: list[float] = []
+        """Per agent, how long it usually is without a message: nanoseconds, 0 if not known yet."""
         self._now = now
         self._moved = (now(), -1)
         self._last_line = -1
@@ -54,9 +56,22 @@ class State:
         if frame.now_ns != self._moved[1]:
             self._moved = (self._now(), frame.now_ns)
         self.add_lines(frame.lines)
+        self._learn_gaps(before, frame)
         self.history.add(frame)
         self.drawing.see(frame.scene)
         self.frame = frame
+
+    def _learn_gaps(self, before: Frame | None, frame: Frame) -> None:
+        """The longest gap lately, forgotten slowly."""
+        ages = frame.agents.age_ns
+        if len(self.gaps) != len(ages):
+            self.gaps = [0.0] * len(ages)
+        if before is None or before.now_ns >= frame.now_ns:
+            return
+        passed = frame.now_ns - before.now_ns
+        for i, (was, age) in enumerate(zip(before.agents.age_ns, ages, strict=False)):
+            if 0 <= age < passed and was >= 0:
+                self.gaps[i] = max(float(was), float(age), 0.8 * self.gaps[i])
 
     def add_lines(self, lines: Iterable[Line]) -> None:
         """Takes news, each once."""

@@ -17,6 +17,7 @@ def number(value: float | None, digits: int = 4) -> str:
         return "-"
     if math.isinf(value):
         return "∞" if value > 0 else "-∞"
+    value = value + 0.0  # no negative zero
     size = abs(value)
     if size >= 1e6:
         return f"{value:.{max(digits - 1, 2)}g}".replace("e+0", "e").replace("e+", "e")

@@ -6,7 +6,7 @@ import argparse
 from typing import TYPE_CHECKING, Any
 
 from sim.cli.run import fix_hash_seed, print_json
-from sim.errors import CheckpointError, ScenarioError
+from sim.errors import CheckpointError
 from sim.units import format_ns, speed_factor
 
 if TYPE_CHECKING:
@@ -137,12 +137,13 @@ def compare(options: argparse.Namespace) -> int:
     """Several runs side by side."""
     from rich.console import Console
 
-    from sim.report.compare import compare_runs, print_comparison
+    from sim.console.comparing import print_comparison
+    from sim.report.compare import FILE, compare_runs
+    from sim.store.difference import differences
 
-    if len(options.runs) < 2:
-        raise ScenarioError("expected two runs or more, as `sim compare smart_grid-0001 last`")
-    print_comparison(Console(highlight=False), options.runs)
-    print(compare_runs(options.runs, options.out))
+    found = differences(options.runs)
+    print_comparison(Console(highlight=False), found)
+    print(compare_runs(found, options.out or FILE))
     return 0
 
 

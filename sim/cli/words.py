@@ -239,7 +239,7 @@ def _add_record_commands(add: Callable[..., argparse.ArgumentParser]) -> None:
     report.add_argument("--out", metavar="FILE", help="where (default report.html beside the run)")
     compare = add("compare", "put several runs side by side")
     compare.add_argument("runs", metavar="RUN", nargs="+", help="two or more runs")
-    compare.add_argument("--out", metavar="FILE", help="also an HTML page (default compare.html)")
+    compare.add_argument("--out", metavar="FILE", help="the HTML page (default comparison.html)")
     export = add("export", "write a run's tables as files")
     _add_run(export, "the run")
     export.add_argument("--to", choices=("parquet", "csv"), default="csv", help="default csv")

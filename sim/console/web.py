@@ -69,7 +69,7 @@ class Site(Server):
 
     async def handle_index(self, request: web.Request) -> Any:
         """The page; with the token, its console is one that may touch the run."""
-        response = await super().handle_index(request)
+        response: Any = await super().handle_index(request)
         if "token" in request.query and response.text is not None:
             response.text = response.text.replace('/ws"', f'/ws/{self.token}"', 1)
         return response

@@ -21,7 +21,7 @@ from broker.server import drive
 from broker.tape import Tape
 from broker.telemetry import Telemetry, intro
 from sim.clock import monotonic, pause, timestamp
-from sim.errors import InstallationError, InvariantError, SimError
+from sim.errors import CheckpointError, InstallationError, InvariantError, SimError
 from sim.outcome import Result
 from sim.prepare import Prepared
 from sim.process import Interrupts, no_collector
@@ -99,7 +99,7 @@ class Live:
         except InvariantError as fault:
             where = f"{kernel.scenario.name}, seed {kernel.scenario.seed}"
             raise InvariantError(f"{fault} ({where}, {recorder.path or 'no log'})") from fault
-        except InstallationError:
+        except (InstallationError, CheckpointError):
             raise
         except SimError as raised:
             error = raised

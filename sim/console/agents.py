@@ -1,0 +1,277 @@
+"""The agents as a table: trouble first, with the age of the last message each has got."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final, NamedTuple
+
+from sim.console.board import Panel
+from sim.console.ink import Picture, Row, left, right, selected
+from sim.console.state import State
+from sim.console.words import action, age, count, memory, number
+from sim.wire.live import Frame
+
+SORTS: Final = ("trouble", "name", "role", "score", "age", "memory")
+STATES: Final = {
+    "up": ("● up", "good"),
+    "down": ("✗ DOWN", "bad"),
+    "hung": ("‖ HUNG", "bad"),
+    "failed": ("✗ FAILED", "bad"),
+    "finished": ("○ done", "dim"),
+    "absent": ("· nobody", "faint"),
+}
+_TROUBLE: Final = {"failed": 0, "down": 1, "hung": 2, "finished": 3, "up": 4, "absent": 5}
+
+
+class _Column(NamedTuple):
+    """width 0: takes what is left. rank: the higher, the sooner it goes."""
+
+    title: str
+    width: int
+    is_right: bool
+    rank: int
+    text: Callable[[State, Frame, int], tuple[str, str]]
+
+
+def is_stale(state: State, frame: Frame, i: int) -> bool:
+    """Whether the last message is older than this agent's messages usually are: is it cut off?"""
+    usual = state.gaps[i] if i < len(state.gaps) else 0
+    return usual > 0 and frame.agents.age_ns[i] > 2 * usual + state.intro.dt_ns
+
+
+def _name(state: State, frame: Frame, i: int) -> tuple[str, str]:
+    return state.intro.agents[i].name, "bold" if frame.agents.state[i] != "up" else ""
+
+
+def _role(state: State, frame: Frame, i: int) -> tuple[str, str]:
+    return state.intro.agents[i].role or "-", "dim"
+
+
+def player_text(player: str) -> str:
+    """Who plays, in short: the class of a behaviour, the file of a policy."""
+    if player.startswith("policy:"):
+        return player.rpartition("/")[2].removeprefix("policy:")
+    head, _, name = player.rpartition(":")
+    is_own = head and not head.startswith("agents.")
+    return f"{head.rpartition('/')[2]}:{name}" if is_own else name or player
+
+
+def _player(state: State, frame: Frame, i: int) -> tuple[str, str]:
+    return player_text(state.intro.agents[i].player), "dim"
+
+
+def _state(state: State, frame: Frame, i: int) -> tuple[str, str]:
+    return STATES.get(frame.agents.state[i], (frame.agents.state[i], "warn"))
+
+
+def _action(state: State, frame: Frame, i: int) -> tuple[str, str]:
+    note = frame.agents.note[i]
+    if note and frame.agents.state[i] != "up":
+        return note, "red"
+    fields = state.intro.actions.get(state.intro.agents[i].role, [])
+    return action(frame.agents.action[i], fields), ""
+
+
+def _reward(state: State, frame: Frame, i: int) -> tuple[str, str]:
+    return number(frame.agents.reward[i], 3), "dim"
+
+
+def _score(state: State, frame: Frame, i: int) -> tuple[str, str]:
+    return number(frame.agents.score[i]), ""
+
+
+def _many(value: int) -> str:
+    return f"{value:,}" if value < 100_000 else f"{value / 1000:,.0f}k"
+
+
+def _sent(state: State, frame: Frame, i: int) -> tuple[str, str]:
+    return _many(frame.agents.sent[i]), "dim"
+
+
+def _received(state: State, frame: Frame, i: int) -> tuple[str, str]:
+    return _many(frame.agents.received[i]), "dim"
+
+
+def _age(state: State, frame: Frame, i: int) -> tuple[str, str]:
+    is_old = is_stale(state, frame, i)
+    return age(frame.agents.age_ns[i]) + "!" * is_old, "warn" if is_old else ""
+
+
+def _late(state: State, frame: Frame, i: int) -> tuple[str, str]:
+    missed = frame.agents.late[i] + frame.agents.missing[i]
+    return count(missed), "warn" if missed else "faint"
+
+
+def _restarts(state: State, frame: Frame, i: int) -> tuple[str, str]:
+    many = frame.agents.restarts[i]
+    return count(many), "warn" if many else "faint"
+
+
+def _pid(state: State, frame: Frame, i: int) -> tuple[str, str]:
+    pid = frame.agents.pid[i]
+    return (str(pid), "dim") if pid else ("-", "faint")
+
+
+def _memory(state: State, frame: Frame, i: int) -> tuple[str, str]:
+    return memory(frame.agents.rss_bytes[i]), "dim"
+
+
+_COLUMNS: Final = (
+    _Column("name", 14, False, 0, _name),
+    _Column("role", 10, False, 3, _role),
+    _Column("played by", 14, False, 8, _player),
+    _Column("state", 9, False, 0, _state),
+    _Column("action", 0, False, 0, _action),
+    _Column("reward", 7, True, 7, _reward),
+    _Column("score", 7, True, 1, _score),
+    _Column("out", 6, True, 6, _sent),
+    _Column("in", 6, True, 5, _received),
+    _Column("age", 5, True, 1, _age),
+    _Column("late", 4, True, 6, _late),
+    _Column("rest.", 5, True, 8, _restarts),
+    _Column("pid", 7, True, 4, _pid),
+    _Column("MB", 4, True, 9, _memory),
+)
+
+
+def columns_for(width: int) -> list[_Column]:
+    """Columns that fit, those that say least gone first."""
+    columns = list(_COLUMNS)
+    while len(columns) > 4 and sum(c.width + 1 for c in columns) + 24 > width:
+        columns.remove(max(columns, key=lambda c: c.rank))
+    return columns
+
+
+class Agents(Panel):
+    """The table. What is selected is `state.selected`, wherever sorting puts it."""
+
+    is_movable = True
+
+    def __init__(self, state: State) -> None:
+        self.state = state
+        self.sort = SORTS[0]
+        self.find = ""
+        self._first = 0
+        self._shown: list[int] = []
+        self._page = 5
+        self._has_moved = False
+
+    def next_sort(self) -> str:
+        """The next order."""
+        self.sort = SORTS[(SORTS.index(self.sort) + 1) % len(SORTS)]
+        return self.sort
+
+    def order(self) -> list[int]:
+        """Agents as listed."""
+        cards, frame = self.state.intro.agents, self.state.frame
+        found = [i for i, card in enumerate(cards) if _matches(self.find, card.name, card.role)]
+        if frame is None or self.sort == "name":
+            return found
+        agents = frame.agents
+        keys: dict[str, Callable[[int], object]] = {
+            "trouble": lambda i: (
+                _TROUBLE.get(agents.state[i], 3),
+                agents.state[i] == "up" and not is_stale(self.state, frame, i),
+            ),
+            "role": lambda i: cards[i].role,
+            "score": lambda i: _or_last(agents.score[i]),
+            "age": lambda i: -agents.age_ns[i],
+            "memory": lambda i: -agents.rss_bytes[i],
+        }  # fmt: skip
+        return sorted(found, key=keys[self.sort])  # type: ignore[arg-type]
+
+    def move(self, lines: int, pages: int = 0) -> bool:
+        """Selects another agent."""
+        order = self.order()
+        self._has_moved = True
+        if not order:
+            return True
+        at = order.index(self.state.selected) if self.state.selected in order else -1
+        at = min(max(at + lines + pages * self._page, 0), len(order) - 1)
+        self.state.selected = order[at]
+        return True
+
+    def jump(self, is_end: bool) -> bool:
+        """Selects the first or last."""
+        order = self.order()
+        if order and not self.state.intro.is_recorded:
+            self.state.selected = order[-1 if is_end else 0]
+            return True
+        return False
+
+    def point(self, x: int, y: int, width: int) -> bool:
+        """A click on a row selects."""
+        at = y - 1
+        if not 0 <= at < len(self._shown):
+            return False
+        self.state.selected = self._shown[at]
+        self._has_moved = True
+        return True
+
+    def draw(self, width: int, height: int) -> Picture:
+        """A heading and a row per agent."""
+        frame = self.state.frame
+        if frame is None:
+            return Picture([], [("agents", "title")])
+        order = self.order()
+        if order and not self._has_moved:
+            self.state.selected = order[0]
+        room = max(height - 1, 1)
+        self._page = room
+        at = order.index(self.state.selected) if self.state.selected in order else 0
+        self._first = min(max(self._first, at - room + 1), at, max(len(order) - room, 0))
+        self._first = max(self._first, 0)
+        self._shown = order[self._first : self._first + room]
+        columns = columns_for(width)
+        wide = width - sum(c.width + 1 for c in columns if c.width) - 1
+        rows: list[Row] = [_titles(columns, wide, self.sort)]
+        for i in self._shown:
+            row: Row = []
+            for column in columns:
+                text, ink = column.text(self.state, frame, i)
+                size = column.width or wide
+                row += [((right if column.is_right else left)(text, size), ink), (" ", "")]
+            rows.append(selected(row, width) if i == self.state.selected else row)
+        if not order:
+            rows.append([(f"nobody is called *{self.find}*", "dim")])
+        return Picture(rows, self._title(frame), self._note(len(order), width))
+
+    def _title(self, frame: Frame) -> Row:
+        states = frame.agents.state
+        up = states.count("up")
+        rest = sum(states.count(s) for s in ("down", "hung", "failed"))
+        done = states.count("finished")
+        title: Row = [("agents", "title"), (f"  {up} up", "good")]
+        if rest:
+            title.append((f"  {rest} down", "bad"))
+        if done:
+            title.append((f"  {done} finished", "dim"))
+        if self.find:
+            title.append((f"  / {self.find}", "accent"))
+        return title
+
+    def _note(self, many: int, width: int) -> Row:
+        below = many - self._first - len(self._shown)
+        more = f"↑{self._first} " * (self._first > 0) + f"↓{below} " * (below > 0)
+        keys: Row = [(f"{more}", "dim"), ("[s]", "key"), (f" by {self.sort} ", "dim")]
+        if width >= 70:
+            keys += [("[/]", "key"), (" find ", "dim"), ("[Enter]", "key"), (" inspect", "dim")]
+        return keys
+
+
+def _titles(columns: list[_Column], wide: int, sort: str) -> Row:
+    row: Row = []
+    for column in columns:
+        size = column.width or wide
+        text = (right if column.is_right else left)(column.title, size)
+        row += [(text, "accent" if column.title == sort else "dim"), (" ", "")]
+    return row
+
+
+def _matches(pattern: str, name: str, role: str) -> bool:
+    wanted = pattern.lower().strip("*")
+    return wanted in name.lower() or (bool(wanted) and wanted in role.lower())
+
+
+def _or_last(value: float) -> float:
+    return value if value == value else float("inf")

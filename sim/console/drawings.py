@@ -1,0 +1,61 @@
+"""Worlds drawn: one drawing per kind of scene, a plain one for every other.
+
+A drawing is a pure function of the scene; what it cannot read it leaves out. A world that is not
+known here is shown as its numbers.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from sim.console.drawing_bus import draw_bus, figures_of_bus
+from sim.console.drawing_feeders import draw_feeders, figures_of_feeders
+from sim.console.drawing_plain import draw_plain
+from sim.console.drawing_points import Trails, draw_points
+from sim.console.ink import Row
+
+_Draw = Callable[[Mapping[str, Any], int, int], list[Row]]
+_DRAWN: Final[dict[str, _Draw]] = {"feeders": draw_feeders, "bus": draw_bus}
+_FIGURES: Final[dict[str, Callable[[Mapping[str, Any]], dict[str, float]]]] = {
+    "feeders": figures_of_feeders,
+    "bus": figures_of_bus,
+}
+
+
+class Drawing:
+    """Draws scenes one after another; remembers where points have been."""
+
+    def __init__(self) -> None:
+        self._trails = Trails()
+
+    def see(self, scene: Mapping[str, Any]) -> None:
+        """Takes a scene that may not be drawn."""
+        if scene.get("kind") == "points":
+            self._trails.see(scene)
+
+    def draw(self, scene: Mapping[str, Any], width: int, height: int) -> list[Row]:
+        """Shapes: at most `height` rows of `width` cells. A scene that breaks its own form is
+        shown plainly instead."""
+        kind = scene.get("kind")
+        try:
+            if kind == "points":
+                return draw_points(scene, width, height, self._trails)
+            if kind in _DRAWN:
+                return _DRAWN[kind](scene, width, height)
+        except (KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError):
+            note: Row = [(f"the scene of kind {kind!s:.20} is not as expected", "dim")]
+            return [note, *draw_plain(scene, width, height - 1)][: max(height, 0)]
+        return draw_plain(scene, width, height)
+
+
+def figures(scene: Mapping[str, Any]) -> dict[str, float]:
+    """What charts can follow of a scene, by name with its unit."""
+    read = _FIGURES.get(scene.get("kind", ""))
+    if read is None:
+        return {}
+    try:
+        return {name: value for name, value in read(scene).items() if math.isfinite(value)}
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError):
+        return {}

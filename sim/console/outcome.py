@@ -1,0 +1,166 @@
+"""The outcome so far, beside the columns without which its numbers mean nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from sim.console.board import Panel
+from sim.console.ink import Picture, Row, cut, join, left, right
+from sim.console.state import ENDED, State
+from sim.console.words import number
+from sim.outcome import BOUNDS, GAP, NO_CONTROL, RULE
+from sim.wire.live import Frame, Intro, MetricCard
+
+_ORDER: Final = (NO_CONTROL, RULE, *BOUNDS)
+_GAP_CARD: Final = MetricCard(
+    GAP, "", "lower", False, "0 at the bound, 100 % as good as no control at all"
+)
+
+
+def columns_of(frame: Frame) -> list[str]:
+    """Names of the other columns, in the order they are read."""
+    known = [name for name in _ORDER if name in frame.reference]
+    return known + [name for name in frame.reference if name not in known]
+
+
+def cards_of(intro: Intro, frame: Frame) -> list[MetricCard]:
+    """Metrics in the order shown: the objective, the gap, the rest; unknown ones last."""
+    cards = sorted(intro.metrics, key=lambda card: not card.objective)
+    names = {card.name for card in cards}
+    more = [
+        _GAP_CARD if name == GAP else MetricCard(name, "", "lower", False, "")
+        for name in frame.metrics
+        if name not in names
+    ]
+    objectives = sum(card.objective for card in cards)
+    gap = [card for card in more if card.name == GAP]
+    rest = [card for card in more if card.name != GAP]
+    return [*cards[:objectives], *gap, *cards[objectives:], *rest]
+
+
+def is_zero(frame: Frame, card: MetricCard) -> bool:
+    """Whether a metric is 0 wherever it is known, so that it says nothing yet."""
+    values = [frame.metrics.get(card.name, 0.0)]
+    values += [column.get(card.name, 0.0) for column in frame.reference.values()]
+    return not card.objective and card.name != GAP and not any(values)
+
+
+def value_text(name: str, value: float | None, digits: int = 4) -> str:
+    """A number; the gap in percent."""
+    if name == GAP and value is not None and value == value:
+        return f"{100 * value:.1f} %"
+    return number(value, digits)
+
+
+def rating(card: MetricCard, own: float | None, other: float | None) -> tuple[str, str]:
+    """A sign and its ink: whether the run is better or worse than a column."""
+    if own is None or other is None or own != own or other != other:
+        return " ", ""
+    if abs(own - other) <= 1e-9 + 0.005 * max(abs(own), abs(other)):
+        return "=", "dim"
+    is_better = own < other if card.better == "lower" else own > other
+    return ("✓", "good") if is_better else ("✗", "red")
+
+
+class Outcome(Panel):
+    """A row per metric, the objective first."""
+
+    is_movable = True
+
+    def __init__(self, state: State) -> None:
+        self.state = state
+        self._first = 0
+
+    def move(self, lines: int, pages: int = 0) -> bool:
+        """Scrolls."""
+        self._first = max(self._first + lines + 5 * pages, 0)
+        return True
+
+    def draw(self, width: int, height: int) -> Picture:
+        """Shapes: one row of headings, one per metric, one of counts."""
+        frame = self.state.frame
+        title: Row = [("outcome", "title"), (" so far", "dim")]
+        if self.state.is_over:
+            title = [("outcome", "title")]
+        if frame is None:
+            return Picture([[("waiting for the first frame", "dim")]], title)
+        columns = columns_of(frame)
+        each = 10 if width >= 48 else 7
+        columns = _fitting(columns, (width - 15 - each) // each)
+        label = width - each * (1 + len(columns)) - 2
+        rows = [_heading(columns, frame, label, each)]
+        cards = [card for card in cards_of(self.state.intro, frame) if not is_zero(frame, card)]
+        zeros = len(frame.metrics) - len(cards)
+        notes = self._notes(frame, columns, zeros, width)
+        room = max(height - 1 - len(notes), 1)
+        self._first = min(self._first, max(len(cards) - room, 0))
+        for card in cards[self._first : self._first + room]:
+            rows.append(_metric(card, frame, columns, label, each))
+        rows += [[] for _ in range(height - len(rows) - len(notes))]
+        hidden = len(cards) - room
+        note: Row = [(f"↕ {hidden} more", "dim")] if hidden > 0 else []
+        return Picture([*rows, *notes][:height], title, note)
+
+    def _notes(self, frame: Frame, columns: Sequence[str], zeros: int, width: int) -> list[Row]:
+        agents = frame.agents
+        faults = sum(line.kind == "fault" for line in self.state.lines)
+        figures = {
+            "faults": faults, "restarts": sum(agents.restarts), "late": sum(agents.late),
+            "missing": sum(agents.missing),
+        }  # fmt: skip
+        parts: list[Row] = [
+            [(f"{name} ", "dim"), (f"{value:,}", "warn" if value else "")]
+            for name, value in figures.items()
+        ]
+        if zeros and width >= 48:
+            parts.append([(f"{zeros} metrics at 0", "faint")])
+        notes = [join(parts, width, "  ")]
+        whole = [name for name in columns if name in frame.whole]
+        if whole and not self.state.is_over:
+            text = f"* of the whole run: {', '.join(whole)}"
+            notes.append([(text[:width], "warn")])
+        return notes
+
+
+def _fitting(columns: list[str], many: int) -> list[str]:
+    """The columns that say most, if not all have room: rule, then the bound."""
+    if len(columns) <= many:
+        return columns
+    weight = {RULE: 0, **dict.fromkeys(BOUNDS, 1), NO_CONTROL: 2}
+    kept = sorted(columns, key=lambda name: weight.get(name, 3))[: max(many, 0)]
+    return [name for name in columns if name in kept]
+
+
+def _heading(columns: Sequence[str], frame: Frame, label: int, each: int) -> Row:
+    row: Row = [(" " * label, ""), (right("run", each), "bold")]
+    for name in columns:
+        star = "*" * (name in frame.whole)
+        shown = cut(name, each - 1 - len(star)) + star
+        row.append((right(shown, each), "warn" if name in frame.whole else "dim"))
+    return row
+
+
+def _metric(card: MetricCard, frame: Frame, columns: Sequence[str], label: int, each: int) -> Row:
+    own, digits = frame.metrics.get(card.name), 3 if each < 8 else 4
+    name, unit = card.name.replace("_", " "), f" {card.unit}" if card.unit else ""
+    ink = "bold" if card.objective else ""
+    arrow = "↑" if card.better == "higher" else "↓"
+    if len(name) + len(unit) + 2 > label:
+        unit = ""
+    shown = left(name, min(len(name), label - 2))
+    row: Row = [(shown, ink), (unit, "dim")]
+    row.append((f" {arrow}", "faint"))
+    row.append((" " * (label - len(shown) - len(unit) - 2), ""))
+    row.append((right(value_text(card.name, own, digits), each), "bold"))
+    for column in columns:
+        row.append(
+            (
+                right(value_text(card.name, frame.reference[column].get(card.name), digits), each),
+                "dim",
+            )
+        )
+    if RULE in columns and (frame.status in ENDED or RULE not in frame.whole):
+        sign, sign_ink = rating(card, own, frame.reference[RULE].get(card.name))
+        row.append((f" {sign}", sign_ink))
+    return row

@@ -37,6 +37,7 @@ async def shown(
         app.tick()
         await pilot.pause()
         yield app, pilot
+        assert "cannot be drawn" not in screen_text(app)
 
 
 async def settle(app: Console, pilot: Pilot[str]) -> None:

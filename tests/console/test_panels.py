@@ -38,6 +38,7 @@ PANELS: tuple[Callable[[State], Panel], ...] = (
     Top, Tiny, World, Outcome, Agents, Links, Charts, Story, Books, Foot, Ended,
 )  # fmt: skip
 SECOND = 1_000_000_000
+DEVICE: dict[str, Any] = {"name": "g", "role": "generator", "kw": 1.0}
 
 
 def state_of(name: str, many: int | None = None) -> State:
@@ -67,7 +68,7 @@ def test_every_panel_draws_every_world(name: str, size: tuple[int, int]) -> None
 
 @pytest.mark.parametrize("name", RUNS)
 def test_every_world_is_drawn_by_its_own_drawing(name: str) -> None:
-    intro, frames = stored(name)
+    _, frames = stored(name)
     kind = frames[-1].scene.get("kind")
     assert kind in ("feeders", "bus", "points")
     rows = Drawing().draw(frames[-1].scene, 100, 12)
@@ -87,10 +88,10 @@ def test_before_the_first_frame_nothing_is_known() -> None:
     "scene",
     [
         {},
-        {"kind": "balloon", "title": 3, "height": [1.0, math.nan], "crew": [{"name": "ada", "kg": 60}]},
+        {"kind": "balloon", "title": 3, "height": [1.0, math.nan], "crew": [{"name": "ada"}]},
         {"kind": "feeders"},
         {"kind": "bus", "frequency_hz": "fast", "devices": []},
-        {"kind": "bus", "frequency_hz": math.nan, "devices": [{"name": "g", "role": "x", "kw": math.nan}]},
+        {"kind": "bus", "frequency_hz": math.nan, "devices": [dict(DEVICE, kw=math.nan)]},
         {"kind": "points", "points": [{"name": "a", "at": [math.nan, math.inf]}]},
         {"kind": "points", "points": [{"name": "a", "at": [0.5]}]},
         {"kind": "points", "points": []},
@@ -132,7 +133,7 @@ def test_not_a_number_is_shown_as_nothing() -> None:
 
 
 def test_the_feeder_says_what_is_open_dark_and_loaded() -> None:
-    intro, frames = stored("smart_grid")
+    _, frames = stored("smart_grid")
     scene = dict(frames[12].scene)
     scene["buses"] = [
         dict(bus, is_open=True, v_pu=0.0) if bus["bus"] == scene["devices"][0]["bus"] else bus

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -52,9 +51,9 @@ class FakeClient:
 
 
 @pytest.fixture(name="client")
-def make_client() -> Iterator[FakeClient]:
+def make_client() -> FakeClient:
     intro, _ = stored("quickstart")
-    yield FakeClient(replace(intro, pid=0))
+    return FakeClient(replace(intro, pid=0))
 
 
 def until(is_so: Any) -> bool:

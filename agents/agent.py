@@ -129,6 +129,11 @@ class Agent:
         return self._cell.loop.now_ns
 
     @property
+    def clock(self) -> float:
+        """Seconds on this agent's own clock, which a `skew` fault makes wrong; `now` is true."""
+        return self._cell.clock_ns / SECOND
+
+    @property
     def rng(self) -> np.random.Generator:
         """This agent's own generator, keyed by seed, name, episode and incarnation."""
         return self._cell.rng

@@ -75,6 +75,7 @@ class Cell:
         self.is_starting = True
         self.overdue: Deadline | None = None
         self.partial_lines: dict[str, str] = {}
+        self.skews: list[tuple[int, int, float]] = []
         self._action = self.action_space.default.tobytes()
         self._observed: Observed | None = None
         self._observed_count = 0
@@ -92,6 +93,12 @@ class Cell:
             s = self.start
             self._rng = generator(s.seed, "agent", s.name, s.episode, s.incarnation)
         return self._rng
+
+    @property
+    def clock_ns(self) -> int:
+        """What this agent's own clock shows: each skew is (since, ns ahead, share it is faster)."""
+        now = self.loop.now_ns
+        return now + sum(ahead + round(drift * (now - t)) for t, ahead, drift in self.skews)
 
     async def observations(self) -> AsyncIterator[Observation]:
         """Those newer than any that was read before; every reader gets each."""
@@ -346,6 +353,8 @@ class HostRuntime:
                     self._discard(work.agent)
                     self.cells[work.agent] = Cell(work.start, self._roster)
                 cell = current.cell = self.cells[work.agent]
+                if work.clock is not None:
+                    cell.skews = work.clock
                 report = cell.context.run(cell.run, work, activation.until, self._topics)
                 current.cell = None
                 if report.state != RUNNING:

@@ -15,6 +15,7 @@ from sim.launch.local import process_transport
 from sim.scenario.roster import AgentPlan
 from sim.scenario.schema import Jitter, LinkValues, NetworkSpec, Scenario, WorldSpec
 from sim.scenario.topology import LinkTable
+from sim.store.runlog import Decision
 from sim.worlds.blank import make
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -23,10 +24,10 @@ sys.path.insert(0, str(Path(__file__).parent))
 class NoLog:
     """Nothing of a benchmark is kept."""
 
-    def fold(self, time_ns: int, chain: str) -> None:
+    def fold(self, time_ns: int, chain: str, mark: bytes) -> None:
         """Ignored."""
 
-    def decision(self, time_ns: int, kind: str, host: int, text: str) -> None:
+    def add(self, record: Decision) -> None:
         """Ignored."""
 
 

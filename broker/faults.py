@@ -1,4 +1,5 @@
-"""What is broken just now: links degraded or cut, topics made noisy.
+"""What is broken just now: links degraded or cut, topics made noisy; and, by what they are about,
+the clocks, instruments, words and pace of agents.
 
 Agents that are killed, hung or restarted, and events of the world, are the kernel's business.
 """
@@ -6,33 +7,62 @@ Agents that are killed, hung or restarted, and events of the world, are the kern
 from __future__ import annotations
 
 import fnmatch
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
 import numpy as np
 
+from broker.actions import Actions
+from broker.byzantine import Byzantine
+from broker.clocks import Clocks
+from broker.instruments import Actuators, Sensors
 from broker.network import Bodies, Network, Rows
 from sim.errors import MalformedFrameError
 from sim.rng import generator_at
-from sim.scenario.schema import Fault, LinkSpec, NetworkSpec
+from sim.scenario.schema import Fault, LinkSpec, Scenario
 from sim.scenario.topology import replace_link
 from sim.units import NEVER
 from sim.wire.codec import decode_payload, encode_payload
+from sim.worlds.world import World
 
 
 class FaultBoard:
-    """The network's faults in force, in the order in which they began."""
+    """The faults in force, in the order in which they began."""
 
-    def __init__(self, network: Network, spec: NetworkSpec) -> None:
+    def __init__(
+        self, scenario: Scenario, world: World, network: Network, actions: Mapping[str, Actions]
+    ) -> None:
+        self.clocks = Clocks()
+        self.sensors = Sensors(scenario.seed, world.groups)
+        self.byzantine = Byzantine(scenario.seed, network.table.names, world.rounds)
+        self._actuators = Actuators(actions)
         self._network = network
         self._index = {name: i for i, name in enumerate(network.table.names)}
         self._active: dict[int, Fault] = {}
-        self._topics = spec.topics
+        self._topics = scenario.network.topics
         self._noises: dict[str, tuple[float, float]] = {}
-        self.has_noise = bool(spec.topics)
+        self.has_noise = bool(self._topics)
 
-    def switch(self, fault: Fault) -> None:
-        """Begins or lifts a fault of kind partition, link or noise."""
+    def switch(self, fault: Fault, boundary: int) -> None:
+        """Begins or lifts a fault; `boundary` is the last one of the world's steps before it."""
+        if fault.kind == "sensor":
+            self.sensors.switch(fault)
+        elif fault.kind == "actuator":
+            self._actuators.switch(fault, boundary)
+        elif fault.kind == "slow":
+            self._network.pace.switch(fault, self._struck(fault))
+        elif fault.kind == "skew":
+            self.clocks.switch(fault, self._struck(fault))
+        elif fault.kind == "byzantine":
+            self.byzantine.switch(fault, self._struck(fault))
+        else:
+            self._switch_network(fault)
+
+    def _struck(self, fault: Fault) -> list[int]:
+        return [self._index[name] for name in fault.targets]
+
+    def _switch_network(self, fault: Fault) -> None:
         if fault.is_on:
             self._active[fault.id] = fault
         else:
@@ -41,8 +71,13 @@ class FaultBoard:
         self.has_noise = bool(self._topics) or any(f.kind == "noise" for f in self._active.values())
         self._redraw()
 
-    def heal(self) -> None:
-        """Lifts everything."""
+    def begin_episode(self, episode: int) -> None:
+        """Lifts everything, and keys what is random anew."""
+        self._network.pace.heal()
+        self.clocks.heal()
+        self.sensors.begin_episode(episode)
+        self._actuators.heal()
+        self.byzantine.begin_episode(episode)
         self._active.clear()
         self._noises.clear()
         self._redraw()
@@ -134,5 +169,5 @@ def _disturbed(value: Any, draw: np.random.Generator, relative: float, absolute:
 
 
 def fault_bytes(fault: Fault) -> bytes:
-    """A fault in canonical bytes, for the digest."""
-    return msgspec.msgpack.encode(fault)
+    """A fault in canonical bytes, for the digest; its number among others is no part of it."""
+    return msgspec.msgpack.encode(msgspec.structs.replace(fault, id=0))

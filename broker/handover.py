@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from broker.faults import FaultBoard
 from broker.network import Bodies, Network, Rows, _no_rows
 from broker.population import UNPLAYED, Agents
 from sim.wire.messages import DELIVERY_DTYPE, Activation, Observed, Work
@@ -23,9 +25,12 @@ _KEPT_MAX = 100_000
 class Handover:
     """Mailboxes and observations on their way to hosts."""
 
-    def __init__(self, world: World, agents: Agents, network: Network, is_eager: bool) -> None:
+    def __init__(
+        self, world: World, agents: Agents, network: Network, board: FaultBoard, is_eager: bool
+    ) -> None:
         self._agents = agents
         self._network = network
+        self._board = board
         self._is_eager = is_eager
         self._rows, self._bodies = _no_rows()
         self._known_topics = [0] * len(agents.hosts)
@@ -34,6 +39,8 @@ class Handover:
         n = len(agents.names)
         self._is_unseen = np.zeros(n, dtype=np.bool_)
         self._missed = np.zeros(n, dtype=np.int64)
+        self._lost = np.zeros(n, dtype=np.int64)
+        self._older: dict[int, Observed] = {}
         self._seen: dict[str, tuple[int, bytes, int, bytes, int]] = {}
         self._rewards: dict[str, Array] = {}
         self.scores: dict[str, Array] = {}
@@ -52,7 +59,8 @@ class Handover:
     def forget(self, agent: int) -> None:
         """Throws away what was kept for an agent that is no more."""
         self._is_unseen[agent] = False
-        self._missed[agent] = 0
+        self._missed[agent] = self._lost[agent] = 0
+        self._older.pop(agent, None)
         if len(self._rows):
             others = self._rows["to"] != agent
             self._rows, self._bodies = self._rows[others], self._bodies[others]
@@ -61,7 +69,9 @@ class Handover:
         """Throws everything away, at the end of an episode."""
         self._rows, self._bodies = _no_rows()
         self._is_unseen[:] = False
-        self._missed[:] = 0
+        self._missed[:] = self._lost[:] = 0
+        self._older.clear()
+        self._seen.clear()
         self._rewards.clear()
 
     def renew(self, host: int) -> None:
@@ -79,15 +89,23 @@ class Handover:
             self._rewards[group] = values if before is None else before + values
 
     def observe(self, instant: int, groups: Sequence[Group], observed: Mapping[str, Array]) -> None:
-        """New observations; those not yet handed over are replaced and counted as missed."""
+        """New observations; those not yet handed over are replaced and counted as missed.
+
+        One that a sensor loses replaces nothing, and counts as missed by the next that comes.
+        """
         for group in groups:
             name, members = group.name, self._members[group.name]
-            self._missed[members] += self._is_unseen[members]
+            values, lost = self._read(group, instant, observed[name])
+            if lost is not None:
+                members = self._lose(members, lost)
+            self._missed[members] += self._is_unseen[members] + self._lost[members]
+            self._lost[members] = 0
             self._is_unseen[members] = self._agents.state[members] != UNPLAYED
-            values = np.ascontiguousarray(observed[name], dtype=np.float64)
+            for agent in members.tolist() if self._older else ():
+                self._older.pop(agent, None)
             rewards = self._rewards.pop(name, None)
             if rewards is None:
-                rewards = np.zeros((len(members), 0))
+                rewards = np.zeros((len(values), 0))
             self._seen[name] = (
                 instant,
                 values.tobytes(),
@@ -111,6 +129,31 @@ class Handover:
             np.frombuffer(rewards).reshape(n, rewards_size // 8),
         )
 
+    def _read(
+        self, group: Group, instant: int, values: Array
+    ) -> tuple[Array, NDArray[np.bool_] | None]:
+        """What the group's sensors report, and whose report is lost. Shapes: [n, k], bool [n]."""
+        seen = self._seen.get(group.name)
+        values = np.ascontiguousarray(values, dtype=np.float64)
+        before = None if seen is None else np.frombuffer(seen[1]).reshape(values.shape)
+        return self._board.sensors.read(group, instant, values, before)
+
+    def _lose(self, members: NDArray[np.int64], lost: NDArray[np.bool_]) -> NDArray[np.int64]:
+        """Counts what is lost, keeps what those still have to see, and returns the others."""
+        for agent in members[lost & self._is_unseen[members]].tolist():
+            self._older.setdefault(agent, self._observed(agent))
+        self._lost[members[lost]] += 1
+        return members[~lost]
+
+    def _observed(self, agent: int, missed: int = 0) -> Observed:
+        """The latest observation of an agent's slot."""
+        plan = self._agents.plans[agent]
+        time, values, size, rewards, rewards_size = self._seen[plan.group or ""]
+        slot = plan.slot or 0
+        seen = values[slot * size : (slot + 1) * size]
+        gained = rewards[slot * rewards_size : (slot + 1) * rewards_size]
+        return Observed(time, missed, seen, gained)
+
     def _take_observations(self, running: NDArray[np.int64]) -> list[Observed | None]:
         """For each of the agents, the latest observation if it has not seen it."""
         unseen = self._is_unseen[running]
@@ -120,17 +163,14 @@ class Handover:
         missed = self._missed[running].tolist()
         self._missed[running] = 0
         found: list[Observed | None] = []
-        plans = self._agents.plans
         for agent, is_new, skipped in zip(running.tolist(), unseen.tolist(), missed, strict=True):
-            if is_new:
-                plan = plans[agent]
-                time, values, size, rewards, rewards_size = self._seen[plan.group or ""]
-                slot = plan.slot or 0
-                seen = values[slot * size : (slot + 1) * size]
-                gained = rewards[slot * rewards_size : (slot + 1) * rewards_size]
-                found.append(Observed(time, skipped, seen, gained))
-            else:
+            if not is_new:
                 found.append(None)
+            elif agent in self._older:
+                older = self._older.pop(agent)
+                found.append(msgspec.structs.replace(older, missed=skipped))
+            else:
+                found.append(self._observed(agent, skipped))
         return found
 
     # --- activations ----------------------------------------------------------------------------
@@ -164,7 +204,9 @@ class Handover:
             low, high = bounds[i], bounds[i + 1]
             packed = wire[low:high].tobytes() if high > low else b""
             joined = b"".join(bodies[low:high]) if high > low else b""
-            work.append(Work(agent, now, packed, joined, seen[i], agents.take_start(agent)))
+            start = agents.take_start(agent)
+            clock = self._board.clocks.tell(agent, start is not None)
+            work.append(Work(agent, now, packed, joined, seen[i], start, clock))
             host = agents.host_of[agent]
             if i + 1 == len(members) or agents.host_of[members[i + 1]] != host:
                 yield host, self._activation(host, serial, now, until, collect, work)

@@ -20,7 +20,7 @@ from typing import Final
 
 import msgspec
 
-from broker.actions import Actions
+from broker.actions import Actions, take_actions
 from broker.faults import FaultBoard, fault_bytes
 from broker.handover import Handover
 from broker.network import Network
@@ -30,7 +30,7 @@ from sim.errors import AgentError, InvariantError, RestartLimitError, WireError
 from sim.ids import is_name
 from sim.limits import ROUNDS_PER_INSTANT_MAX
 from sim.scenario.roster import AgentPlan
-from sim.scenario.schema import LIVE_ID, Fault, Scenario
+from sim.scenario.schema import Fault, Scenario
 from sim.scenario.topology import LinkTable
 from sim.units import NEVER, SECOND, format_ns
 from sim.wire.messages import (
@@ -70,9 +70,9 @@ class Kernel:
         self.digest = Digest()
         self.network = Network(table, [p.processing_ns for p in plans], scenario.seed, self.digest)
         self.agents = Agents(scenario, world, plans, agents_per_host)
-        self.board = FaultBoard(self.network, scenario.network)
         self.actions = {g.name: Actions(g, _answers_in_period(world, g.name)) for g in world.groups}
-        self.handover = Handover(world, self.agents, self.network, is_eager)
+        self.board = FaultBoard(scenario, world, self.network, self.actions)
+        self.handover = Handover(world, self.agents, self.network, self.board, is_eager)
         self.now = 0
         self.until = 0
         self.status = "running"
@@ -179,7 +179,13 @@ class Kernel:
             raise WireError(f"host {host}: an answer for other agents than were asked")
         for done in report.done:
             self._check(done)
-        self._reports.extend(report.done)
+        # How far a handler came that was stopped by the clock is nobody's to repeat.
+        self._reports.extend(
+            Done(d.agent, NEVER, OVERDUE, logs=d.logs, error=d.error, failed_at=self.now)
+            if d.state == OVERDUE
+            else d
+            for d in report.done
+        )
 
     def lose(self, host: int, cause: str) -> None:
         """A host's process ended by itself: its agents fail now. A decision from real time."""
@@ -202,7 +208,8 @@ class Kernel:
         subscribes: list[tuple[int, int, str, bool]] = []
         reports = sorted(self._reports, key=lambda d: d.agent)
         self.agents.report(reports, self.network)
-        self._take_actions(reports)
+        pace = self.network.pace
+        self._verbs += take_actions(reports, self.agents.plans, pace, self.actions)
         for done in reports:
             agent = done.agent
             for number, send in enumerate(done.sends):
@@ -211,14 +218,16 @@ class Kernel:
                 subscribes.extend((t, agent, topic, on) for t, topic, on in done.subscribes)
             for time, level, text in done.logs:
                 self.events.append(Event(time, level, self.agents.names[agent], text))
-            if done.state >= FAILED:
+            if self.agents.state[agent] == ENDED:
+                self.agents.timer[agent] = NEVER  # its process died after it had yielded
+            elif done.state >= FAILED:
                 self.real_time_decisions += done.state == OVERDUE
                 self._fail(agent, done.failed_at, done.error)
             elif done.state == FINISHED:
                 self.agents.ending.append((done.failed_at, agent, None))
                 self.agents.state[agent] = ENDED
         sends.sort(key=lambda s: s[:3])
-        self._transmit(sends, subscribes)
+        self._transmit(self.board.byzantine.pass_on(sends), subscribes)
         self.agents.widen(len(self.network.topics))
 
     def _transmit(
@@ -288,23 +297,6 @@ class Kernel:
             self.handover.observe(instant, due, world.observe())
             for group in due:
                 self.actions[group.name].expect(instant, self.agents.is_played(group.name))
-
-    def _take_actions(self, reports: list[Done]) -> None:
-        """Actions to their groups, by agent and then by time; verbs wait for their time."""
-        taken: dict[str, tuple[list[int], list[int], list[bytes]]] = {}
-        for done in reports:
-            plan = self.agents.plans[done.agent]
-            for number, act in enumerate(done.acts):
-                time = act.time + plan.processing_ns
-                if act.verb:
-                    self._verbs.append((time, done.agent, number, act))
-                elif plan.group is not None and plan.slot is not None:
-                    times, slots, bodies = taken.setdefault(plan.group, ([], [], []))
-                    times.append(time)
-                    slots.append(plan.slot)
-                    bodies.append(act.body)
-        for group, columns in taken.items():
-            self.actions[group].submit(*columns)
 
     def _apply_verbs(self, before: int) -> None:
         """Verbs due before an instant, in key order; one that the world refuses fails its agent."""
@@ -378,16 +370,18 @@ class Kernel:
             self.handover.renew(host)
 
     def _apply(self, fault: Fault) -> None:
+        if fault.kind == "broker":  # leaves no trace: a run that is resumed was never disturbed
+            self.agents.orders.append(Order("die", -1))
+            return
         self.digest.add("faults", fault_bytes(fault))
         self.faults_applied.append(fault)
-        cause = "you, recorded" if fault.id >= LIVE_ID else "scenario"
-        self.events.append(Event(fault.time_ns, "fault", "", fault.text, cause))
+        self.events.append(Event(fault.time_ns, "fault", "", fault.text, fault.cause))
         agents = self.agents
-        if fault.kind in ("partition", "link", "noise"):
-            self.board.switch(fault)
-        elif fault.kind == "world":
+        if fault.kind == "world":
             for target in fault.targets:
                 self.world.inject(fault.event, target, fault.is_on)
+        elif fault.kind not in ("kill", "restart", "hang"):
+            self.board.switch(fault, self._next_step - self.world.dt_ns)
         else:
             for name in fault.targets:
                 agent = agents.index[name]
@@ -438,9 +432,10 @@ class Kernel:
                 self._stop(AgentError(f"{plan.name} failed: {cause}"))
             elif plan.on_failure == "restart" and has_left:
                 rule = self.scenario.supervision
-                if self.agents.may_restart(agent, grid, rule.restarts, rule.within_ns):
-                    self.agents.start(agent, grid + rule.backoff_ns, self.episode)
-                else:
+                recent = self.agents.count_restart(agent, grid, rule.within_ns)
+                if recent < rule.restarts:
+                    self.agents.start(agent, grid + (rule.backoff_ns << recent), self.episode)
+                elif rule.then == "stop":
                     self._stop(
                         RestartLimitError(
                             f"{plan.name} failed more than {rule.restarts} times within "
@@ -467,10 +462,10 @@ class Kernel:
         self._reschedule(self.horizon, instant)
         self.episode += 1
         self.network.begin_episode(self.episode)
-        self.board.heal()
+        self.board.begin_episode(self.episode)
         self.handover.clear()
         self._verbs.clear()
-        self._episode_began = instant
+        self._episode_began = self._next_step = instant
         for actions in self.actions.values():
             actions.reset()
         self.world.reset(self.scenario.seed, self.episode)

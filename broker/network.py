@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from broker.ledger import DOWN, EPISODE, PARTITION, UNREACHABLE, Ledger
 from broker.links import Links
+from broker.processing import Processing
 from broker.tape import Tape
 from sim.digest import Digest
 from sim.rng import key_of
@@ -65,7 +66,7 @@ class Network:
         self.ledger = Ledger()
         self.topics: list[str] = []
         self.rows, self.bodies = _no_rows()
-        self._processing = np.array(processing_ns, dtype=np.int64)
+        self.pace = Processing(processing_ns)
         self._seed = seed
         self._episode = 0
         self._digest = digest
@@ -103,6 +104,7 @@ class Network:
 
     def forget(self, agent: int) -> None:
         """Ends all subscriptions of an agent, which starts anew or never will."""
+        self.pace.forget(agent)
         for topic, subscribers in self._subscribers.items():
             if agent in subscribers:
                 self.subscribe(agent, topic, is_on=False)
@@ -116,7 +118,7 @@ class Network:
         rows, bodies = self._relayed(until)
         if sends:
             fresh, fresh_bodies = self._expand(sends)
-            if len(rows) or self._processing.any():
+            if len(rows) or not self.pace.is_instant:
                 rows = np.concatenate((rows, fresh))
                 bodies = np.concatenate((bodies, fresh_bodies))
                 order = np.lexsort((rows["sequence"], rows["arrival"]))
@@ -149,7 +151,7 @@ class Network:
         self._digest.add("payloads", *hashed)
         rows = np.concatenate(streams, dtype=ROW, casting="no")
         spread = np.repeat(values, counts, axis=1)
-        rows["arrival"] = rows["sent"] = spread[0] + self._processing[rows["sender"]]
+        rows["arrival"] = rows["sent"] = self.pace.sending(rows["sender"], spread[0])
         rows["reference"], rows["counter"] = spread[1], spread[2]
         rows["length"], rows["kind"] = spread[3], spread[4]
         rows["sequence"] = np.arange(self._sequence, self._sequence + len(rows))
@@ -338,6 +340,10 @@ class Network:
     def sides(self) -> NDArray[np.int8]:
         """The partitions in force, as given to `degrade`."""
         return self._sides
+
+    def link(self, at: int, to: int) -> tuple[LinkSpec, bool]:
+        """One hop as it is now: its parameters, and whether it is cut."""
+        return self._spec(at, to), self._is_cut(at, to)
 
     def begin_episode(self, episode: int) -> None:
         """Drops what is in flight, and keys the links anew."""

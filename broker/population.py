@@ -48,7 +48,9 @@ class Failure:
 
 @dataclass(frozen=True)
 class Order:
-    """What the shell must do to a host's process: kill, restart, stop or resume it."""
+    """What the shell must do to a host's process: kill, restart, stop or resume it; or "die": end
+    the broker's own process at once, as a crash would (host -1).
+    """
 
     verb: str
     host: int
@@ -220,11 +222,11 @@ class Agents:
         if len(self.hosts[host]) == 1:
             self.orders.append(Order("stop" if is_on else "resume", host))
 
-    def may_restart(self, agent: int, time: int, restarts_max: int, within_ns: int) -> bool:
-        """Counts a restart; False if there were more than allowed within the time."""
+    def count_restart(self, agent: int, time: int, within_ns: int) -> int:
+        """Counts a restart; how many there were before it within the time."""
         recent = [t for t in self._restarts.get(agent, []) if t > time - within_ns]
         self._restarts[agent] = [*recent, time]
-        return len(recent) < restarts_max
+        return len(recent)
 
     # --- what hosts report ----------------------------------------------------------------------
 

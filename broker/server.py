@@ -6,28 +6,34 @@ virtual time, and written to the run's log before it takes effect.
 
 from __future__ import annotations
 
+import os
 import re
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final, Protocol
 
+from broker.history import History, completed
 from broker.kernel import Kernel
-from broker.population import Event
+from broker.pace import Pace
+from broker.population import Event, Order
+from broker.recovery import Recovery
 from sim.clock import monotonic, pause
 from sim.errors import WireError
 from sim.limits import STALL_REPORT_SECONDS
-from sim.units import SECOND
-from sim.wire.messages import OVERDUE
+from sim.store.runlog import Decision
+from sim.units import SECOND, format_ns
+from sim.wire.messages import OVERDUE, Activation, Done, Yield
 from sim.wire.transport import HostLost, Transport
 
 
 class Log(Protocol):
     """Where inputs from outside and folds are recorded."""
 
-    def fold(self, time_ns: int, chain: str) -> None:
+    def fold(self, time_ns: int, chain: str, mark: bytes) -> None:
         """The digest's value at a grid point."""
 
-    def decision(self, time_ns: int, kind: str, host: int, text: str) -> None:
+    def add(self, record: Decision) -> None:
         """What real time decided, before it takes effect."""
 
 
@@ -38,29 +44,11 @@ _WAIT_SECONDS: Final = 0.2
 _FRAME: Final = re.compile(r'File "(.+?)", line (\d+),? in (\w+)')
 
 
-class Pacer:
-    """Holds virtual time back to `speed` virtual seconds per real second."""
-
-    def __init__(self, speed: float) -> None:
-        self.speed = speed
-        self._real = monotonic()
-        self._virtual = 0
-
-    def wait(self, instant_ns: int, on_wait: Callable[[], None]) -> None:
-        """Sleeps until real time has come to a virtual instant."""
-        due = self._real + (instant_ns - self._virtual) / SECOND / self.speed
-        while (left := due - monotonic()) > 0:
-            pause(min(left, _WAIT_SECONDS))
-            on_wait()
-
-
 class Watch:
     """Who holds the clock: hosts that have not answered, and what they use."""
 
-    def __init__(self, kernel: Kernel, transport: Transport, log: Log, began: float) -> None:
-        self._kernel = kernel
-        self._transport = transport
-        self._log = log
+    def __init__(self, shell: Shell, began: float) -> None:
+        self._shell = shell
         self._cpu: dict[int, float] = {}
         self._idle_since: dict[int, float] = {}
         self._cpu_at_start: dict[int, float] = {}
@@ -68,7 +56,8 @@ class Watch:
 
     def check(self, waiting: set[int]) -> None:
         """Says for whom the run waits, and ends hosts past the scenario's bounds."""
-        limits, infos = self._kernel.scenario.limits, self._transport.info()
+        kernel, transport = self._shell.kernel, self._shell.transport
+        limits, infos = kernel.scenario.limits, transport.info()
         for host in sorted(waiting):
             info = infos.get(host)
             if info is None:
@@ -78,27 +67,25 @@ class Watch:
             if info.cpu_seconds > self._cpu.get(host, -1.0):
                 self._cpu[host], self._idle_since[host] = info.cpu_seconds, now
             blocked = now - self._idle_since[host]
-            name = self._kernel.agents.names[self._kernel.agents.hosts[host][0]]
+            name = kernel.agents.names[kernel.agents.hosts[host][0]]
             is_stopped = info.state == "T"
-            self._say(
+            text = (
                 f"waiting {now - self._began:.0f} s for {name} (pid {info.pid}"
                 f"{', stopped' * is_stopped}), processor {used:.1f} s"
-                f"{'' if is_stopped else _handler(self._transport.stacks(host))}"
+                f"{'' if is_stopped else _handler(transport.stacks(host))}"
             )
+            kernel.events.append(Event(kernel.now, "stall", "", text))
             if used > limits.handler_cpu_ns / SECOND + 2:
-                self._end(host, "used up its processor time in one handler")
+                self._end(host, "deadline", "used up its processor time in one handler")
             elif blocked > limits.handler_blocked_ns / SECOND:
-                self._end(host, f"blocked for {blocked:.0f} s without using the processor")
+                text = f"blocked for {blocked:.0f} s without using the processor"
+                self._end(host, "blocked", text)
             return
 
-    def _say(self, text: str) -> None:
-        self._kernel.events.append(Event(self._kernel.now, "stall", "", text))
-
-    def _end(self, host: int, cause: str) -> None:
-        where = self._transport.stacks(host)
-        self._log.decision(self._kernel.now, "deadline", host, cause)
-        self._transport.kill(host)
-        self._kernel.lose(host, f"{cause}\n{where}" if where else cause)
+    def _end(self, host: int, kind: str, cause: str) -> None:
+        where = self._shell.transport.stacks(host)
+        self._shell.transport.kill(host)
+        self._shell.give_up(kind, host, f"{cause}\n{where}" if where else cause)
 
 
 def _handler(stacks: str) -> str:
@@ -107,71 +94,207 @@ def _handler(stacks: str) -> str:
     return f", in {found[3]} ({Path(found[1]).name}:{found[2]})" if found else ""
 
 
+class Shell:
+    """A run's kernel, hosts and log, and all that happens to them in real time."""
+
+    def __init__(
+        self,
+        kernel: Kernel,
+        transport: Transport,
+        log: Log,
+        pace: Pace,
+        history: History,
+        on_window: Callable[[Kernel], None],
+        idle: Callable[[float], None],
+    ) -> None:
+        self.kernel, self.transport, self.log = kernel, transport, log
+        self.pace, self.history = pace, history
+        self.on_window, self.idle = on_window, idle
+        self.recovery = Recovery(kernel.scenario.supervision)
+        self._waiting: set[int] = set()
+        self._stand_ins: dict[int, list[Done]] = {}
+        self._asked: dict[int, list[int]] = {}
+
+    def run(self) -> None:
+        """To the end."""
+        kernel, written = self.kernel, 0
+        self._lose_again()
+        while kernel.status == "running":
+            self.history.inject(kernel)
+            self.pace.hold(kernel, self._hold)
+            self.history.inject(kernel)
+            activations = kernel.open()
+            self._obey(kernel.orders)
+            for host, activation in self.history.settled(activations):
+                self._send(host, activation)
+            folds, marks = kernel.digest.folds, kernel.digest.marks
+            for (time_ns, chain), mark in zip(folds[written:], marks[written:], strict=True):
+                self.log.fold(time_ns, chain, mark)
+            written = len(folds)
+            self._collect()
+            kernel.close()
+            self._lose_again()
+            self.on_window(kernel)
+
+    def _hold(self, seconds: float) -> None:
+        """Between two windows: deaths are seen, whoever watches is heard."""
+        for host, answer in self.transport.poll(0):
+            if isinstance(answer, HostLost):
+                self._bury(host, answer)
+        if self.recovery.busy:
+            self._collect()
+        self.idle(seconds)
+        self.on_window(self.kernel)
+
+    def _obey(self, orders: list[Order]) -> None:
+        """What the kernel wants done to processes."""
+        for order in orders:
+            if order.verb == "die":
+                self._die()
+                continue
+            getattr(self.transport, order.verb)(order.host)
+            if order.verb in ("kill", "restart"):
+                self.recovery.renew(order.host)
+
+    def _die(self) -> None:
+        """The broker's own death, as the scenario or a person wants it; once only."""
+        if self.history.has_died(self.kernel.now):
+            return
+        self._decide("died", -1, "the broker is killed, as asked")
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    def _send(self, host: int, activation: Activation) -> None:
+        """Gives a host its activation, unless it is known how that ends."""
+        kernel, history = self.kernel, self.history
+        decision = history.missing(kernel.windows, host)
+        if decision is not None:
+            kernel.lose(host, decision.text)
+            self.transport.kill(host)
+            return
+        asked = [work.agent for work in activation.work]
+        activation, done = history.without_overdue(kernel.windows, activation, kernel.agents.names)
+        if done and not activation.work:
+            kernel.accept(host, completed(None, activation.serial, done, asked))
+            return
+        if done:
+            self._stand_ins[host], self._asked[host] = done, asked
+        self.recovery.sent(host, activation)
+        self.transport.send(host, activation)
+        self._waiting.add(host)
+
+    # --- answers --------------------------------------------------------------------------------
+
+    def _collect(self) -> None:
+        """Waits until every host of the window has answered or is lost."""
+        watch: Watch | None = None
+        heard = 0.0
+        waiting = self._waiting
+        while waiting or self.recovery.busy:
+            answers = self.transport.poll(_WAIT_SECONDS)
+            for host, answer in answers:
+                if isinstance(answer, HostLost):
+                    self._bury(host, answer)
+                elif host in self.recovery.busy:
+                    self._feed(host, answer)
+                elif host in waiting:
+                    self._take(host, answer)
+            if not answers:
+                heard = heard or monotonic()
+                self.on_window(self.kernel)
+                if monotonic() - heard < STALL_REPORT_SECONDS:
+                    continue
+                watch, heard = watch or Watch(self, heard), monotonic()
+                watch.check(waiting)
+                waiting -= {host for host in waiting if self.kernel.agents.is_dead(host)}
+
+    def _take(self, host: int, answer: Yield) -> None:
+        """A yield that was waited for."""
+        kernel = self.kernel
+        self._waiting.discard(host)
+        for done in answer.done:
+            if done.state == OVERDUE:
+                self._decide("overdue", host, done.error, agent=kernel.agents.names[done.agent])
+        stand_ins = self._stand_ins.pop(host, None)
+        if stand_ins:
+            answer = completed(answer, answer.serial, stand_ins, self._asked[host])
+        try:
+            kernel.accept(host, answer)
+            self.recovery.counted(host, answer)
+        except WireError as error:
+            self.transport.kill(host)
+            self.give_up("malformed", host, str(error))
+
+    def _bury(self, host: int, lost: HostLost) -> None:
+        """A process ended without being asked to: it is brought back, or its agents fail."""
+        kernel = self.kernel
+        if kernel.agents.is_dead(host):
+            return
+        has_yielded = host not in self._waiting
+        span = f"[{format_ns(kernel.now)}, {format_ns(kernel.until)})"
+        counted = "counted" if has_yielded else "lost"
+        cause = f"{lost.cause}; process {lost.pid} died in {span}, its yield {counted}"
+        if self.recovery.may(host, kernel.now):
+            self._decide("recovered", host, cause, counted=has_yielded)
+            self.transport.restart(host)
+            first = self.recovery.begin(host)
+            names = ", ".join(kernel.agents.names[a] for a in kernel.agents.hosts[host])
+            count = self.recovery.count(host)
+            text = f"{cause}; brought back by {count} recorded activations"
+            kernel.events.append(Event(kernel.now, "error", names, text, "supervisor"))
+            if first is not None:
+                self.transport.send(host, first)
+            return
+        self.give_up("lost", host, cause)
+
+    def _feed(self, host: int, answer: Yield) -> None:
+        """An answer of a process that is being brought back."""
+        is_same, following = self.recovery.check(host, answer)
+        if not is_same:
+            self.transport.kill(host)
+            self.give_up("nondeterministic", host, "its recorded activations led to another yield")
+        elif following is not None:
+            self.transport.send(host, following)
+        elif self.recovery.is_new(host) and host in self._waiting:
+            self._take(host, answer)
+
+    def give_up(self, kind: str, host: int, cause: str) -> None:
+        """Says, writes and does that a host is no more."""
+        has_yielded = host not in self._waiting
+        self._waiting.discard(host)
+        self.recovery.renew(host)
+        self._decide(kind, host, cause, counted=has_yielded)
+        self.kernel.lose(host, cause)
+
+    def _lose_again(self) -> None:
+        """What the log says was lost after this window's yields had been counted."""
+        for decision in self.history.lost_after(self.kernel.windows):
+            self.kernel.lose(decision.host, decision.text)
+            self.transport.kill(decision.host)
+
+    def _decide(
+        self, kind: str, host: int, text: str, counted: bool = False, agent: str = ""
+    ) -> None:
+        kernel = self.kernel
+        self.log.add(Decision(kernel.now, kind, host, text, kernel.windows, counted, agent))
+
+
 def drive(
     kernel: Kernel,
     transport: Transport,
     log: Log,
-    speed: float = float("inf"),
+    pace: Pace | None = None,
+    *,
+    history: History | None = None,
     on_window: Callable[[Kernel], None] = lambda kernel: None,
+    idle: Callable[[float], None] = pause,
 ) -> None:
     """Runs a kernel to its end. The transport's hosts are up when this is called.
 
+    history:   what an earlier run of the same log was given from outside, to be given again.
     on_window: called after every window, and several times a second while waiting; what it
-    raises ends the run there, with the kernel's books in order.
+               raises ends the run there, with the kernel's books in order.
+    idle:      waits that many seconds of real time, or less.
+
     Raises: errors of the kernel.
     """
-    pacer = Pacer(speed)
-    folded = 0
-    while kernel.status == "running":
-        if speed != float("inf"):
-            pacer.wait(kernel.next_instant(), lambda: on_window(kernel))
-        activations = kernel.open()
-        for order in kernel.orders:
-            getattr(transport, order.verb)(order.host)
-        waiting = set()
-        for host, activation in activations:
-            transport.send(host, activation)
-            waiting.add(host)
-        for time_ns, chain in kernel.digest.folds[folded:]:
-            log.fold(time_ns, chain)
-        folded = len(kernel.digest.folds)
-        _collect(kernel, transport, log, waiting, on_window)
-        kernel.close()
-        on_window(kernel)
-
-
-def _collect(
-    kernel: Kernel,
-    transport: Transport,
-    log: Log,
-    waiting: set[int],
-    on_wait: Callable[[Kernel], None],
-) -> None:
-    """Waits until every host of the window has answered or is lost."""
-    watch: Watch | None = None
-    heard = 0.0
-    while waiting:
-        answers = transport.poll(_WAIT_SECONDS)
-        for host, answer in answers:
-            if isinstance(answer, HostLost):
-                log.decision(kernel.now, "lost", host, answer.cause)
-                kernel.lose(host, answer.cause)
-            elif host in waiting:
-                for done in answer.done:
-                    if done.state == OVERDUE:
-                        log.decision(kernel.now, "deadline", host, done.error)
-                try:
-                    kernel.accept(host, answer)
-                except WireError as error:
-                    transport.kill(host)
-                    log.decision(kernel.now, "malformed", host, str(error))
-                    kernel.lose(host, str(error))
-            waiting.discard(host)
-        if not answers:
-            heard = heard or monotonic()
-            on_wait(kernel)
-            if monotonic() - heard < STALL_REPORT_SECONDS:
-                continue
-            watch, heard = watch or Watch(kernel, transport, log, heard), monotonic()
-            watch.check(waiting)
-            waiting -= {host for host in waiting if kernel.agents.is_dead(host)}
+    Shell(kernel, transport, log, pace or Pace(), history or History(), on_window, idle).run()

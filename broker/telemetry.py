@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -15,7 +16,7 @@ from broker.kernel import Kernel
 from broker.ledger import REASONS
 from broker.population import DOWN, ENDED, HUNG, UNPLAYED, UP, Event
 from broker.tape import Columns
-from sim.scenario.schema import LIVE_ID, Fault
+from sim.scenario.schema import Fault
 from sim.spaces import Space
 from sim.units import NEVER, format_ns
 from sim.wire.live import (
@@ -39,11 +40,6 @@ _BINS: Final = 64 * _PER_OCTAVE
 _STATES: Final = {UNPLAYED: "absent", DOWN: "down", UP: "up", HUNG: "hung", ENDED: "finished"}
 _DELIVERED: Final = 1
 _LOST: Final = slice(2, 2 + len(REASONS))
-
-
-def cause_of(fault: Fault) -> str:
-    """Who brought a fault about."""
-    return "you, recorded" if fault.id >= LIVE_ID else "scenario"
 
 
 def intro(kernel: Kernel, directory: str, speed: float, pid: int, started: str) -> Intro:
@@ -84,7 +80,6 @@ class Telemetry:
 
     def __init__(self, kernel: Kernel) -> None:
         self._kernel = kernel
-        self._serial = 0
         agents = kernel.agents
         names = agents.names
         roles = [plan.group or _OTHERS for plan in agents.plans]
@@ -135,12 +130,34 @@ class Telemetry:
                     self._down |= dict.fromkeys(fault.targets, fault.id)
                 self._faults[fault.id] = ActiveFault(
                     fault.id, fault.kind, fault.text, fault.time_ns,
-                    kernel.lifts_at(fault.id), cause_of(fault),
+                    kernel.lifts_at(fault.id), fault.cause,
                 )  # fmt: skip
         self._faults_read = len(kernel.faults_applied)
         for failure in kernel.agents.failures[self._failures_read :]:
             self._failed[failure.agent] = failure.error.partition("\n")[0]
         self._failures_read = len(kernel.agents.failures)
+
+    def lift_all(self, time_ns: int) -> tuple[Fault, ...]:
+        """What lifts everything in force at a stated time, and starts again who was killed and
+        would not start again by itself.
+        """
+        self._read_faults()
+        kernel = self._kernel
+        applied = {f.id: f for f in kernel.faults_applied if f.is_on}
+        awaited = {n for f in kernel.scheduled if f.kind == "restart" for n in f.targets}
+        found = []
+        for fault in [applied[i] for i in self._faults if i in applied]:
+            replace = msgspec.structs.replace
+            if fault.kind != "kill":
+                text = f"over: {fault.text}"
+                found.append(replace(fault, time_ns=time_ns, is_on=False, text=text))
+                continue
+            names = tuple(n for n in fault.targets if n in self._down and n not in awaited)
+            if names:
+                text = f"{', '.join(names)} restarted"
+                again = replace(fault, kind="restart", targets=names, time_ns=time_ns, text=text)
+                found.append(again)
+        return tuple(found)
 
     # --- what is shown --------------------------------------------------------------------------
 
@@ -159,10 +176,9 @@ class Telemetry:
         """
         kernel = self._kernel
         self._read_faults()
-        self._serial += 1
         speed, possible, wanted = rates
         return Frame(
-            serial=self._serial,
+            serial=0,
             now_ns=kernel.now,
             status=status,
             episode=kernel.episode,

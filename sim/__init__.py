@@ -24,6 +24,7 @@ _EXPORTS = {
     "Space": "sim.spaces",
     "run": "sim.runner",
     "Result": "sim.runner",
+    "load": "sim.store.rundata",
     "SimError": "sim.errors",
 }
 __all__ = sorted(_EXPORTS)

@@ -11,14 +11,18 @@ import hashlib
 from dataclasses import dataclass, field
 
 STREAMS = ("payloads", "sends", "deliveries", "world", "faults")
+MARK_BYTES = 4
 
 
 @dataclass
 class Digest:
-    """A chain of folds; `folds` lists (virtual time in ns, chain value) of each."""
+    """A chain of folds; `folds` lists (virtual time in ns, chain value) of each, `marks` the first
+    bytes of each stream's digest, in the order of STREAMS: they say what it is that differs.
+    """
 
     chain: bytes = bytes(16)
     folds: list[tuple[int, str]] = field(default_factory=list)
+    marks: list[bytes] = field(default_factory=list)
     _streams: dict[str, hashlib.blake2b] = field(default_factory=dict)
 
     def add(self, stream: str, *parts: bytes) -> None:
@@ -38,9 +42,9 @@ class Digest:
         """Closes the streams at a virtual time and returns the new chain value, in hex."""
         link = hashlib.blake2b(self.chain, digest_size=16)
         link.update(time_ns.to_bytes(8, "little", signed=True))
-        for name in STREAMS:
-            running = self._streams.get(name)
-            link.update(running.digest() if running else bytes(16))
+        parts = [self._streams[n].digest() if n in self._streams else bytes(16) for n in STREAMS]
+        link.update(b"".join(parts))
+        self.marks.append(b"".join(part[:MARK_BYTES] for part in parts))
         self.chain = link.digest()
         self._streams.clear()
         self.folds.append((time_ns, self.chain.hex()))

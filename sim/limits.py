@@ -23,6 +23,8 @@ MESSAGES_PER_SECOND_MAX: Final = 10_000
 """Token bucket of one agent, in virtual time."""
 LOG_LINES_PER_ACTIVATION_MAX: Final = 1_000
 SCENARIO_BYTES_MAX: Final = 256 * 1024
+SLOW_BASE_SECONDS: Final = 0.1
+"""Virtual time that a `slow` fault multiplies for an agent without a `processing` latency."""
 HANDLER_CPU_SECONDS: Final = 10.0
 """Processor time of one activation before an agent counts as hung."""
 HANDLER_BLOCKED_SECONDS: Final = 60.0

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from sim.scenario.schema import YOU
 from sim.worlds.world import Metric
 
 if TYPE_CHECKING:
@@ -57,6 +58,11 @@ class Result:
     run_dir: Path | None = None
     error: str = ""
     exit_code: int = 0
+
+    @property
+    def is_disturbed(self) -> bool:
+        """Whether a person did something to it while it went on."""
+        return any(fault.get("cause") == YOU for fault in self.faults)
 
     def summary(self) -> dict[str, Any]:
         """The document that `--json` prints and `summary.json` holds.

@@ -12,9 +12,10 @@ from agents.behaviour import load_behaviour
 from broker.kernel import Kernel
 from sim.errors import ScenarioError
 from sim.scenario.casting import cast
+from sim.scenario.faults import Setting, resolve_faults, setting_of
 from sim.scenario.load import at_world, load_scenario
 from sim.scenario.overrides import Overrides
-from sim.scenario.roster import AgentPlan, resolve_faults, resolve_roster
+from sim.scenario.roster import AgentPlan, resolve_roster
 from sim.scenario.schema import Fault, Scenario
 from sim.scenario.topology import LinkTable, link_table
 from sim.worlds import catalogue
@@ -30,6 +31,11 @@ class Prepared:
     plans: tuple[AgentPlan, ...]
     table: LinkTable
     faults: tuple[Fault, ...]
+
+    @property
+    def setting(self) -> Setting:
+        """What faults may strike: for one that comes by command while the run goes on."""
+        return fault_setting(self.scenario, self.world, self.plans)
 
     def kernel(self, agents_per_host: int = 1, is_eager: bool = False) -> Kernel:
         """A kernel at virtual time 0."""
@@ -96,13 +102,20 @@ def with_plans(scenario: Scenario, world: World, plans: Sequence[AgentPlan]) -> 
     """
     names = [plan.name for plan in plans]
     kind = scenario.world.kind
-    faults = resolve_faults(scenario, names, world.events, scenario.seed)
+    setting = fault_setting(scenario, world, plans)
+    faults = resolve_faults(scenario, setting, scenario.seed)
     table = link_table(scenario.network, names, faults)
     players = cast(plans, catalogue.rules(kind), kind)
     _check_policies(world, players)
     return Prepared(
         scenario, world, players, table, tuple(_every_episode(scenario, faults))
     )  # fmt: skip
+
+
+def fault_setting(scenario: Scenario, world: World, plans: Sequence[AgentPlan]) -> Setting:
+    """What faults may strike in this world, with this roster."""
+    names = [plan.name for plan in plans]
+    return setting_of(scenario.network, names, world.events, world.groups, world.rounds)
 
 
 def _check_policies(world: World, plans: Sequence[AgentPlan]) -> None:

@@ -7,40 +7,44 @@ so.
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-from broker.kernel import Kernel
-from broker.population import DOWN, ENDED, HUNG, UNPLAYED, UP, Event, Failure
-from broker.server import drive
-from sim.clock import monotonic
+from broker.history import History
+from broker.pace import Pace
+from sim.clock import pause
 from sim.comparison import baselines
 from sim.comparison import compare as compare_with
-from sim.errors import InstallationError, InvariantError, ScenarioError, SimError
+from sim.errors import ScenarioError
+from sim.launch.columns import Popen, start_columns
+from sim.live import Live, OnLive
 from sim.outcome import Result
 from sim.prepare import Prepared, load, prepare
-from sim.process import Interrupts, no_collector, one_thread
-from sim.progress import PROGRESS_SECONDS, OnProgress, Progress
+from sim.process import Interrupts, one_thread
+from sim.progress import OnProgress, Progress
 from sim.scenario.load import dump
 from sim.scenario.overrides import Overrides
-from sim.scenario.roster import idle_faults
-from sim.scenario.schema import Fault, Scenario
+from sim.scenario.roster import AgentPlan
+from sim.scenario.schema import Scenario
+from sim.store.columns import FILE, Columns, read_columns, write_columns
 from sim.store.recorder import Recorder, new_recorder
-from sim.units import SECOND, speed_factor
+from sim.units import speed_factor
 from sim.wire.memory import MemoryTransport
 from sim.wire.transport import Transport
 
-__all__ = ["Prepared", "Progress", "Result", "baselines", "load", "prepare", "run"]
+__all__ = [
+    "Prepared", "Progress", "Result", "baselines", "conduct", "load", "make_transport", "prepare",
+    "run",
+]  # fmt: skip
 
 _RULES: Final = "agents.behaviours"
 """Where the rules of the bundled worlds are, one module per world; loaded before hosts are forked,
 so that not every host loads them again."""
 _RULES_NEED: Final = ("array_api_compat.numpy",)
-_EVENTS_MAX: Final = 100_000
-"""Events kept in a result; the file of the run's directory has them all."""
+_LOOK_SECONDS: Final = 0.1
 
 
 # --- the run ------------------------------------------------------------------------------------
@@ -61,6 +65,7 @@ def run(
     compare: bool = True,
     is_eager: bool = False,
     on_progress: OnProgress | None = None,
+    on_live: OnLive | None = None,
 ) -> Result:
     """Runs a scenario to its end, every agent a process of its own.
 
@@ -68,10 +73,12 @@ def run(
     overrides:  `{"network.default.loss": 0.3}`, or texts as of `--set`.
     behaviours: `{"battery-*": "my_agents.py:Saver"}`, or texts as of `--as`.
     inline:     all agents in this process, where breakpoints work; same digest.
-    speed:      `max`, `realtime` or `900x`; the scenario's own if None.
+    speed:      `max`, `realtime` or `900x`; if None, as fast as it goes, or at the scenario's
+                `console.speed` if somebody watches from the start.
     run_dir:    where the run is recorded instead of `runs/<name>-<nnnn>`; nowhere if not `record`.
     compare:    also fills the columns that the outcome is read against.
     is_eager:   every delivery wakes its agent; slower, for comparison.
+    on_live:    called with the address of the run's door, for whoever watches from the start.
 
     Raises: ScenarioError and other SimErrors of the user's; a failing agent is in the result.
     """
@@ -80,43 +87,113 @@ def run(
     loaded = load(
         scenario, seed=seed, duration=duration, overrides=overrides, behaviours=behaviours
     )
-    factor = _speed(loaded, speed)
+    packing = {"agents_per_host": agents_per_host, "inline": inline}
+
+    def recorder(prepared: Prepared) -> Recorder:
+        if not record:
+            return Recorder()
+        given = {"packing": packing, "behaviours": _hashes(prepared.plans)}
+        return new_recorder(loaded.name, loaded.seed, dump(loaded), given, run_dir)
+
+    pace = Pace(_speed(loaded, speed, on_live is not None))
+    return conduct(
+        loaded, recorder, pace, inline=inline, agents_per_host=agents_per_host, compare=compare,
+        is_eager=is_eager, on_progress=on_progress, on_live=on_live,
+    )  # fmt: skip
+
+
+def conduct(
+    scenario: Scenario,
+    make_recorder: Callable[[Prepared], Recorder],
+    pace: Pace,
+    *,
+    inline: bool,
+    agents_per_host: int,
+    history: History | None = None,
+    compare: bool = True,
+    is_eager: bool = False,
+    on_progress: OnProgress | None = None,
+    on_live: OnLive | None = None,
+) -> Result:
+    """A loaded scenario to its end, given from outside what `history` holds."""
     report = on_progress or (lambda progress: None)
+    helper: Popen | None = None
     with Interrupts() as interrupts:
-        transport = _transport(loaded, inline, report)
+        transport = make_transport(scenario, inline, report)
         try:
-            prepared = prepare(loaded)
+            prepared = prepare(scenario)
             kernel = prepared.kernel(agents_per_host, is_eager)
-            packing = {"agents_per_host": agents_per_host, "inline": inline}
-            recorder = _recorder(loaded, packing, run_dir) if record else Recorder()
-            live = _Live(kernel, transport, recorder, interrupts, report)
+            recorder = make_recorder(prepared)
+            path = recorder.path / FILE if recorder.path else None
+            live = Live(
+                prepared, kernel, transport, recorder, interrupts, report, pace,
+                history or History(), Columns(path) if path else None, on_live,
+            )  # fmt: skip
             with recorder, one_thread():
-                result = live.run(factor, inline)
+                if compare and path and on_live:
+                    helper = start_columns(path.parent)
+                result = live.run(inline)
                 recorder.write(result.summary())
                 if compare and result.status == "completed":
-                    compare_with(result, prepared, report)
+                    _compare(result, prepared, live, report, path, helper)
                     recorder.write(result.summary())
+                live.say(result.status, "")
+                live.close()
         finally:
+            if helper is not None:
+                helper.kill()
+                helper.wait()
             transport.close()
     return result
 
 
-def _recorder(
-    scenario: Scenario, packing: Mapping[str, Any], run_dir: str | Path | None
-) -> Recorder:
-    return new_recorder(scenario.name, scenario.seed, dump(scenario), packing, run_dir)
+def _compare(
+    result: Result,
+    prepared: Prepared,
+    live: Live,
+    report: OnProgress,
+    path: Path | None,
+    helper: Popen | None,
+) -> None:
+    """Fills the columns: those that the helper finds, then those that are missing."""
+
+    def tell(progress: Progress) -> None:
+        report(progress)
+        live.say("comparing", f"for comparison: {progress.text}")
+
+    try:
+        while helper is not None and helper.poll() is None:
+            tell(Progress("comparing", 0, 1, text="no control, rule, bound"))
+            pause(_LOOK_SECONDS)
+    except KeyboardInterrupt:
+        return
+    known = read_columns(path) if path else {}
+    columns = compare_with(result, prepared, tell, known)
+    if path is not None:
+        write_columns(path, columns)
 
 
-def _speed(scenario: Scenario, speed: str | float | None) -> float:
+def _hashes(plans: Sequence[AgentPlan]) -> dict[str, str]:
+    """SHA-256 of the files that agents come from."""
+    found = {}
+    for plan in plans:
+        file, _, _ = plan.behaviour.removeprefix("policy:").partition(":")
+        path = Path(plan.folder, file)
+        if path.suffix in (".py", ".safetensors") and path.is_file():
+            found[str(path.resolve())] = hashlib.sha256(path.read_bytes()).hexdigest()
+    return found
+
+
+def _speed(scenario: Scenario, speed: str | float | None, is_watched: bool) -> float:
     if speed is None:
-        return scenario.console.speed
+        return scenario.console.speed if is_watched else float("inf")
     try:
         return speed_factor(speed)
     except ValueError as error:
         raise ScenarioError(f"speed: {error}") from None
 
 
-def _transport(scenario: Scenario, inline: bool, report: OnProgress) -> Transport:
+def make_transport(scenario: Scenario, inline: bool, report: OnProgress) -> Transport:
     """The way to the hosts. Their launcher begins to load at once, beside the broker."""
 
     is_up = False
@@ -137,148 +214,3 @@ def _transport(scenario: Scenario, inline: bool, report: OnProgress) -> Transpor
     has_rules = importlib.util.find_spec(_RULES) and importlib.util.find_spec(rules)
     preload = [rules, *_RULES_NEED] if has_rules else []
     return process_transport(torch=torch, preload=preload, progress=started)
-
-
-@dataclass
-class _Live:
-    """A kernel while it runs, and what is said of it."""
-
-    kernel: Kernel
-    transport: Transport
-    recorder: Recorder
-    interrupts: Interrupts
-    report: OnProgress
-    events: list[dict[str, Any]] = field(default_factory=list)
-    _news: list[Event] = field(default_factory=list)
-    _next: float = 0.0
-
-    def run(self, speed: float, inline: bool) -> Result:
-        """Drives the kernel to its end, whichever it is, and ends the hosts."""
-        kernel, log = self.kernel, self.recorder
-        for text in (*kernel.network.table.warnings(), *idle_faults(kernel.scenario)):
-            kernel.events.append(Event(0, "warning", "", text))
-        began = monotonic()
-        status, processes = "failed", 0
-        error: SimError | None = None
-        try:
-            self.transport.start(range(len(kernel.agents.hosts)))
-            processes = self.transport.processes
-            with self.interrupts.deferred(), no_collector(inline):
-                drive(kernel, self.transport, log, speed, self.tick)
-            status, error = kernel.status, kernel.error
-        except KeyboardInterrupt:
-            status = "interrupted"
-        except InvariantError as fault:
-            where = f"{kernel.scenario.name}, seed {kernel.scenario.seed}, {log.path or 'no log'}"
-            raise InvariantError(f"{fault} ({where})") from fault
-        except InstallationError:
-            raise
-        except SimError as raised:
-            error = raised
-        finally:
-            wall_seconds = monotonic() - began
-            log.end(status, kernel.digest.chain.hex())
-            self.transport.close()
-            self._tell()
-        return self._result(status, error, wall_seconds, processes)
-
-    def tick(self, kernel: Kernel) -> None:
-        """After every window and while waiting. Raises: KeyboardInterrupt if one is due."""
-        self.interrupts.check()
-        now = monotonic()
-        if now >= self._next:
-            self._next = now + PROGRESS_SECONDS
-            self._tell()
-
-    def _tell(self) -> None:
-        """Hands out the news."""
-        kernel = self.kernel
-        news = tuple(kernel.events)
-        kernel.events.clear()
-        plain = [_event(event) for event in news]
-        self.recorder.add_events(plain)
-        self.recorder.flush()
-        self.events.extend(plain[: _EVENTS_MAX - len(self.events)])
-        state = kernel.agents.state
-        self.report(
-            Progress(
-                "running",
-                kernel.now,
-                kernel.scenario.duration_ns * kernel.scenario.episodes,
-                up=int((state == UP).sum()),
-                down=int(((state == DOWN) | (state == HUNG) | (state == ENDED)).sum()),
-                sent=kernel.network.ledger.sent,
-                events=news,
-            )
-        )
-
-    def _result(
-        self, status: str, error: SimError | None, wall_seconds: float, processes: int
-    ) -> Result:
-        kernel, scenario = self.kernel, self.kernel.scenario
-        return Result(
-            scenario=scenario.name,
-            seed=scenario.seed,
-            status=status,
-            virtual_seconds=kernel.now / SECOND,
-            wall_seconds=wall_seconds,
-            steps=kernel.steps,
-            agents=int((kernel.agents.state != UNPLAYED).sum()),
-            processes=processes,
-            digest=kernel.digest.chain.hex(),
-            messages=kernel.network.totals(),
-            agent_failures=[_failure(each) for each in kernel.agents.failures],
-            faults=[_fault(each) for each in kernel.faults_applied],
-            metrics=dict(kernel.world.metrics()),
-            activations=kernel.activations,
-            real_time_decisions=kernel.real_time_decisions,
-            actions=_unpunctual(kernel),
-            folds=list(kernel.digest.folds),
-            accounts=kernel.network.ledger.accounts(),
-            events=self.events,
-            run_dir=self.recorder.path,
-            error=str(error) if error is not None else "",
-            exit_code=130 if status == "interrupted" else error.exit_code if error else 0,
-        )
-
-
-def _event(event: Event) -> dict[str, Any]:
-    return {
-        "time": event.time_ns / SECOND,
-        "kind": event.kind,
-        "agent": event.agent,
-        "text": event.text,
-    }
-
-
-def _unpunctual(kernel: Kernel) -> dict[str, dict[str, int]]:
-    """Per agent that was late with an action, or gave none for a decision: how often."""
-    return {
-        agent: {"late": late, "missing": missing}
-        for actions in kernel.actions.values()
-        for agent, late, missing in zip(
-            actions.group.agents, actions.late.tolist(), actions.missing.tolist(), strict=True
-        )
-        if late or missing
-    }
-
-
-def _failure(failure: Failure) -> dict[str, Any]:
-    cause, _, frames = failure.error.partition("\n")
-    return {
-        "agent": failure.agent,
-        "time": failure.time_ns / SECOND,
-        "cause": cause,
-        "frames": frames,
-        "policy": failure.policy,
-    }
-
-
-def _fault(fault: Fault) -> dict[str, Any]:
-    return {
-        "time": fault.time_ns / SECOND,
-        "kind": fault.kind,
-        "targets": list(fault.targets),
-        "is_on": fault.is_on,
-        "text": fault.text,
-    }

@@ -64,6 +64,18 @@ def duration_ns(text: str | int | float) -> int:
     return 1 if 0 < ns < 1 else round(ns)
 
 
+def offset_ns(text: str | int | float) -> int:
+    """Nanoseconds of `2s`, `-1min30s`, or of a bare number of seconds, of either sign.
+
+    Raises: ValueError if `text` is not a finite duration.
+    """
+    if isinstance(text, str) and text.lstrip().startswith("-"):
+        return -duration_ns(text.lstrip().removeprefix("-"))
+    if isinstance(text, int | float) and text < 0:
+        return -duration_ns(-text)
+    return duration_ns(text)
+
+
 def duration_text(ns: int) -> str:
     """A duration as a scenario writes it, exactly: `6h10min`, `20ms`; `duration_ns` reads it."""
     parts = []
@@ -114,12 +126,32 @@ def fraction(text: str | int | float) -> float:
 
     Raises: ValueError if `text` is not a finite number or percentage.
     """
-    value = _parse(text, {"%": 0.01}, 1.0, "a fraction")
+    value = _ratio(text, {"%": 100}, "a fraction")
     if not math.isfinite(value):
         raise ValueError(f"expected a fraction, found {text!r}")
+    return value
+
+
+def drift(text: str | int | float) -> float:
+    """How much faster a clock runs, as a share: of `50ppm`, `-1%` or of `0.00005`.
+
+    Raises: ValueError if `text` is none of these, or beyond one half: its unit may be missing.
+    """
+    value = _ratio(text, {"ppm": 1_000_000, "%": 100}, "a drift")
+    if not -0.5 <= value <= 0.5:
+        raise ValueError(
+            f"expected a drift in ppm, or a fraction from -0.5 to 0.5, such as 50ppm or 0.00005; "
+            f"found {text!r}"
+        )
+    return value
+
+
+def _ratio(text: str | int | float, parts: Mapping[str, int], what: str) -> float:
+    value = _parse(text, {unit: 1 / count for unit, count in parts.items()}, 1.0, what)
     # A percentage is divided, not multiplied: 0.3 is the double nearest to 30 %.
-    if isinstance(text, str) and text.rstrip().endswith("%"):
-        return float(text.rstrip()[:-1]) / 100
+    for unit, count in parts.items():
+        if isinstance(text, str) and text.rstrip().endswith(unit):
+            return float(text.rstrip().removesuffix(unit)) / count
     return value
 
 

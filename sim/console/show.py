@@ -16,7 +16,9 @@ from rich.text import Text
 from sim.console.progress import clock_text
 from sim.doctor import Check
 from sim.prepare import Prepared
-from sim.scenario.roster import AgentPlan, idle_faults
+from sim.scenario.commands import COMMANDS
+from sim.scenario.faults import idle_faults
+from sim.scenario.roster import AgentPlan
 from sim.scenario.schema import Fault, LinkRule, LinkSpec
 from sim.scenario.topology import replace_link
 from sim.units import NEVER, duration_text
@@ -260,3 +262,15 @@ def print_check(console: Console, check: Check) -> None:
         text.append(f"\n{check.remedy}", style="bold cyan")
     line.add_row(Text(sign, style=style), check.name, text)
     console.print(line)
+
+
+def print_commands(console: Console) -> None:
+    """What `sim inject` can do: every command with its options and an example."""
+    console.print("sim inject COMMAND, on a run that goes on. Agents are names or patterns.\n")
+    for command in COMMANDS.values():
+        console.print(Text(command.usage, style="bold"))
+        console.print(Text(f"  {command.help}"))
+        for option in command.options:
+            form = f"--{option.name} {option.metavar}".rstrip()
+            console.print(Text.assemble(f"  {form:20} ", (option.help, "dim")))
+        console.print(Text(f"  sim inject {command.example}\n", style="cyan"), soft_wrap=True)

@@ -198,7 +198,10 @@ class Recording(Protocol):
     """
 
     intro: Intro
-    times: Sequence[int]
+
+    @property
+    def times(self) -> Sequence[int]:
+        """Virtual nanoseconds of each frame."""
 
     def frame(self, i: int) -> Frame:
         """The frame with this number."""

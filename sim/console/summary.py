@@ -140,7 +140,10 @@ def _add_faults(details: Table, result: Result) -> None:
     label = "faults"
     for fault in result.faults[:_FAULTS_MAX]:
         time = clock_text(round(fault["time"] * SECOND))
-        details.add_row(label, Text(f"{time}  {fault['text']}"))
+        text = Text(f"{time}  {fault['text']}")
+        if fault.get("cause", "scenario") != "scenario":
+            text.append(f"  ({fault['cause']})", style="bold")
+        details.add_row(label, text)
         label = ""
     more = len(result.faults) - _FAULTS_MAX
     if more > 0:

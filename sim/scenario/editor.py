@@ -7,13 +7,14 @@ from typing import Any, Final
 
 import msgspec
 
-from sim.scenario.schema import JITTERS, RECORDS, Key, Scenario, keys_of
+from sim.scenario.schema import JITTERS, LIES, RECORDS, Key, Scenario, keys_of
 from sim.units import duration_text
 
 _QUANTITY: Final = {"type": ["string", "number"]}
 _DURATION: Final = {**_QUANTITY, "examples": ["20ms", "15min", "24h", "6h10min"]}
 _TEXT: Final = {"type": "string"}
 _PATTERNS: Final = {"oneOf": [_TEXT, {"type": "array", "items": _TEXT, "minItems": 1}]}
+_FIELD: Final = {"type": ["string", "integer"]}
 _PAIR: Final = {"type": "array", "minItems": 2, "maxItems": 2}
 _TWO: Final = {**_PAIR, "items": _QUANTITY}
 _JITTER: Final = {
@@ -43,6 +44,10 @@ _FORMS: Final[dict[str, dict[str, Any]]] = {
     "rate": {**_QUANTITY, "examples": ["250kbit/s", "1MB/s", "unlimited"]},
     "size": {**_QUANTITY, "examples": ["64KiB"]},
     "speed": {**_QUANTITY, "examples": ["max", "realtime", "900x"]},
+    "offset": {**_QUANTITY, "examples": ["2s", "-20ms"]},
+    "drift": {**_QUANTITY, "examples": ["50ppm", 0.00005]},
+    "fields": {"oneOf": [_FIELD, {"type": "array", "items": _FIELD, "minItems": 1}]},
+    "mode": {**_TEXT, "pattern": f"^({'|'.join(LIES[:-1])}|{LIES[-1]}:.+)$"},
     "jitter": _JITTER,
     "flag": {"type": "boolean"},
     "params": {"type": "object"},

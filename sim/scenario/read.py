@@ -1,7 +1,8 @@
 """From a scenario's tree to its records: one reader per form of `sim.scenario.schema.Key`.
 
 Every error names file and line (or the option), the path of the key, what was expected and what was
-found. What needs the world (names, patterns) is checked in `sim.scenario.roster`.
+found. What needs the world (names, patterns) is checked in `sim.scenario.roster` and
+`sim.scenario.faults`.
 """
 
 from __future__ import annotations
@@ -19,16 +20,19 @@ from sim.ids import did_you_mean, is_name
 from sim.scenario.schema import (
     FAULTS,
     JITTERS,
+    LIES,
     LINK_KEYS,
     RECORDS,
+    SENSOR_MODES,
     TABLE_KEYS,
     AgentSpec,
+    FaultSpec,
     Jitter,
     Key,
     Scenario,
     keys_of,
 )
-from sim.scenario.tree import Node
+from sim.scenario.tree import Node, node_of
 
 Record = TypeVar("Record", bound=msgspec.Struct)
 _TEXT_MAX: Final = 256
@@ -39,10 +43,16 @@ _FAULT_KEYS: Final = {
     "kill": ("for", "choose"),
     "restart": ("choose",),
     "hang": ("for", "choose"),
+    "slow": ("for", "factor", "choose"),
+    "skew": ("for", "offset", "drift", "choose"),
+    "sensor": ("for", *SENSOR_MODES, "field", "choose"),
+    "actuator": ("for", "stuck", "choose"),
+    "byzantine": ("for", "topic", "field", "mode", "choose"),
     "partition": ("for",),
     "link": ("for", "both", *LINK_KEYS),
     "noise": ("for", "topics"),
     "world": ("for", "target", "choose"),
+    "broker": (),
 }
 _TOPOLOGY_KEYS: Final = {"hub": "star", "branching": "tree", "edges": "edges"}
 
@@ -176,8 +186,40 @@ _EXAMPLES: Final = {
     "rate": "250kbit/s",
     "size": "64KiB",
     "speed": "max, realtime or 900x",
+    "offset": "2s or -20ms",
+    "drift": "50ppm",
 }
 _duration = _quantity(units.duration_ns)
+
+
+def _fields(node: Node, path: str, key: Key) -> tuple[str | int, ...]:
+    expected = "a name, an index from 0, or a list of them"
+    if node.is_list and not node.value:
+        raise _wrong(node, path, expected)
+    found: list[str | int] = []
+    for child in node.value if node.is_list else [node]:
+        if type(child.value) is int and child.value >= 0:
+            found.append(child.value)
+        elif isinstance(child.value, str):
+            found.append(_text(child, path, key))
+        else:
+            raise _wrong(child, path, expected)
+    return tuple(found)
+
+
+def _mode(node: Node, path: str, key: Key) -> tuple[str, float]:
+    expected = f"{', '.join(LIES[:-1])} or {LIES[-1]}:3"
+    name, colon, text = str(node.value).partition(":")
+    if name not in LIES or not isinstance(node.value, str):
+        raise UnknownKeyError(f"{_wrong(node, path, expected)}; {did_you_mean(name, LIES)}")
+    if name != "inflate":
+        if colon:
+            raise _wrong(node, path, f"{name} without a number")
+        return name, 0.0
+    try:
+        return name, _number(Node(float(text), node.where), path, key)
+    except ValueError:
+        raise _wrong(node, path, "inflate with a factor, such as inflate:3") from None
 
 
 def _jitter(node: Node, path: str, key: Key) -> Jitter:
@@ -266,9 +308,10 @@ _READERS: Final[dict[str, Callable[[Node, str, Key], Any]]] = {
     "ends": _ends, "choice": _choice, "flag": _flag, "number": _number, "integer": _integer,
     "duration": _duration, "fraction": _quantity(units.fraction),
     "rate": _quantity(units.rate_bytes_per_s), "size": _quantity(units.size_bytes),
-    "speed": _quantity(units.speed_factor), "jitter": _jitter, "behaviour": _behaviour,
-    "params": _params, "record": _record, "records": _records, "table": _table,
-    "assignments": _assignments,
+    "speed": _quantity(units.speed_factor), "offset": _quantity(units.offset_ns),
+    "drift": _quantity(units.drift), "fields": _fields, "mode": _mode, "jitter": _jitter,
+    "behaviour": _behaviour, "params": _params, "record": _record, "records": _records,
+    "table": _table, "assignments": _assignments,
 }  # fmt: skip
 
 
@@ -343,6 +386,8 @@ def _check_network(values: dict[str, Node], node: Node, path: str) -> None:
 
 def _check_fault(values: dict[str, Node], node: Node, path: str) -> None:
     kinds = [kind for kind in FAULTS if kind in values]
+    if "sensor" in kinds and "noise" in kinds:
+        kinds.remove("noise")
     if len(kinds) != 1:
         raise ScenarioError(
             f"{node.where}: {path}: expected exactly one of {_listed(FAULTS)}, "
@@ -357,14 +402,51 @@ def _check_fault(values: dict[str, Node], node: Node, path: str) -> None:
                 f"{child.where}: {path}.{name}: does not belong to a {kinds[0]} fault; "
                 f"it takes {_listed(allowed)}"
             )
-    if kinds[0] == "link" and values.keys().isdisjoint(LINK_KEYS):
-        raise ScenarioError(f"{node.where}: {path}: expected at least one of {_listed(LINK_KEYS)}")
+    _check_parts(kinds[0], values, node, path)
     spans = {key: units.duration_ns(values[key].value) for key in ("every", "for") if key in values}
     for key, span in spans.items():
         if span == 0:
             raise BoundError(str(_wrong(values[key], f"{path}.{key}", "a duration above 0")))
     if len(spans) == 2 and spans["for"] >= spans["every"]:
         raise BoundError(str(_wrong(values["for"], f"{path}.for", "less than every")))
+
+
+def _check_parts(kind: str, values: dict[str, Node], node: Node, path: str) -> None:
+    """What a kind of fault needs beside its name."""
+    some = {"link": LINK_KEYS, "skew": ("offset", "drift"), "byzantine": ("mode",)}.get(kind)
+    if some and values.keys().isdisjoint(some):
+        few = "mode: random, sign-flip, stale or inflate:3" if kind == "byzantine" else ""
+        raise ScenarioError(
+            f"{node.where}: {path}: expected {few or f'at least one of {_listed(some)}'}"
+        )
+    if kind == "sensor":
+        modes = [name for name in SENSOR_MODES if name in values]
+        if len(modes) != 1:
+            raise ScenarioError(
+                f"{node.where}: {path}: expected exactly one of {_listed(SENSOR_MODES)}, "
+                f"found {_listed(modes) or 'none of them'}"
+            )
+        if modes == ["drop"] and "field" in values:
+            raise ScenarioError(
+                f"{values['field'].where}: {path}.field: does not belong to drop: an observation "
+                "arrives as a whole, or not at all"
+            )
+    for name in ("freeze", "stuck"):
+        if name in values and values[name].value is False:
+            raise _wrong(values[name], f"{path}.{name}", "true, or no such fault")
+
+
+def read_fault(entry: Any, where: str = "command") -> FaultSpec:
+    """One entry of `faults` given as plain data: what a command says while a run goes on.
+
+    It needs no `at`; without one, `at_ns` is None, which means at once.
+    Raises: ScenarioError as for an entry in a file, with `where` in place of file and line.
+    """
+    node = node_of(entry, where)
+    if not node.is_map or not node.value.keys().isdisjoint(("at", "every")):
+        return read_record(FaultSpec, node, "fault")
+    timed = Node({**node.value, "at": Node("0s", where)}, where)
+    return msgspec.structs.replace(read_record(FaultSpec, timed, "fault"), at_ns=None)
 
 
 def read_scenario(root: Node, **given: Any) -> Scenario:

@@ -20,7 +20,13 @@ from sim.units import SECOND
 TOPOLOGIES: Final = ("complete", "star", "ring", "tree", "edges")
 ON_FAILURE: Final = ("stop", "fallback", "restart")
 JITTERS: Final = ("constant", "uniform", "normal", "exponential", "lognormal")
-FAULTS: Final = ("kill", "restart", "hang", "partition", "link", "noise", "world")
+FAULTS: Final = (
+    "kill", "restart", "hang", "slow", "skew", "sensor", "actuator", "byzantine",
+    "partition", "link", "noise", "world", "broker",
+)  # fmt: skip
+SENSOR_MODES: Final = ("freeze", "noise", "drop")
+LIES: Final = ("random", "sign-flip", "stale", "inflate")
+"""What a byzantine agent makes of its numbers; inflate takes a factor, as inflate:3."""
 LINK_KEYS: Final = ("latency", "jitter", "loss", "rate", "queue")
 AGENTS_MAX: Final = 10_000
 """Agents one entry may make by `count`."""
@@ -28,6 +34,8 @@ AGENTS_MAX: Final = 10_000
 
 LIVE_ID: Final = 2**40
 """Faults injected while a run goes on are numbered from here: after all of the scenario's."""
+YOU: Final = "you, recorded"
+"""The cause of what a person did to a run."""
 
 
 class Key(msgspec.Struct, frozen=True):
@@ -213,15 +221,27 @@ class Supervision(msgspec.Struct, frozen=True, kw_only=True):
             "the agent anew.", choices=ON_FAILURE),
     ] = "stop"  # fmt: skip
     restarts: Annotated[
-        int, Key("integer", "Restarts of one agent `within` that time; one more ends the run.",
+        int, Key("integer", "Restarts of one agent `within` that time; after one more, `then`.",
                  low=0, high=1e9)
     ] = 3  # fmt: skip
     within_ns: Annotated[
         int, Key("duration", "Virtual time over which restarts are counted.", key="within")
     ] = 3600 * SECOND
     backoff_ns: Annotated[
-        int, Key("duration", "Virtual time from a failure to the restart.", key="backoff")
-    ] = SECOND
+        int, Key("duration", "Virtual time from a failure to the restart; doubled with each "
+                 "further one `within` that time.", key="backoff")
+    ] = SECOND  # fmt: skip
+    then: Annotated[
+        str,
+        Key("choice", "What happens when there were more restarts than that: stop ends the run; "
+            "fallback leaves the device to its own.", choices=("stop", "fallback")),
+    ] = "stop"  # fmt: skip
+    recover: Annotated[
+        str,
+        Key("choice", "How a process that died from outside comes back: afresh, as any agent that "
+            "failed; replay feeds a new one what the old one was given, so that nothing changes.",
+            choices=("afresh", "replay")),
+    ] = "afresh"  # fmt: skip
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
@@ -248,7 +268,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class FaultSpec(LinkValues, frozen=True, kw_only=True):
-    """An entry of `faults`: exactly one of kill, restart, hang, partition, link, noise, world."""
+    """An entry of `faults`: when, exactly one of the kinds of `FAULTS`, and what belongs to it."""
 
     at_ns: Annotated[
         int | None, Key("duration", "Virtual time of the fault, or of its first one.", key="at")
@@ -263,6 +283,47 @@ class FaultSpec(LinkValues, frozen=True, kw_only=True):
     kill: Annotated[tuple[str, ...], Key("patterns", "Agents whose process is killed.")] = ()
     restart: Annotated[tuple[str, ...], Key("patterns", "Agents started anew.")] = ()
     hang: Annotated[tuple[str, ...], Key("patterns", "Agents whose process is stopped.")] = ()
+    slow: Annotated[tuple[str, ...], Key("patterns", "Agents that take longer to act.")] = ()
+    factor: Annotated[
+        float,
+        Key("number", "How often the `processing` of the agent a `slow` one takes, or 100ms if it "
+            "has none; default 10.", low=1.0, high=1e6),
+    ] = 10.0  # fmt: skip
+    skew: Annotated[tuple[str, ...], Key("patterns", "Agents whose own clock is wrong.")] = ()
+    offset_ns: Annotated[
+        int | None,
+        Key("offset", "How far a skewed clock is ahead, as 2s; behind, as -2s.", key="offset"),
+    ] = None
+    drift: Annotated[
+        float, Key("drift", "How much faster a skewed clock runs, as 50ppm or 0.00005.")
+    ] = 0.0
+    sensor: Annotated[
+        tuple[str, ...],
+        Key("patterns", "Agents that observe wrongly: with freeze, noise or drop beside it."),
+    ] = ()
+    freeze: Annotated[bool, Key("flag", "The sensor repeats its last reading.")] = False
+    drop: Annotated[
+        float,
+        Key("fraction", "Probability that an observation does not arrive.", low=0.0, high=1.0),
+    ] = 0.0
+    actuator: Annotated[tuple[str, ...], Key("patterns", "Agents whose actions do nothing.")] = ()
+    stuck: Annotated[bool, Key("flag", "The action in force stays as it is; the default.")] = True
+    byzantine: Annotated[
+        tuple[str, ...], Key("patterns", "Agents that send wrong numbers: how, says `mode`.")
+    ] = ()
+    topic: Annotated[
+        tuple[str, ...], Key("patterns", "Topics on which a byzantine agent lies; default all.")
+    ] = ()
+    field: Annotated[
+        tuple[str | int, ...],
+        Key("fields", "What is wrong: a key, an index or a column of the payload, or a field of "
+            "the observation; default every number."),
+    ] = ()  # fmt: skip
+    mode: Annotated[
+        tuple[str, float],
+        Key("mode", "What becomes of the numbers of a byzantine agent: random, sign-flip, stale or "
+            "inflate:3."),
+    ] = ("", 0.0)  # fmt: skip
     partition: Annotated[
         tuple[tuple[str, ...], ...],
         Key("ends", "Two sides that no message crosses; who is on the first is not on the second."),
@@ -273,11 +334,16 @@ class FaultSpec(LinkValues, frozen=True, kw_only=True):
     ] = ()
     noise: Annotated[
         float | None,
-        Key("fraction", "Standard deviation relative to each number of the `topics`.", low=0.0),
-    ] = None
+        Key("fraction", "Standard deviation relative to each number of the `topics`, or of what a "
+            "`sensor` reads.", low=0.0),
+    ] = None  # fmt: skip
     world: Annotated[str, Key("text", "A physical event of the world, by its name.")] = ""
     target: Annotated[tuple[str, ...], Key("patterns", "What the world's event strikes.")] = ()
     topics: Annotated[tuple[str, ...], Key("patterns", "Topics of `noise`; default all.")] = ()
+    broker: Annotated[
+        str, Key("choice", "Kills the broker's own process; the run can be resumed.",
+                 choices=("kill",))
+    ] = ""  # fmt: skip
     both: Annotated[bool, Key("flag", "Whether `link` counts in both directions.")] = True
     choose: Annotated[
         int | None,
@@ -289,9 +355,7 @@ class FaultSpec(LinkValues, frozen=True, kw_only=True):
     @property
     def kind(self) -> str:
         """Which of the kinds of `FAULTS` the entry is."""
-        if self.noise is not None:
-            return "noise"
-        return next(kind for kind in FAULTS if getattr(self, kind))
+        return next(kind for kind in FAULTS if getattr(self, kind) not in ((), "", None))
 
     @property
     def values(self) -> LinkValues:
@@ -302,10 +366,11 @@ class FaultSpec(LinkValues, frozen=True, kw_only=True):
 class Fault(msgspec.Struct, frozen=True, kw_only=True):
     """A fault at its instant, with names. What is lifted again is a second record, `is_on` false.
 
-    targets, targets_b: kill, restart, hang: agents. partition: the two sides, disjoint. link: from
-        and to (and back, if `both`). noise: topic patterns. world: what the event strikes.
+    targets, targets_b: agents, but for partition: the two sides, disjoint; link: from and to (and
+        back, if `both`); noise: topic patterns; world: what the event strikes; broker: nothing.
     id:      the same for what is applied and what lifts it; larger for later entries, which win.
-    number:  standard deviation of noise.
+    number:  standard deviation of noise, factor of slow and inflate, drift, probability of drop.
+    mode:    of a sensor or byzantine fault. topics, fields: patterns and names it is about.
     event:   name of the world's physical event.
     """
 
@@ -318,8 +383,17 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True):
     both: bool = True
     values: LinkValues = LinkValues()
     number: float = 0.0
+    offset_ns: int = 0
+    mode: str = ""
+    topics: tuple[str, ...] = ()
+    fields: tuple[str | int, ...] = ()
     event: str = ""
     text: str = ""
+
+    @property
+    def cause(self) -> str:
+        """Who brought it about."""
+        return YOU if self.id >= LIVE_ID else "scenario"
 
 
 class ConsoleSpec(msgspec.Struct, frozen=True, kw_only=True):
@@ -329,6 +403,20 @@ class ConsoleSpec(msgspec.Struct, frozen=True, kw_only=True):
         float,
         Key("speed", "Virtual seconds per real second: max, realtime, or as 900x."),
     ] = math.inf
+
+
+class RecordSpec(msgspec.Struct, frozen=True, kw_only=True):
+    """What of a run is recorded for people; `run.log` is always written."""
+
+    every_ns: Annotated[
+        int | None,
+        Key("duration", "Virtual time between recorded frames; 0 records nothing; default at most "
+            "1,500 in a run.", key="every"),
+    ] = None  # fmt: skip
+    messages: Annotated[
+        str, Key("choice", "Whether every message is recorded.", choices=("all", "none"))
+    ] = "all"  # fmt: skip
+    payloads: Annotated[bool, Key("flag", "Whether with what it said.")] = True
 
 
 class Scenario(msgspec.Struct, frozen=True, kw_only=True):
@@ -364,6 +452,9 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True):
     console: Annotated[ConsoleSpec, Key("record", "How it is shown.", of="ConsoleSpec")] = (
         ConsoleSpec()
     )
+    record: Annotated[
+        RecordSpec, Key("record", "What of it is recorded.", of="RecordSpec")
+    ] = RecordSpec()  # fmt: skip
     source: str = ""
     folder: str = ""
     """Folder of the scenario's file; relative paths are found there, then in the working folder."""
@@ -377,7 +468,7 @@ RECORDS: Final[dict[str, type[msgspec.Struct]]] = {
     record.__name__: record
     for record in (
         LinkValues, LinkRule, TopicSpec, NetworkSpec, WorldSpec, AgentSpec, Supervision, Limits,
-        FaultSpec, ConsoleSpec, Scenario,
+        FaultSpec, ConsoleSpec, RecordSpec, Scenario,
     )
 }  # fmt: skip
 TABLE_KEYS: Final = {"AgentSpec": "pattern", "TopicSpec": "topic"}

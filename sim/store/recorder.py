@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from sim.store.rundir import RunDirectory, create_run, manifest
-from sim.store.runlog import VERSION, Header, RunLog
+from sim.store.runlog import VERSION, Decision, Header, Input, RunLog
 
 
 @dataclass
@@ -25,13 +25,13 @@ class Recorder:
     def path(self) -> Path | None:
         return self.directory.path if self.directory else None
 
-    def fold(self, time_ns: int, chain: str) -> None:
+    def fold(self, time_ns: int, chain: str, mark: bytes) -> None:
         if self.log:
-            self.log.fold(time_ns, chain)
+            self.log.fold(time_ns, chain, mark)
 
-    def decision(self, time_ns: int, kind: str, host: int, text: str) -> None:
+    def add(self, record: Decision | Input) -> None:
         if self.log:
-            self.log.decision(time_ns, kind, host, text)
+            self.log.add(record)
 
     def end(self, status: str, digest: str) -> None:
         if self.log:
@@ -40,6 +40,11 @@ class Recorder:
     def flush(self) -> None:
         if self.log:
             self.log.flush()
+
+    def announce(self, address: str | None) -> None:
+        """Says where the run's door is, so that it can be found by its directory; None: no more."""
+        if self.directory:
+            self.directory.announce(address)
 
     def add_events(self, events: Sequence[Mapping[str, Any]]) -> None:
         if self.directory and events:
@@ -61,11 +66,13 @@ class Recorder:
 
 
 def new_recorder(
-    name: str, seed: int, scenario: str, packing: Mapping[str, Any], run_dir: str | Path | None
+    name: str, seed: int, scenario: str, given: Mapping[str, Any], run_dir: str | Path | None
 ) -> Recorder:
-    """A fresh directory with what is known before the run. scenario: the resolved file's text."""
+    """A fresh directory with what is known before the run. scenario: the resolved file's text;
+    given: what goes into the manifest beside it.
+    """
     directory = create_run(name, run_dir)
-    document = manifest(scenario=name, seed=seed, packing=dict(packing))
+    document = manifest(scenario=name, seed=seed, **given)
     directory.write_text("scenario.yaml", scenario)
     directory.write_json("manifest.json", document)
     header = Header(VERSION, name, seed, document)

@@ -21,10 +21,12 @@ from typing import IO, Any, Final
 import msgspec
 
 from sim.clock import timestamp
-from sim.errors import ScenarioError, SimError
+from sim.errors import ScenarioError, SimError, UnknownKeyError
+from sim.ids import did_you_mean
 
 RUNS: Final = "runs"
 LAST: Final = "last"
+LIVE: Final = "live.json"
 _NUMBERS_MAX: Final = 1_000_000
 _PACKAGES: Final = {
     "sim": "sim-agents", "numpy": "numpy", "torch": "torch", "msgspec": "msgspec",
@@ -64,6 +66,14 @@ class RunDirectory:
             self._events.writelines(to_json(event, indent=0) + "\n" for event in events)
         except OSError as error:
             raise SimError(f"cannot write the events in {self.path}: {error}") from None
+
+    def announce(self, address: str | None) -> None:
+        """Writes `live.json` with the address of the run's door; None removes it."""
+        if address is None:
+            (self.path / LIVE).unlink(missing_ok=True)
+        else:
+            pid = os.getpid()
+            self.write_json(LIVE, {"address": address, "pid": pid, "born": born(pid)})
 
     def close(self) -> None:
         """Closes what is open; may be called again."""
@@ -127,6 +137,64 @@ def last_run(runs: str | Path = RUNS) -> Path | None:
     if link.is_symlink() or link.is_dir():
         return link.resolve() if link.exists() else None
     return Path(runs, link.read_text().strip()) if link.is_file() else None
+
+
+def born(pid: int) -> str:
+    """When a process began, so that its number is not taken for another's; empty if it is gone."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].split()[19]
+    except OSError:
+        return ""
+
+
+def address_of(run: Path) -> str | None:
+    """The address of a run that goes on; None if it does not."""
+    try:
+        live = json.loads((run / LIVE).read_text())
+        is_alive = born(live["pid"]) == live["born"] != ""
+        return str(live["address"]) if is_alive else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def alive_runs(runs: str | Path = RUNS) -> dict[str, str]:
+    """Runs that go on, by name: their addresses."""
+    found = {}
+    for path in sorted(Path(runs).glob(f"*/{LIVE}")):
+        address = None if path.parent.is_symlink() else address_of(path.parent)
+        if address is not None:
+            found[path.parent.name] = address
+    return found
+
+
+def find_run(text: str | Path, runs: str | Path = RUNS) -> Path:
+    """The directory of a run: a directory (or a file in it), a name under runs/, or `last`.
+
+    Raises: UnknownKeyError that names the nearest run.
+    """
+    name = str(text)
+    path = Path(text)
+    if name == LAST and not _is_run(path):
+        found = last_run(runs)
+        if found is None or not _is_run(found):
+            raise UnknownKeyError(f"there is no run yet in {Path(runs).resolve()}")
+        return found
+    for candidate in (path, Path(runs, name), path.parent):
+        is_file = candidate is not path.parent or path.is_file()
+        if is_file and _is_run(candidate):
+            return candidate
+    if path.is_dir():
+        raise UnknownKeyError(f"{path} is a directory, but no run's: none of {', '.join(_PARTS)}")
+    known = sorted(each.name for each in Path(runs).glob("*") if _is_run(each))
+    known = [each for each in known if each != LAST]
+    raise UnknownKeyError(f"no run {name!r}; {did_you_mean(name, [*known[::-1], LAST])}")
+
+
+_PARTS: Final = ("manifest.json", "run.log", "events.mcap", "summary.json")
+
+
+def _is_run(path: Path) -> bool:
+    return path.is_dir() and any((path / part).is_file() for part in _PARTS)
 
 
 def manifest(**given: Any) -> dict[str, Any]:

@@ -9,6 +9,7 @@ that are torn and no others.
 
 from __future__ import annotations
 
+import os
 import struct
 import zlib
 from pathlib import Path
@@ -17,8 +18,9 @@ from typing import IO, Any, Final, TypeAlias
 import msgspec
 
 from sim.errors import CheckpointError, SimError
+from sim.scenario.schema import Fault
 
-VERSION: Final = 1
+VERSION: Final = 2
 _HEAD: Final = struct.Struct("<II")
 _BODY_BYTES_MAX: Final = 1024 * 1024
 
@@ -33,18 +35,37 @@ class Header(msgspec.Struct, frozen=True, tag="header", array_like=True):
 
 
 class Fold(msgspec.Struct, frozen=True, tag="fold", array_like=True):
-    """The digest's chain at a grid point of virtual time, in hexadecimal."""
+    """The digest's chain at a grid point of virtual time, in hexadecimal. mark: see `Digest`."""
 
     time_ns: int
     chain: str
+    mark: bytes = b""
 
 
 class Decision(msgspec.Struct, frozen=True, tag="decision", array_like=True):
-    """What real time decided, as an event at a virtual time. host: its number, -1 if none."""
+    """What real time decided, as an event at a virtual time.
+
+    kind:    lost, deadline, blocked, malformed: a host's process is no more; overdue: an agent used
+             up its processor time; recovered: a process was replaced and nothing changed.
+    host:    its number; agent: its name, if it is about one agent.
+    window:  windows begun until then. counted: what the host yielded in the last one counts.
+    """
 
     time_ns: int
     kind: str
     host: int
+    text: str
+    window: int = 0
+    counted: bool = False
+    agent: str = ""
+
+
+class Input(msgspec.Struct, frozen=True, tag="input", array_like=True):
+    """What a person asked for: faults, with the times at which they strike. text: the words."""
+
+    time_ns: int
+    window: int
+    faults: list[Fault]
     text: str
 
 
@@ -55,7 +76,7 @@ class End(msgspec.Struct, frozen=True, tag="end", array_like=True):
     digest: str
 
 
-Record: TypeAlias = Header | Fold | Decision | End
+Record: TypeAlias = Header | Fold | Decision | Input | End
 _decode: Final = msgspec.msgpack.Decoder(Record).decode
 _encode: Final = msgspec.msgpack.Encoder().encode
 
@@ -67,26 +88,37 @@ def frame(record: Record) -> bytes:
 
 
 class RunLog:
-    """Writes a log. Folds are buffered; a decision is with the operating system when it returns.
+    """Writes a log. Folds are buffered; inputs and decisions are on the disk when it returns.
 
+    at: bytes of an existing log to keep; what follows them is cut off. None makes a new one.
     Raises: SimError from every method if the disk does not take it.
     """
 
-    def __init__(self, path: Path, header: Header) -> None:
+    def __init__(self, path: Path, header: Header, at: int | None = None) -> None:
         self._path = path
         try:
-            self._file: IO[bytes] = path.open("xb")
+            self._file: IO[bytes] = path.open("xb" if at is None else "r+b")
+            if at is not None:
+                self._file.truncate(at)
+                self._file.seek(at)
         except OSError as error:
             raise self._failed(error) from None
-        self._write(header, flush=True)
+        if not at:
+            self._write(header, flush=True)
 
-    def fold(self, time_ns: int, chain: str) -> None:
+    def fold(self, time_ns: int, chain: str, mark: bytes = b"") -> None:
         """The digest's value at a grid point."""
-        self._write(Fold(time_ns, chain))
+        self._write(Fold(time_ns, chain, mark))
 
-    def decision(self, time_ns: int, kind: str, host: int, text: str) -> None:
-        """What real time decided, before it takes effect."""
-        self._write(Decision(time_ns, kind, host, text[:10_000]), flush=True)
+    def add(self, record: Decision | Input) -> None:
+        """What came from outside, before it takes effect."""
+        if isinstance(record, Decision):
+            record = msgspec.structs.replace(record, text=record.text[:10_000])
+        self._write(record, flush=True)
+        try:
+            os.fsync(self._file.fileno())
+        except OSError as error:
+            raise self._failed(error) from None
 
     def end(self, status: str, digest: str) -> None:
         """The end of the run."""
@@ -128,7 +160,12 @@ def parse_log(data: bytes, name: str = "run.log") -> list[Record]:
 
     Raises: CheckpointError if it is no log at all, or of another version.
     """
-    records: list[Record] = []
+    return [record for record, _ in scan_log(data, name)]
+
+
+def scan_log(data: bytes, name: str = "run.log") -> list[tuple[Record, int]]:
+    """The same, each with the position after it. Raises: CheckpointError, as `parse_log`."""
+    records: list[tuple[Record, int]] = []
     at, length = 0, 0
     while at + _HEAD.size <= len(data):
         length, checksum = _HEAD.unpack_from(data, at)
@@ -136,11 +173,12 @@ def parse_log(data: bytes, name: str = "run.log") -> list[Record]:
         if length > _BODY_BYTES_MAX or len(body) < length or zlib.crc32(body) != checksum:
             break
         try:
-            records.append(_decode(body))
+            found = _decode(body)
         except msgspec.MsgspecError:
             break
         at += _HEAD.size + length
-    header = records[0] if records else None
+        records.append((found, at))
+    header = records[0][0] if records else None
     if header is None and len(data) >= _HEAD.size + length > _HEAD.size:
         raise CheckpointError(f"{name} is not the log of a run")
     if header is not None and not isinstance(header, Header):

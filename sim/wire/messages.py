@@ -68,7 +68,11 @@ class Observed(msgspec.Struct, array_like=True, frozen=True):
 
 
 class Work(msgspec.Struct, array_like=True, frozen=True):
-    """What one agent gets in a window. `wake`: nothing in it happens before this instant."""
+    """What one agent gets in a window. `wake`: nothing in it happens before this instant.
+
+    clock: what is wrong with its own clock from now on, as (since, ns ahead, share it runs faster)
+    to be added up; None if as before.
+    """
 
     agent: int
     wake: int
@@ -76,6 +80,7 @@ class Work(msgspec.Struct, array_like=True, frozen=True):
     bodies: bytes = b""
     observed: Observed | None = None
     start: Start | None = None
+    clock: list[tuple[int, int, float]] | None = None
 
 
 class Activation(msgspec.Struct, array_like=True, frozen=True, tag="A"):

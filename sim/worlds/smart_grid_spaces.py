@@ -28,8 +28,10 @@ HOURS: Final = 24
 DEADLINE_NS: Final = 30 * SECOND
 STEPS: Final = 3
 """Steps of an offer."""
-OFFER_WIDTH: Final = 2 * STEPS
-AWARD_WIDTH: Final = 2
+AWARD: Final = ("energy", "price")
+OFFER: Final = STEPS * AWARD
+OFFER_WIDTH: Final = len(OFFER)
+AWARD_WIDTH: Final = len(AWARD)
 MEASUREMENT: Final = (
     "slot", "v_pu", "p_kw", "q_kvar", "low_kw", "high_kw", "wish_kw", "q_max_kvar",
     "down_eur_per_kwh", "up_eur_per_kwh",
@@ -186,5 +188,6 @@ def rounds(roster: Roster) -> tuple[Round, ...]:
             topic="offer", senders=roster.names, receiver="market",
             every_ns=QUARTER_MIN * MINUTE_NS, deadline_ns=DEADLINE_NS, width=OFFER_WIDTH,
             reply="award", reply_width=AWARD_WIDTH, mechanism="double_auction",
+            fields=OFFER, reply_fields=AWARD,
         ),
     )  # fmt: skip

@@ -47,7 +47,8 @@ class Round:
     """A message round inside a decision period: `senders` speak on `topic`, `receiver` collects
     until `deadline_ns` after the period began, calls its mechanism and answers on `reply`.
 
-    Shapes: a message of the round is `width` numbers, an answer `reply_width`.
+    Shapes: a message of the round is `width` numbers, an answer `reply_width`. `fields` and
+            `reply_fields` name them, if they have names; several numbers may share one.
     """
 
     topic: str
@@ -59,6 +60,8 @@ class Round:
     reply: str = ""
     reply_width: int = 0
     mechanism: str = ""
+    fields: tuple[str, ...] = ()
+    reply_fields: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

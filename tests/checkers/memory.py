@@ -12,6 +12,7 @@ from broker.kernel import Kernel
 from broker.server import drive
 from sim.prepare import prepare
 from sim.scenario.load import parse_scenario
+from sim.store.runlog import Decision
 from sim.wire.memory import MemoryTransport
 
 STORY = ("info", "print")
@@ -21,11 +22,11 @@ STORY = ("info", "print")
 class Silent:
     """A log that keeps nothing, and refuses decisions taken from real time."""
 
-    def fold(self, time_ns: int, chain: str) -> None:
+    def fold(self, time_ns: int, chain: str, mark: bytes) -> None:
         pass
 
-    def decision(self, time_ns: int, kind: str, host: int, text: str) -> None:
-        raise AssertionError(f"decided by real time: {kind} {host} {text}")
+    def add(self, record: Decision) -> None:
+        raise AssertionError(f"decided by real time: {record}")
 
 
 def kernel_of(text: str, agents_per_host: int = 1, is_eager: bool = False) -> Kernel:

@@ -11,8 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from broker.kernel import Kernel
+from sim.prepare import fault_setting
+from sim.scenario.faults import resolve_faults
 from sim.scenario.load import parse_scenario
-from sim.scenario.roster import resolve_faults, resolve_roster
+from sim.scenario.roster import resolve_roster
 from sim.scenario.topology import link_table
 from sim.worlds.blank import Blank, Params
 from sim.worlds.world import Array, PhysicalEvent
@@ -78,7 +80,7 @@ def kernel_with(world: Blank, text: str, agents_per_host: int = 1) -> Kernel:
     scenario = parse_scenario(text)
     plans = resolve_roster(scenario, world)
     names = [plan.name for plan in plans]
-    faults = resolve_faults(scenario, names, world.events, scenario.seed)
+    faults = resolve_faults(scenario, fault_setting(scenario, world, plans), scenario.seed)
     faults_of_all = [
         msgspec.structs.replace(f, time_ns=f.time_ns + episode * scenario.duration_ns)
         for episode in range(scenario.episodes)

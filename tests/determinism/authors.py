@@ -71,3 +71,40 @@ class Walker(sim.Agent):
         async for _ in self.observations():
             self.log(f"{self.rng.normal():.17g}")
             self.publish("step", 1)
+
+
+class Meter(sim.Agent):
+    """Observes, listens, talks, acts and asks, and says all that it sees."""
+
+    async def run(self) -> None:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self.decide())
+            group.create_task(self.tick())
+            group.create_task(self.ask())
+
+    async def decide(self) -> None:
+        async for obs in self.observations():
+            heard = [m.payload for m in self.inbox("state", last=4)]
+            x = sum(h["x"] for h in heard) / 4 + float(self.rng.normal())
+            self.act([x + obs.time])
+            self.publish("state", {"x": x, "n": len(heard), "seen": obs.values})
+            self.log(f"sees {obs.values.tolist()} {obs.missed} hears {heard}")
+            if self.name == "agent-4":
+                await asyncio.sleep(0.23)
+
+    async def tick(self) -> None:
+        async for _ in self.every(0.07):
+            self.publish("clock", [self.clock, self.now])
+            self.log(f"{self.clock:.9f} {[m.payload for m in self.inbox('clock', last=3)]}")
+
+    async def ask(self) -> None:
+        while True:
+            await asyncio.sleep(float(self.rng.uniform(0.05, 0.4)))
+            other = self.names[int(self.rng.integers(len(self.names)))]
+            reply = await self.request(other, "guess", 3, timeout=0.2)
+            self.log(f"{other}: {reply.payload if reply else None}")
+
+    @sim.serves("guess")
+    async def guess(self, message: sim.Message) -> float:
+        await asyncio.sleep(0.03)
+        return float(self.rng.integers(1000)) + message.payload

@@ -10,10 +10,12 @@ from pathlib import Path
 import pytest
 
 from broker.kernel import Kernel
+from broker.pace import Pace
 from broker.server import drive
 from sim.launch.local import process_transport
 from sim.runner import prepare
 from sim.scenario.load import parse_scenario
+from sim.store.runlog import Decision
 from sim.wire.memory import MemoryTransport
 
 AUTHORS = Path(__file__).with_name("authors.py")
@@ -40,11 +42,11 @@ faults:
 class Silent:
     """A log that keeps nothing."""
 
-    def fold(self, time_ns: int, chain: str) -> None:
+    def fold(self, time_ns: int, chain: str, mark: bytes) -> None:
         pass
 
-    def decision(self, time_ns: int, kind: str, host: int, text: str) -> None:
-        raise AssertionError(f"decided by real time: {kind} {host} {text}")
+    def add(self, record: Decision) -> None:
+        raise AssertionError(f"decided by real time: {record}")
 
 
 def make(
@@ -60,7 +62,7 @@ def finish(kernel: Kernel, transport: object = None, speed: float = float("inf")
     transport = transport or MemoryTransport()
     transport.start(range(len(kernel.agents.hosts)))
     try:
-        drive(kernel, transport, Silent(), speed)
+        drive(kernel, transport, Silent(), Pace(speed))
     finally:
         transport.close()
     assert kernel.status == "completed", (kernel.error, kernel.agents.failures)

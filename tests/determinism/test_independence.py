@@ -8,6 +8,7 @@ from broker.kernel import Kernel
 from broker.server import drive
 from sim.runner import prepare
 from sim.scenario.load import parse_scenario
+from sim.store.runlog import Decision
 from sim.wire.memory import MemoryTransport
 
 AUTHORS = Path(__file__).with_name("authors.py")
@@ -24,10 +25,10 @@ network:
 
 
 class Silent:
-    def fold(self, time_ns: int, chain: str) -> None:
+    def fold(self, time_ns: int, chain: str, mark: bytes) -> None:
         pass
 
-    def decision(self, time_ns: int, kind: str, host: int, text: str) -> None:
+    def add(self, record: Decision) -> None:
         pass
 
 

@@ -225,12 +225,12 @@ def test_restart_begins_anew_until_its_limit(run: Any, agents_per_host: int) -> 
         DIES, supervised("restart", restarts=3, within="1h", backoff="200ms"), {"agent-2": "B"},
         agents_per_host=agents_per_host,
     )  # fmt: skip
-    # Down from the next step on, up again 200 ms later.
-    born = [0.0, 0.5, 1.0, 1.5]
+    # Down from the next step on, up again 200 ms later, then 400, then 800.
+    born = [0.0, 0.5, 1.2, 2.3]
     assert out.said("agent-1") == [
         f"born {now} {before}" for now, before in zip(born, [None, *born], strict=False)
     ]
-    assert [f["time"] for f in out.result.agent_failures] == [0.25, 0.75, 1.25, 1.75]
+    assert [f["time"] for f in out.result.agent_failures] == [0.25, 0.75, 1.45, 2.55]
     assert (out.result.status, out.result.exit_code) == ("failed", 4)
     assert "agent-1 failed more than 3 times within 01:00:00" in out.result.error
     assert "dead" in out.result.error

@@ -13,6 +13,7 @@ from agents.runtime import HostRuntime
 from broker.server import drive
 from sim.runner import prepare
 from sim.scenario.load import parse_scenario
+from sim.store.runlog import Decision
 from sim.wire.memory import MemoryTransport
 from sim.wire.messages import Act, Activation, Done, Send, Yield
 
@@ -28,11 +29,11 @@ class Kept:
     def __init__(self) -> None:
         self.decisions: list[tuple[str, int, str]] = []
 
-    def fold(self, time_ns: int, chain: str) -> None:
+    def fold(self, time_ns: int, chain: str, mark: bytes) -> None:
         pass
 
-    def decision(self, time_ns: int, kind: str, host: int, text: str) -> None:
-        self.decisions.append((kind, host, text))
+    def add(self, record: Decision) -> None:
+        self.decisions.append((record.kind, record.host, record.text))
 
 
 def forged(**fields: Any) -> Callable[[Activation, Done], Done]:

@@ -10,8 +10,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from sim.errors import ScenarioError
+from sim.scenario.faults import resolve_faults, setting_of
 from sim.scenario.load import bundled, dump, parse_scenario
-from sim.scenario.roster import resolve_faults, resolve_roster
+from sim.scenario.roster import resolve_roster
 from sim.scenario.schema import RECORDS, Scenario, keys_of
 from sim.scenario.topology import link_table
 
@@ -20,6 +21,10 @@ GOOD = (
     + """
   - {at: 5s, link: ["*", agent-1], loss: 0.3, latency: 80ms, jitter: {normal: [5ms, 1ms]}, for: 1s}
   - {every: 7s, hang: "agent-*", choose: 1, for: 1s}
+  - {at: 5s, slow: agent-1, factor: 3}
+  - {at: 5s, skew: agent-1, offset: -2s, drift: 50ppm}
+  - {at: 5s, byzantine: "agent-*", topic: [a, b], field: [x, 1], mode: inflate:3, for: 1s}
+  - {at: 5s, broker: kill}
 supervision: {on_failure: restart, restarts: 3, within: 1h}
 limits: {handler_cpu: 10s}
 console: {speed: 900x}
@@ -29,7 +34,8 @@ PIECES = [
     *"{}[]:,#&*!|>'\"%@`?-~\n\t \0\x85\ufeff",
     "<<", "null", ".nan", ".inf", "-1", "1e999", "9" * 30, "0x1F", "*", "[", "]" * 40,
     "!!python/object:os.system ", "!!binary ", "&a ", "*a ", "---\n", "...\n", "? ", "\\U00110000",
-    "%YAML 9.9\n", "6h10min", "-5ms", "1e400s", "101%", "extends: x\n", "agents:\n", "\n  ",
+    "%YAML 9.9\n", "6h10min", "-5ms", "50ppm", "stale", "1e400s", "101%",
+    "extends: x\n", "agents:\n", "\n  ",
 ]  # fmt: skip
 
 
@@ -47,7 +53,7 @@ class World:
 def resolve(scenario: Scenario) -> None:
     """Everything that a run asks of a scenario before it starts."""
     names = [plan.name for plan in resolve_roster(scenario, World())]
-    faults = resolve_faults(scenario, names, (), scenario.seed)
+    faults = resolve_faults(scenario, setting_of(scenario.network, names), scenario.seed)
     table = link_table(scenario.network, names, faults)
     table.lookahead()
     table.warnings()

@@ -17,6 +17,7 @@ import torch
 from broker.server import drive
 from sim.runner import prepare
 from sim.scenario.load import load_scenario
+from sim.store.runlog import Decision
 from sim.wire.memory import MemoryTransport
 from sim.worlds.catalogue import make_batch
 
@@ -25,10 +26,10 @@ CASES = {"rendezvous": "20s", "microgrid": "20s", "smart_grid": "2h"}
 
 
 class Silent:
-    def fold(self, time_ns: int, chain: str) -> None:
+    def fold(self, time_ns: int, chain: str, mark: bytes) -> None:
         pass
 
-    def decision(self, time_ns: int, kind: str, host: int, text: str) -> None:
+    def add(self, record: Decision) -> None:
         pass
 
 

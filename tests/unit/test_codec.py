@@ -194,11 +194,11 @@ def test_frames_are_bounded(monkeypatch):
 
 def test_the_wire_is_msgpack_as_others_read_it() -> None:
     """Frames and payloads, read by the reference implementation of the format."""
-    work = [Work(3, 7, b"rows", b"bodies", Observed(5, 1, bytes(8), b""))]
+    work = [Work(3, 7, b"rows", b"bodies", Observed(5, 1, bytes(8), b""), clock=[(1, -2, 0.5)])]
     frame = codec.encode_frame(Activation(2, 5, 9, work, topics=["price"]))
     plain = msgpack.unpackb(frame)
     assert plain[:4] == ["A", 2, 5, 9]
-    assert plain[4] == [[3, 7, b"rows", b"bodies", [5, 1, bytes(8), b""], None]]
+    assert plain[4] == [[3, 7, b"rows", b"bodies", [5, 1, bytes(8), b""], None, [[1, -2, 0.5]]]]
     assert codec.decode_activation(msgpack.packb(plain)).work == work
     value = {"x": [1, -2.5, "z", None, True], "b": b"raw"}
     assert msgpack.unpackb(codec.encode_payload(value)) == value

@@ -231,20 +231,27 @@ def test_on_failure_fallback_leaves_the_slot_alone() -> None:
 
 def test_on_failure_restart_begins_anew_after_the_backoff() -> None:
     kernel = completed(failing("restart", "supervision: {backoff: 500ms, restarts: 9}"))
-    # Down at the grid point 300 ms; up 500 ms later; and again.
+    # Down at the grid point 300 ms; up 500 ms later; down at 1100 ms, up 1000 ms later.
     lives = [(t, name) for t, name, text in trace(kernel) if text.startswith("life")]
-    assert lives == [(t, "agent-2") for t in (0, 800, 1600, 2400)]
+    assert lives == [(t, "agent-2") for t in (0, 800, 2100)]
 
 
 @pytest.mark.parametrize(("restarts", "status"), [(4, "completed"), (3, "failed")])
 def test_too_many_restarts_end_the_run(restarts: int, status: str) -> None:
-    more = f"supervision: {{backoff: 500ms, restarts: {restarts}, within: 1h}}"
+    more = f"supervision: {{backoff: 110ms, restarts: {restarts}, within: 1h}}"
     kernel = failing("restart", more)
     assert kernel.status == status
     if status == "failed":
         assert isinstance(kernel.error, RestartLimitError)
         assert "agent-2 failed more than 3 times" in str(kernel.error)
         assert "has enough" in str(kernel.error)
+
+
+def test_after_too_many_restarts_the_device_may_be_left_to_its_own() -> None:
+    more = "supervision: {backoff: 100ms, restarts: 1, within: 1h, then: fallback}"
+    kernel = completed(failing("restart", more))
+    assert len([text for _, _, text in trace(kernel) if text.startswith("life")]) == 2
+    assert kernel.agents.state[kernel.agents.index["agent-2"]] == DOWN
 
 
 def test_restarts_count_within_their_time_only() -> None:

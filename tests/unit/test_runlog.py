@@ -10,14 +10,28 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sim.errors import CheckpointError, ScenarioError, SimError
+from sim.scenario.schema import Fault
 from sim.store.rundir import create_run, last_run, to_json
-from sim.store.runlog import Decision, End, Fold, Header, RunLog, frame, parse_log, read_log
+from sim.store.runlog import (
+    VERSION,
+    Decision,
+    End,
+    Fold,
+    Header,
+    Input,
+    RunLog,
+    frame,
+    parse_log,
+    read_log,
+)
 
-HEADER = Header(1, "quickstart", 7, {"versions": {"python": "3.11"}, "inline": True})
+HEADER = Header(VERSION, "quickstart", 7, {"versions": {"python": "3.11"}, "inline": True})
+KILL = Fault(time_ns=2, id=2**40, kind="kill", targets=("agent-1",), text="agent-1 killed")
 TIMES = st.integers(0, 2**63 - 1)
 RECORDS = st.lists(
     st.builds(Fold, TIMES, st.binary(min_size=16, max_size=16).map(bytes.hex))
     | st.builds(Decision, TIMES, st.just("lost"), st.integers(-1, 9), st.text())
+    | st.builds(Input, TIMES, st.integers(0, 9), st.just([KILL]), st.text())
     | st.builds(End, st.sampled_from(("completed", "failed")), st.text(max_size=32)),
     max_size=12,
 )  # fmt: skip
@@ -26,13 +40,15 @@ RECORDS = st.lists(
 def test_what_is_written_is_read_back(tmp_path: Path) -> None:
     log = RunLog(tmp_path / "run.log", HEADER)
     log.fold(1_000_000_000, "ab" * 16)
-    log.decision(1_500_000_000, "lost", 3, "signal 9 (SIGKILL)")
+    log.add(Decision(1_500_000_000, "lost", 3, "signal 9 (SIGKILL)", 7, True))
+    log.add(Input(2, 8, [KILL], "kill agent-1"))
     log.end("completed", "cd" * 16)
     log.close()
     assert read_log(tmp_path / "run.log") == [
         HEADER,
         Fold(1_000_000_000, "ab" * 16),
-        Decision(1_500_000_000, "lost", 3, "signal 9 (SIGKILL)"),
+        Decision(1_500_000_000, "lost", 3, "signal 9 (SIGKILL)", 7, True),
+        Input(2, 8, [KILL], "kill agent-1"),
         End("completed", "cd" * 16),
     ]
 
@@ -40,7 +56,7 @@ def test_what_is_written_is_read_back(tmp_path: Path) -> None:
 def test_a_decision_is_in_the_file_before_it_returns(tmp_path: Path) -> None:
     log = RunLog(tmp_path / "run.log", HEADER)
     log.fold(1, "00")
-    log.decision(2, "lost", 0, "exit 3")
+    log.add(Decision(2, "lost", 0, "exit 3"))
     assert [type(r) for r in read_log(tmp_path / "run.log")] == [Header, Fold, Decision]
     log.close()
 

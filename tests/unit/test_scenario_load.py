@@ -12,8 +12,9 @@ import pytest
 
 from sim.errors import BoundError, ScenarioError, TopologyError, UnknownKeyError
 from sim.scenario import load
+from sim.scenario.faults import idle_faults, resolve_faults, setting_of
 from sim.scenario.load import at_world, bundled, dump, load_scenario, parse_scenario
-from sim.scenario.roster import idle_faults, resolve_faults, resolve_roster
+from sim.scenario.roster import resolve_roster
 from sim.scenario.schema import (
     RECORDS,
     Fault,
@@ -61,7 +62,8 @@ def scenario(text: str = "", *overrides: str) -> Scenario:
 
 
 def faults(text: str, seed: int = 0, names: tuple[str, ...] = NAMES) -> tuple[Fault, ...]:
-    return resolve_faults(scenario(text), names, World().events, seed)
+    made = scenario(text)
+    return resolve_faults(made, setting_of(made.network, names, World().events), seed)
 
 
 # --- meaning ---------------------------------------------------------------------------------
@@ -599,7 +601,8 @@ def test_every_repeats_to_the_end_and_choice_follows_the_seed() -> None:
     assert len({f.targets for f in found}) > 1
     assert found == faults(text, 0, names)
     assert found != faults(text, 1, names)
-    shorter = resolve_faults(scenario(text, "duration=25min"), names, (), 0)
+    brief = scenario(text, "duration=25min")
+    shorter = resolve_faults(brief, setting_of(brief.network, names), 0)
     assert shorter == found[:2]
     first = faults("faults: [{at: 0s, every: 30min, kill: 'ev-*', choose: 99}]\n", 0, names)
     assert [(f.time_ns, len(f.targets)) for f in first] == [(0, 20), (1800 * SECOND, 20)]

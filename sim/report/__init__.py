@@ -1,0 +1,1 @@
+"""What people keep of a run: pages to read and to print."""

@@ -1,0 +1,225 @@
+"""`sim compare`: several runs side by side on one page."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from sim.errors import CheckpointError
+from sim.outcome import GAP
+from sim.report.page import Cell, Raw, figure, join, key, page, save, section, table, tag
+from sim.report.plots import COLOURS, Curve, Panel, panels, strip, wide
+from sim.report.words import number, percent, plain, span
+from sim.store.difference import Difference, differences
+from sim.store.rundata import RunData
+
+FILE: Final = "comparison.html"
+_KEYS_MAX: Final = 120
+_PANELS: Final = 12
+
+
+def compare_runs(runs: Sequence[str | Path | RunData] | Difference, out: str | Path = FILE) -> Path:
+    """The page of several runs. Raises: ScenarioError for less than two; SimError."""
+    found = runs if isinstance(runs, Difference) else differences(runs)
+    return save(Path(out), comparison(found))
+
+
+def comparison(found: Difference) -> str:
+    """The page's text."""
+    names = list(dict.fromkeys(run.name for run in found.runs))
+    title = f"{len(found.runs)} runs of {' and '.join(names)}"
+    head: list[Cell] = [
+        tag("p", "comparison of runs", "kicker"),
+        tag("h1", title),
+        _legend(found),
+    ]
+    boxes = [tag("div", tag("p", words), "box") for words in found.warnings]
+    sections = [
+        section("Runs", _runs(found)),
+        section("Outcome", *_outcome(found)),
+        section("Metrics over time", *_curves(found)),
+        section("What differs", *_settings(found)),
+        section("Versions", *_versions(found)),
+    ]
+    paths = "  ·  ".join(str(run.path) for run in found.runs)
+    return page(title, join([tag("header", join(head)), *boxes]), sections, paths)
+
+
+def _legend(found: Difference) -> Raw:
+    return key(zip(COLOURS, found.labels, strict=False))
+
+
+def _dot(number_: int) -> Raw:
+    return tag("span", tag("i", "", style=f"background:{COLOURS[number_]}"), "key")
+
+
+def _runs(found: Difference) -> Raw:
+    rows: list[list[Cell]] = []
+    for i, (run, label) in enumerate(zip(found.runs, found.labels, strict=True)):
+        summary = run.summary
+        books = summary.get("messages")
+        lost = sum(books["dropped"].values()) / books["sent"] if books and books["sent"] else None
+        rows.append(
+            [_dot(i), label, run.name, str(run.seed), run.status,
+             span(float(summary.get("virtual_seconds", float("nan")))),
+             span(float(summary.get("wall_seconds", float("nan")))),
+             f"{summary['agents']:,}" if "agents" in summary else "–",
+             f"{books['sent']:,}" if books else "–", percent(lost),
+             str(len(summary.get("faults", []))), str(len(summary.get("agent_failures", []))),
+             tag("code", str(summary.get("digest", ""))[:12])]
+        )  # fmt: skip
+    heads = ["", "run", "scenario", "seed", "status", "virtual time", "took", "agents", "messages",
+             "lost", "faults", "failures", "digest"]  # fmt: skip
+    return tag("div", table(heads, rows, [3, *range(5, 12)]), "scroll")
+
+
+def _outcome(found: Difference) -> list[Cell]:
+    if not found.metrics:
+        return [tag("p", "No run has metrics.", "note")]
+    rows: list[list[Cell]] = []
+    css, zeros, classes = [], [], {}
+    for name, values in found.metrics.items():
+        card = found.cards.get(name)
+        is_objective = card is not None and card.objective
+        if not is_objective and name != GAP and not any(values):
+            zeros.append(plain(name))
+            continue
+        show = percent if name == GAP else number
+        cells: list[Cell] = [_words(found, name)]
+        for i, value in enumerate(values):
+            shown: list[Cell] = [show(value)]
+            by, share = found.change(name, i)
+            if i and by is not None:
+                is_better = found.is_better(name, i)
+                if is_better is not None:
+                    classes[len(rows), i + 1] = "better" if is_better else "worse"
+                shown.append(tag("small", _change(name, by, share)))
+            cells.append(join(shown, ""))
+        dots = [(float("nan") if v is None else v, COLOURS[i]) for i, v in enumerate(values)]
+        rows.append([*cells, strip(dots)])
+        css.append("first" if is_objective else "")
+    width = len(found.runs) + 1
+    classes |= {(row, width): "strip" for row in range(len(rows))}
+    heads: list[Cell] = ["", *found.labels, ""]
+    body = table(heads, rows, range(1, width), row_css=css, cell_css=classes)
+    words = "Below each value its difference to the first run; green is better, red is worse."
+    parts: list[Cell] = [_verdict(found), tag("div", body, "scroll"), tag("p", words, "note")]
+    if zeros:
+        parts.append(tag("p", f"Zero everywhere: {', '.join(zeros)}.", "note"))
+    return parts
+
+
+def _words(found: Difference, name: str) -> Raw:
+    card = found.cards.get(name)
+    arrow = {"lower": " ↓", "higher": " ↑"}.get(card.better if card else "", "")
+    return join([plain(name), tag("small", f" {card.unit if card else ''}{arrow}")], "")
+
+
+def _change(name: str, by: float, share: float | None) -> str:
+    if by == 0:
+        return "="
+    if name == GAP:
+        return f"{100 * by:+.3g} points".replace("-", "−")
+    sign = "+" if by > 0 else ""
+    return f"{sign}{number(by)}" + (
+        f" ({'+' if share > 0 else ''}{percent(share)})" if share is not None else ""
+    )
+
+
+def _verdict(found: Difference) -> Cell:
+    name = next((n for n in found.metrics if n in found.cards and found.cards[n].objective), None)
+    if name is None:
+        return ""
+    values = found.metrics[name]
+    known = [(v, i) for i, v in enumerate(values) if v is not None]
+    if len(known) < 2 or len({v for v, _ in known}) < 2:
+        return ""
+    best = (max if found.cards[name].better == "higher" else min)(known)[1]
+    label = found.labels[best]
+    return tag("p", f"Best by the objective, {plain(name)}: {label}.")
+
+
+# --- over time ----------------------------------------------------------------------------------
+
+
+def _curves(found: Difference) -> list[Cell]:
+    tables: list[Any] = []
+    missing = []
+    for run, label in zip(found.runs, found.labels, strict=True):
+        try:
+            metrics = run.metrics
+        except CheckpointError:
+            metrics = None
+        if metrics is None or not len(metrics):
+            missing.append(label)
+            metrics = None
+        tables.append(metrics)
+    if all(each is None for each in tables):
+        return [tag("p", "No run kept a recording: there are no curves.", "note")]
+    end = max(float(each.index[-1]) for each in tables if each is not None)
+    big: list[Panel] = []
+    small: list[Panel] = []
+    still = []
+    for name in found.metrics:
+        curves = [
+            Curve(label, each.index.to_numpy(dtype=float), each[name].to_numpy(dtype=float), colour)
+            for label, each, colour in zip(found.labels, tables, COLOURS, strict=False)
+            if each is not None and name in each
+        ]
+        if not curves:
+            continue
+        values = np.concatenate([curve.y for curve in curves])
+        values = values[np.isfinite(values)]
+        if not len(values) or np.ptp(values) <= 1e-9 * max(abs(values).max(), 1e-9):
+            still.append(plain(name))
+            continue
+        card = found.cards.get(name)
+        panel = Panel(plain(name), curves, card.unit if card else "")
+        (big if card and card.objective else small).append(panel)
+    parts: list[Cell] = [_legend(found)]
+    parts += [figure(wide(f"objective{i}", panel, end)) for i, panel in enumerate(big)]
+    parts += [
+        figure(panels(f"metrics{at}", small[at : at + _PANELS], end))
+        for at in range(0, len(small), _PANELS)
+    ]
+    if missing:
+        parts.append(tag("p", f"Without a recording: {', '.join(missing)}.", "note"))
+    if still:
+        parts.append(tag("p", f"Constant and equal: {', '.join(still)}.", "note"))
+    return parts
+
+
+# --- what differs -------------------------------------------------------------------------------
+
+
+def _settings(found: Difference) -> list[Cell]:
+    if not found.settings:
+        return [tag("p", "The scenarios are equal, key by key.")]
+    rows: list[list[Cell]] = [
+        [tag("code", name), *(tag("code", v) for v in values)]
+        for name, values in list(found.settings.items())[:_KEYS_MAX]
+    ]
+    classes = {
+        (row, i + 1): "own"
+        for row, values in enumerate(list(found.settings.values())[:_KEYS_MAX])
+        for i, value in enumerate(values)
+        if i and value != values[0]
+    }
+    parts: list[Cell] = [
+        tag("div", table(["key of the scenario", *found.labels], rows, cell_css=classes), "scroll")
+    ]
+    more = len(found.settings) - _KEYS_MAX
+    if more > 0:
+        parts.append(tag("p", f"And {more:,} more keys.", "note"))
+    return parts
+
+
+def _versions(found: Difference) -> list[Cell]:
+    if not found.versions:
+        return [tag("p", "All ran with the same versions on the same kind of machine.")]
+    words = "Digests are promised to be equal only for equal versions and processors."
+    rows = [[name, *values] for name, values in found.versions.items()]
+    return [table(["", *found.labels], rows), tag("p", words, "note")]

@@ -1,0 +1,94 @@
+"""What a fault is, in words: for the schedule, the run's story and its summary."""
+
+from __future__ import annotations
+
+from sim.scenario.schema import Fault
+from sim.units import duration_text
+
+
+def people(names: tuple[str, ...]) -> str:
+    """Names as a message shows them."""
+    return (
+        ", ".join(names) if len(names) <= 4 else f"{', '.join(names[:3])} and {len(names) - 3} more"
+    )
+
+
+def sentence(fault: Fault, for_ns: int | None, is_on: bool = True) -> str:
+    """What happens, for people."""
+    span = f" for {duration_text(for_ns)}" if for_ns else ""
+    return (_begins(fault) if is_on else _ends(fault)) + span
+
+
+def _begins(fault: Fault) -> str:
+    a, b, number = people(fault.targets), people(fault.targets_b), fault.number
+    match fault.kind:
+        case "partition":
+            return f"{a} cut off from {b}"
+        case "link":
+            return f"links {a} {'<->' if fault.both else '->'} {b} degraded"
+        case "noise":
+            return f"noise of {100 * number:.3g} % on {a}"
+        case "world":
+            return f"{fault.event} at {a}" if a else fault.event
+        case "slow":
+            return f"{a} slowed down {number:.6g} times"
+        case "skew":
+            return f"clock of {a} {_skewed(fault)}"
+        case "sensor":
+            how = {"freeze": "frozen", "noise": f"with noise of {100 * number:.3g} %"}
+            lost = f"losing {100 * number:.3g} % of what they read"
+            return f"sensors of {a} {how.get(fault.mode, lost)}{_about(fault)}"
+        case "actuator":
+            return f"actuators of {a} stuck"
+        case "byzantine":
+            how = {"random": "random", "sign-flip": "of the wrong sign", "stale": "stale"}
+            return f"numbers from {a} {how.get(fault.mode, f'{number:.6g} times as large')}" + (
+                _about(fault)
+            )
+        case "broker":
+            return "broker killed"
+        case _:
+            verbs = {"kill": "killed", "restart": "restarted", "hang": "stopped"}
+            return f"{a} {verbs[fault.kind]}"
+
+
+def _ends(fault: Fault) -> str:
+    a, b = people(fault.targets), people(fault.targets_b)
+    match fault.kind:
+        case "partition":
+            return f"{a} {'reaches' if len(fault.targets) == 1 else 'reach'} {b} again"
+        case "link":
+            return f"links {a} {'<->' if fault.both else '->'} {b} as before"
+        case "noise":
+            return f"no more noise on {a}"
+        case "world":
+            return f"{_begins(fault)} over"
+        case "slow":
+            return f"{a} as fast as before"
+        case "skew":
+            return f"clock of {a} right again"
+        case "sensor":
+            return f"sensors of {a} as before"
+        case "actuator":
+            return f"actuators of {a} free again"
+        case "byzantine":
+            return f"numbers from {a} as they are{_about(fault)}"
+        case _:
+            return f"{a} continued"
+
+
+def _skewed(fault: Fault) -> str:
+    parts = []
+    if fault.offset_ns:
+        way = "ahead" if fault.offset_ns > 0 else "behind"
+        parts.append(f"{duration_text(abs(fault.offset_ns))} {way}")
+    if fault.number:
+        way = "fast" if fault.number > 0 else "slow"
+        parts.append(f"{abs(fault.number) * 1e6:.6g} ppm {way}")
+    return " and ".join(parts) or "as it is"
+
+
+def _about(fault: Fault) -> str:
+    """The fields and topics of a fault, where it is not about all."""
+    fields = f" in {people(tuple(map(str, fault.fields)))}" if fault.fields else ""
+    return fields + (f" on {people(fault.topics)}" if fault.topics else "")

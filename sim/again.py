@@ -21,7 +21,7 @@ from broker.server import drive
 from broker.tape import Columns, Tape
 from sim.clock import monotonic
 from sim.digest import MARK_BYTES, STREAMS
-from sim.errors import CheckpointError, SimError
+from sim.errors import AgentError, CheckpointError, SimError
 from sim.live import OnLive
 from sim.outcome import Result
 from sim.prepare import Prepared, prepare
@@ -134,11 +134,28 @@ class Checked(Recorder):
 
     expected: list[Fold]
     has_parted: bool = False
+    until_window: int = -1
 
     def end(self, status: str, digest: str) -> None:
         """The log of a run that parted from it stays as it is."""
         if not self.has_parted:
             super().end(status, digest)
+
+    def add(self, record: Decision | Input) -> None:
+        """Writes what is new from outside, once the log has been caught up with.
+
+        Raises: CheckpointError before: what the log says came later would no longer fit.
+        """
+        if self.expected or record.window < self.until_window:
+            if isinstance(record, Input):
+                raise CheckpointError("the run still catches up with its log: ask again later")
+            if record.kind != "recovered":
+                self.has_parted = True
+                raise CheckpointError(
+                    f"while the run caught up with its log: {record.kind}, {record.text}; "
+                    "the log is as it was, and can be resumed again"
+                )
+        super().add(record)
 
     def fold(self, time_ns: int, chain: str, mark: bytes) -> None:
         """Compares, or writes."""
@@ -192,12 +209,13 @@ def resume(
         log = RunLog(past.path / "run.log", header, at=past.keep)
         checked = Checked(RunDirectory(past.path), log)
         checked.expected = [r for r in past.records if isinstance(r, Fold)]
+        checked.until_window = history.end_window
         return checked
 
-    pace = Pace(speed)
+    history, pace = History(past.records), Pace(speed)
     return conduct(
         past.scenario, recorder, pace, inline=past.inline, agents_per_host=past.agents_per_host,
-        history=History(past.records), compare=compare, on_progress=on_progress, on_live=on_live,
+        history=history, compare=compare, on_progress=on_progress, on_live=on_live,
     )  # fmt: skip
 
 
@@ -285,8 +303,8 @@ def verify(past: Past, *, inline: bool = True, on_progress: OnProgress | None = 
             with one_thread(), no_collector(inline):
                 transport.start(range(len(kernel.agents.hosts)))
                 drive(kernel, transport, comparer, history=history, on_window=tick)
-        except _Enough:
-            pass
+        except (_Enough, AgentError):
+            pass  # what ended the run then ends it now
         except _Parted as parted:
             comparer.kept.append(tape.take())
             return _where(past, prepared, kernel, comparer, parted)

@@ -33,6 +33,8 @@ from sim.wire.messages import PROTOCOL, Activation, Hello, Yield
 from sim.wire.transport import HostInfo, HostLost, Progress
 
 FOLDER: Final = "sim-"
+_FAULT: Final = "exit 70"
+"""Of a host whose runtime failed; the last line of its log says why."""
 _IPC_PATH_BYTES_MAX: Final = 107
 _FRAMES_UNREAD_MAX: Final = 4
 """Kept here per peer; more wait in the peer. Sending has no such bound, as a full queue would lose
@@ -295,8 +297,10 @@ class ZeroMQTransport:
         for pidfd, _ in self._epoll.poll(0):
             entry = self._by_pidfd[pidfd]
             self._settle(entry, answers)
-            status = self._remove(entry)
-            answers.append((entry.number, HostLost(entry.number, _cause(entry, status), entry.pid)))
+            cause = _cause(entry, self._remove(entry))
+            if cause == _FAULT:
+                cause += f": {self._launcher.log_tail.rstrip().rpartition(chr(10))[2]}"
+            answers.append((entry.number, HostLost(entry.number, cause, entry.pid)))
 
     def _settle(self, entry: _Host, answers: list[tuple[int, Yield | HostLost]]) -> None:
         """Reads until the end of a dead host's connection, which shows as an unreachable peer."""

@@ -173,7 +173,6 @@ class Live:
             pause(seconds)
         else:
             self._serve(seconds)
-            self._control.show(self._frame)
 
     def _serve(self, seconds: float) -> None:
         assert self._control is not None

@@ -89,17 +89,9 @@ class _Report:
                 self.missing = str(error)
         self.has_frames = not self.missing
         self.has_messages = self.has_frames and data.recording.has_messages
-        self.end = self._end()
+        self.end = data.reached
         self.faults = self._fault_marks()
         self.units, self.better, self.objective, self.help = self._cards()
-
-    def _end(self) -> float:
-        summary = self.data.summary
-        if "virtual_seconds" in summary:
-            return float(summary["virtual_seconds"])
-        folds = self.data.folds
-        last = self.data.recording.times[-1] if self.has_frames else 0
-        return max(last, folds[-1][0] if folds else 0) / SECOND
 
     def _cards(self) -> tuple[dict[str, str], dict[str, str], str, dict[str, str]]:
         cards = self.intro.metrics if self.intro else ()

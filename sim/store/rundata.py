@@ -85,6 +85,17 @@ class RunData:
         return str(self.summary.get("status") or (ends[-1] if ends else UNFINISHED))
 
     @functools.cached_property
+    def reached(self) -> float:
+        """Virtual seconds to which the run came."""
+        if "virtual_seconds" in self.summary:
+            return float(self.summary["virtual_seconds"])
+        try:
+            last = max(self.recording.times, default=0)
+        except CheckpointError:
+            last = 0
+        return max(last, self.folds[-1][0] if self.folds else 0) / SECOND
+
+    @functools.cached_property
     def log(self) -> list[Record]:
         """Records of run.log, as far as it is whole."""
         path = self.path / "run.log"

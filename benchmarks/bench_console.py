@@ -93,7 +93,7 @@ def main() -> None:
         json.dumps(
             {
                 "benchmark": "console",
-                "wall_seconds": {name: [round(t, 2) for t in times] for name, times in found.items()},
+                "wall_seconds": {n: [round(t, 2) for t in times] for n, times in found.items()},
                 "cost_of_frames": round(best["listener"] / best["nobody"] - 1, 3),
                 "cost_of_console": round(best["console"] / best["nobody"] - 1, 3),
                 "cost_of_console_median": round(middle["console"] / middle["nobody"] - 1, 3),

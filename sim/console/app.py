@@ -132,7 +132,13 @@ class Console(App[str]):
 
     # --- asking ---------------------------------------------------------------------------------
 
-    def ask(self, what: str, text: str = "", done: Callable[[], None] | None = None) -> None:
+    def ask(
+        self,
+        what: str,
+        text: str = "",
+        done: Callable[[], None] | None = None,
+        refused: Callable[[], None] | None = None,
+    ) -> None:
         """Asks the source from a worker thread; what it answers is told."""
         if self.state.is_read_only and what not in OPEN_ASKS:
             self.tell(f"read-only: this console looks on; {what!r} is for the run's owner", False)
@@ -149,17 +155,18 @@ class Console(App[str]):
             except SimError as error:
                 is_ok, said = False, str(error)
             if not get_current_worker().is_cancelled:
-                self.call_from_thread(self._answered, what, is_ok, said, done)
+                then = done if is_ok else refused
+                self.call_from_thread(self._answered, what, is_ok, said, then)
 
         self.run_worker(work, thread=True, exit_on_error=False)
 
-    def _answered(self, what: str, is_ok: bool, said: str, done: Callable[[], None] | None) -> None:
+    def _answered(self, what: str, is_ok: bool, said: str, then: Callable[[], None] | None) -> None:
         if not is_ok:
             self.tell(said, False)
         elif what == "inject":
             self.tell(said or "done, and recorded")
-        if is_ok and done is not None:
-            done()
+        if then is not None:
+            then()
         self.tick()
 
     def tell(self, text: str, is_ok: bool = True) -> None:
@@ -327,8 +334,14 @@ class Console(App[str]):
     def inspect(self, agent: str, target: str = "") -> None:
         """Looks at an agent or a link closely."""
         subject = Subject(self.state, agent, target)
-        self.push_screen(InspectScreen(self.state, subject))
-        self.ask("inspect", subject.ask)
+        screen = InspectScreen(self.state, subject)
+        self.push_screen(screen)
+        self.ask("inspect", subject.ask, refused=lambda: self._leave_screen(screen))
+
+    def _leave_screen(self, screen: InspectScreen) -> None:
+        """Back from a subject that there is nothing to tell of."""
+        if self.screen is screen:
+            self.pop_screen()
 
     def action_leave_inspect(self) -> None:
         """Back, and no more details."""

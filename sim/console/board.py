@@ -9,7 +9,7 @@ from textual.message import Message
 from textual.strip import Strip
 from textual.widget import Widget
 
-from sim.console.ink import Picture, Row, style_of
+from sim.console.ink import Picture, Row, plain, style_of
 
 
 class Panel:
@@ -104,13 +104,22 @@ class Board(Widget):
         if changed:
             self.refresh(*changed)
 
+    def _picture(self, width: int, height: int) -> Picture:
+        """What the panel draws. A mistake in one panel must not end the console."""
+        try:
+            return self.panel.draw(width, height)
+        except Exception as error:
+            name = type(self.panel).__name__.lower()
+            text = f"this cannot be drawn: {type(error).__name__}: {error}"
+            return Picture([[(plain(text)[:width], "bad")]], [(name, "title")])
+
     def _bare(self, width: int, height: int) -> list[Row]:
-        rows = self.panel.draw(width, height).rows[:height]
+        rows = self._picture(width, height).rows[:height]
         return rows + [[] for _ in range(height - len(rows))]
 
     def _framed(self, width: int, height: int) -> list[Row]:
         inner = max(width - 4, 1)
-        picture = self.panel.draw(inner, max(height - 2, 0))
+        picture = self._picture(inner, max(height - 2, 0))
         line = "focus" if self.has_focus else "line"
         rows = [self._head(picture, width, line)]
         for y in range(height - 2):

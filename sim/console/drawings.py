@@ -6,6 +6,7 @@ known here is shown as its numbers.
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Callable, Mapping
 from typing import Any, Final
@@ -22,6 +23,8 @@ _FIGURES: Final[dict[str, Callable[[Mapping[str, Any]], dict[str, float]]]] = {
     "feeders": figures_of_feeders,
     "bus": figures_of_bus,
 }
+_ODD: Final = (KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError)
+"""What reading a scene raises that is not of the form its kind promises."""
 
 
 class Drawing:
@@ -33,7 +36,8 @@ class Drawing:
     def see(self, scene: Mapping[str, Any]) -> None:
         """Takes a scene that may not be drawn."""
         if scene.get("kind") == "points":
-            self._trails.see(scene)
+            with contextlib.suppress(*_ODD):
+                self._trails.see(scene)
 
     def draw(self, scene: Mapping[str, Any], width: int, height: int) -> list[Row]:
         """Shapes: at most `height` rows of `width` cells. A scene that breaks its own form is
@@ -44,7 +48,7 @@ class Drawing:
                 return draw_points(scene, width, height, self._trails)
             if kind in _DRAWN:
                 return _DRAWN[kind](scene, width, height)
-        except (KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError):
+        except _ODD:
             note: Row = [(f"the scene of kind {kind!s:.20} is not as expected", "dim")]
             return [note, *draw_plain(scene, width, height - 1)][: max(height, 0)]
         return draw_plain(scene, width, height)
@@ -52,10 +56,10 @@ class Drawing:
 
 def figures(scene: Mapping[str, Any]) -> dict[str, float]:
     """What charts can follow of a scene, by name with its unit."""
-    read = _FIGURES.get(scene.get("kind", ""))
-    if read is None:
-        return {}
     try:
+        read = _FIGURES.get(scene.get("kind", ""))
+        if read is None:
+            return {}
         return {name: value for name, value in read(scene).items() if math.isfinite(value)}
-    except (KeyError, TypeError, ValueError, IndexError, AttributeError):
+    except _ODD:
         return {}

@@ -64,12 +64,17 @@ class Top(Panel):
             head.append(("  read-only", "you"))
         if intro.episodes > 1 and state.frame:
             head.append((f"  episode {state.frame.episode + 1}/{intro.episodes}", "dim"))
-        head.append((f"  {clock(state.now_ns, is_short)} ", "bold"))
+        head.append((f"  {self._clock(is_short)} ", "bold"))
         tail: Row = [(f" {end_clock(state.total_ns, is_short)}", "dim"), *self._rates(width)]
         tail += [("  ", ""), *status_mark(state), (" ", "")]
         room = width - width_of(head) - width_of(tail)
         self.span = (width_of(head), max(room, 1))
         return Picture([[*head, *bar(state, room), *tail]])
+
+    def _clock(self, is_short: bool) -> str:
+        state = self.state
+        is_end = state.now_ns == state.total_ns
+        return (end_clock if is_end else clock)(state.now_ns, is_short)
 
     def _rates(self, width: int) -> Row:
         frame = self.state.frame

@@ -22,7 +22,7 @@ from sim.ids import did_you_mean, matching, nearest
 if TYPE_CHECKING:
     from sim.wire.live import Intro
 
-_MODES: Final = ("random", "zero", "negate", "scale", "stuck")
+_MODES: Final = ("random", "sign-flip", "stale", "inflate:3")
 
 
 @dataclass(frozen=True)
@@ -115,7 +115,13 @@ def _count(value: str) -> int:
 
 
 def _mode(value: str) -> str:
-    return _text(value)
+    name, _, factor = value.partition(":")
+    known = [mode.partition(":")[0] for mode in _MODES]
+    if name not in known:
+        raise ValueError(f"no mode {value!r}; {did_you_mean(name, known)}")
+    if name == "inflate":
+        _number(factor)
+    return value
 
 
 _FOR: Final = Option("for", "for", "DURATION", "lifted after this virtual time", _above_0)
@@ -147,11 +153,13 @@ COMMANDS: Final[dict[str, Command]] = {
             "restart battery-2", ("agents",), (_CHOOSE,),
         ),
         Command(
-            "slow", "slow AGENT... --factor F [--for D]",
+            "slow", "slow AGENT... [--factor F] [--for D]",
             "Makes an agent think longer by a factor.",
             "slow 'ev-*' --factor 10 --for 1h", ("agents",),
-            (Option("factor", "factor", "F", "times its processing time", _factor), _FOR, _CHOOSE),
-            ("factor",),
+            (
+                Option("factor", "factor", "F", "times its processing time; default 10", _factor),
+                _FOR, _CHOOSE,
+            ),
         ),
         Command(
             "link", "link FROM TO [--loss P] [--latency D] [--rate R] [--queue S] [--one-way] [--for D]",  # noqa: E501
@@ -190,13 +198,14 @@ COMMANDS: Final[dict[str, Command]] = {
             ),
         ),
         Command(
-            "sensor", "sensor AGENT... --freeze | --noise S | --drop P [--for D]",
+            "sensor", "sensor AGENT... --freeze | --noise S | --drop P [--field F] [--for D]",
             "Spoils what an agent observes: frozen, noisy, or now and then missing.",
             "sensor ev-3 --noise 0.2 --for 1h", ("agents",),
             (
                 Option("freeze", "freeze", "", "it sees the last values again and again"),
                 Option("noise", "noise", "SIGMA", "relative to each number", _not_negative),
                 Option("drop", "drop", "SHARE", "so many observations never come", _share),
+                Option("field", "field", "FIELD", "only this number; may be repeated", _text, True),
                 _FOR,
             ),
             (), ("freeze", "noise", "drop"),
@@ -209,15 +218,16 @@ COMMANDS: Final[dict[str, Command]] = {
             (), ("stuck",),
         ),
         Command(
-            "byzantine", "byzantine AGENT... [--topic T] [--field F] [--mode M] [--for D]",
+            "byzantine", "byzantine AGENT... --mode M [--topic T] [--field F] [--for D]",
             "Makes an agent lie: what it sends is changed on the way out.",
             "byzantine meter-4 --topic offer --field price --mode random", ("agents",),
             (
                 Option("topic", "topic", "TOPIC", "in messages of this topic", _text),
-                Option("field", "field", "FIELD", "this field of them", _text),
+                Option("field", "field", "FIELD", "this field; may be repeated", _text, True),
                 Option("mode", "mode", "MODE", f"{', '.join(_MODES)}", _mode),
                 _FOR,
             ),
+            ("mode",),
         ),
         Command(
             "world", "world EVENT [TARGET] [--for D]",

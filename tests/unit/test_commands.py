@@ -85,7 +85,6 @@ def test_the_entry_reads_as_a_scenario_writes_it(about: Intro) -> None:
         ("kill battery-2 --for soon", "expected a duration"),
         ("kill battery-2 --for 0s", "above 0"),
         ("kill ev-* --choose some", "whole number from 1"),
-        ("slow ev-3", "expected --factor"),
         ("slow ev-3 --factor 0", "above 0"),
         ("link a-1", "expected two ends, found 1"),
         ("link a-1 b-1", "at least one of --loss"),
@@ -109,7 +108,7 @@ def test_the_entry_reads_as_a_scenario_writes_it(about: Intro) -> None:
     ],
 )
 def test_a_mistake_is_told(line: str, said: str, about: Intro) -> None:
-    with pytest.raises(ScenarioError, match=r".*") as caught:
+    with pytest.raises(ScenarioError) as caught:
         parse_command(split_words(line), about)
     assert said in str(caught.value)
 

@@ -30,7 +30,7 @@ FILE: Final = "events.mcap"
 FRAMES_MAX: Final = 1_500
 """Frames of a run, unless it is said how often: a picture every minute of a day."""
 SENT: Final = {
-    "sequence": "<i8", "sent": "<i8", "sender": "<i4", "to": "<i4", "topic": "<i4", "kind": "|u1",
+    "sequence": "<i8", "sent": "<i8", "sender": "<u2", "to": "<u2", "topic": "<i4", "kind": "|u1",
     "length": "<i4", "body": "|u1",
 }  # fmt: skip
 """Columns of `/messages/sent`. body: 1 if the row has the next of the map's `bodies`, which follow

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -89,6 +90,10 @@ class Result:
             "real_time_decisions": self.real_time_decisions,
         }
         return {**document, "error": self.error} if self.error else document
+
+    def record(self) -> dict[str, Any]:
+        """What `summary.json` holds: the summary, and the books line by line."""
+        return {**self.summary(), "accounts": [dataclasses.asdict(a) for a in self.accounts]}
 
     def metrics_frame(self) -> pd.DataFrame:
         """A row per metric: unit, better, this run, then the reference columns."""

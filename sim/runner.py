@@ -133,10 +133,10 @@ def conduct(
                 if compare and path and on_live:
                     helper = start_columns(path.parent)
                 result = live.run(inline)
-                recorder.write(result.summary())
+                recorder.write(result.record())
                 if compare and result.status == "completed":
                     _compare(result, prepared, live, report, path, helper)
-                    recorder.write(result.summary())
+                    recorder.write(result.record())
                 live.say(result.status, "")
                 live.close()
         finally:

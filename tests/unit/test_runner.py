@@ -244,7 +244,7 @@ def test_the_directory_of_a_run(folder: Path) -> None:
     path = folder / "runs" / "quickstart-0001"
     assert result.run_dir == Path("runs/quickstart-0001")
     assert json.loads((path / "summary.json").read_text()) == json.loads(
-        json.dumps(result.summary())
+        json.dumps(result.record())
     )
     manifest = json.loads((path / "manifest.json").read_text())
     assert {"numpy", "torch", "msgspec", "pyzmq", "python"} <= set(manifest["versions"])

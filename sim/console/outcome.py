@@ -12,6 +12,7 @@ from sim.console.words import number
 from sim.outcome import BOUNDS, GAP, NO_CONTROL, RULE
 from sim.wire.live import Frame, Intro, MetricCard
 
+_SHORT: Final = {NO_CONTROL: "nobody", "optimum": "best"}
 _ORDER: Final = (NO_CONTROL, RULE, *BOUNDS)
 _GAP_CARD: Final = MetricCard(
     GAP, "", "lower", False, "0 at the bound, 100 % as good as no control at all"
@@ -136,7 +137,8 @@ def _heading(columns: Sequence[str], frame: Frame, label: int, each: int) -> Row
     row: Row = [(" " * label, ""), (right("run", each), "bold")]
     for name in columns:
         star = "*" * (name in frame.whole)
-        shown = cut(name, each - 1 - len(star)) + star
+        is_long = len(name) + len(star) >= each
+        shown = cut(_SHORT.get(name, name) if is_long else name, each - 1 - len(star)) + star
         row.append((right(shown, each), "warn" if name in frame.whole else "dim"))
     return row
 

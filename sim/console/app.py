@@ -237,9 +237,13 @@ class Console(App[str]):
 
         def seek(line: str | None) -> None:
             if line:
-                self.ask(SEEK, line)
+                self._seek(line)
 
         self.push_screen(LineScreen("go to", check=check), seek)
+
+    def _seek(self, text: str) -> None:
+        """To a time, to look at it there."""
+        self.ask(SEEK, text, lambda: self.ask("pause"))
 
     # --- looking --------------------------------------------------------------------------------
 
@@ -526,7 +530,7 @@ class Console(App[str]):
         if is_done:
             acts: dict[str, Callable[[], None]] = {
                 "speed": lambda: self.ask("speed", rest),
-                "goto": lambda: self.ask(SEEK, rest),
+                "goto": lambda: self._seek(rest),
                 "inspect": lambda: self.inspect(*ends[:2]),
                 "find": lambda: self._find(rest),
                 "quit": self.action_leave,

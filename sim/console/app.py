@@ -551,9 +551,10 @@ class Console(App[str]):
         elif self.source.is_recorded or not self.is_owner or self.state.is_read_only:
             self.exit(DETACHED)
         else:
+            without = "it stays paused" if self.state.is_paused else "it goes on without a console"
             choices = [
                 ("s", "stop", "the run ends now; what it has is kept"),
-                ("d", "detach", "it goes on without a console; `sim watch` looks again"),
+                ("d", "detach", f"{without}; `sim watch` looks again"),
                 ("c", "cancel", "stay here"),
             ]
             self.push_screen(ChoiceScreen("quit: and the run?", choices), self._leave)

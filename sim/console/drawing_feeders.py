@@ -210,8 +210,8 @@ def _people(devices: Sequence[Mapping[str, Any]]) -> list[Row]:
         kw = device["kw"]
         if not device.get("is_supplied", True):
             found.append([(f"{device['name']} dark", "bad")])
-        elif abs(kw) >= 0.05:
-            text = f"{device['name']} {kw:+.1f}"
+        elif abs(kw) >= 0.05 or "charge" in device:
+            text = f"{device['name']} {kw:+.1f}" if abs(kw) >= 0.05 else f"{device['name']} 0"
             row: Row = [(text, "good" if kw > 0 else "")]
             if "charge" in device:
                 row.append((f" {device['charge']:.0%}", "dim"))

@@ -22,7 +22,7 @@ from sim.ids import did_you_mean, matching, nearest
 if TYPE_CHECKING:
     from sim.wire.live import Intro
 
-_MODES: Final = ("random", "zero", "negate", "scale", "stuck")
+_MODES: Final = ("random", "sign-flip", "stale", "inflate:3")
 
 
 @dataclass(frozen=True)
@@ -78,8 +78,8 @@ def _not_negative(value: str) -> float:
 
 def _factor(value: str) -> float:
     found = _number(value.removesuffix("x"))
-    if found <= 0:
-        raise ValueError(f"expected a factor above 0, found {value!r}")
+    if found < 1:
+        raise ValueError(f"expected a factor from 1, found {value!r}")
     return found
 
 
@@ -115,12 +115,20 @@ def _count(value: str) -> int:
 
 
 def _mode(value: str) -> str:
-    return _text(value)
+    name, colon, factor = value.partition(":")
+    if value in _MODES[:3]:
+        return value
+    if name != "inflate" or not colon:
+        close = did_you_mean(value, _MODES)
+        raise ValueError(f"expected {', '.join(_MODES)}, found {value!r}; {close}")
+    _number(factor)
+    return value
 
 
 _FOR: Final = Option("for", "for", "DURATION", "lifted after this virtual time", _above_0)
 _CHOOSE: Final = Option("choose", "choose", "N", "only so many of them, drawn by the seed", _count)
 _TOPICS: Final = Option("topic", "topics", "TOPIC", "only this topic; may be repeated", _text, True)
+_FIELD: Final = Option("field", "field", "FIELD", "only this one; may be repeated", _text, True)
 _LINK: Final = (
     Option("loss", "loss", "SHARE", "probability that a message is lost, as 0.3 or 30%", _share),
     Option("latency", "latency", "DURATION", "no message is faster", units.duration_ns),
@@ -147,11 +155,13 @@ COMMANDS: Final[dict[str, Command]] = {
             "restart battery-2", ("agents",), (_CHOOSE,),
         ),
         Command(
-            "slow", "slow AGENT... --factor F [--for D]",
+            "slow", "slow AGENT... [--factor F] [--for D]",
             "Makes an agent think longer by a factor.",
             "slow 'ev-*' --factor 10 --for 1h", ("agents",),
-            (Option("factor", "factor", "F", "times its processing time", _factor), _FOR, _CHOOSE),
-            ("factor",),
+            (
+                Option("factor", "factor", "F", "times its processing time; default 10", _factor),
+                _FOR, _CHOOSE,
+            ),
         ),
         Command(
             "link", "link FROM TO [--loss P] [--latency D] [--rate R] [--queue S] [--one-way] [--for D]",  # noqa: E501
@@ -186,18 +196,18 @@ COMMANDS: Final[dict[str, Command]] = {
                 Option("offset", "offset", "DURATION", "ahead by this; behind with a minus",
                        _signed_duration),
                 Option("drift", "drift", "PPM", "gains so many parts in a million", _drift),
-                _FOR,
+                _FOR, _CHOOSE,
             ),
         ),
         Command(
-            "sensor", "sensor AGENT... --freeze | --noise S | --drop P [--for D]",
+            "sensor", "sensor AGENT... --freeze | --noise S | --drop P [--field F] [--for D]",
             "Spoils what an agent observes: frozen, noisy, or now and then missing.",
             "sensor ev-3 --noise 0.2 --for 1h", ("agents",),
             (
                 Option("freeze", "freeze", "", "it sees the last values again and again"),
                 Option("noise", "noise", "SIGMA", "relative to each number", _not_negative),
                 Option("drop", "drop", "SHARE", "so many observations never come", _share),
-                _FOR,
+                _FIELD, _FOR, _CHOOSE,
             ),
             (), ("freeze", "noise", "drop"),
         ),
@@ -205,19 +215,19 @@ COMMANDS: Final[dict[str, Command]] = {
             "actuator", "actuator AGENT... --stuck [--for D]",
             "Leaves a device where it is, whatever its agent says.",
             "actuator pv-1 --stuck --for 1h", ("agents",),
-            (Option("stuck", "stuck", "", "holds the action in force"), _FOR),
+            (Option("stuck", "stuck", "", "holds the action in force"), _FOR, _CHOOSE),
             (), ("stuck",),
         ),
         Command(
-            "byzantine", "byzantine AGENT... [--topic T] [--field F] [--mode M] [--for D]",
+            "byzantine", "byzantine AGENT... --mode M [--topic T] [--field F] [--for D]",
             "Makes an agent lie: what it sends is changed on the way out.",
             "byzantine meter-4 --topic offer --field price --mode random", ("agents",),
             (
-                Option("topic", "topic", "TOPIC", "in messages of this topic", _text),
-                Option("field", "field", "FIELD", "this field of them", _text),
-                Option("mode", "mode", "MODE", f"{', '.join(_MODES)}", _mode),
-                _FOR,
+                Option("mode", "mode", "MODE", ", ".join(_MODES), _mode),
+                Option("topic", "topic", "TOPIC", "only on this one; may be repeated", _text, True),
+                _FIELD, _FOR, _CHOOSE,
             ),
+            ("mode",),
         ),
         Command(
             "world", "world EVENT [TARGET] [--for D]",
@@ -307,7 +317,7 @@ def _sort_out(command: Command, words: Sequence[str]) -> tuple[list[str], dict[s
         except ValueError as error:
             raise ScenarioError(f"--{name}: {error}") from None
         if option.is_many:
-            found.setdefault(option.key, []).extend(value.split(","))
+            found.setdefault(option.key, []).extend(_plain(v) for v in value.split(","))
         else:
             found[option.key] = _plain(value)
     return plain, {key: _one_or_all(v) if isinstance(v, list) else v for key, v in found.items()}
@@ -322,7 +332,7 @@ def _plain(value: str) -> Any:
     return int(value) if value.lstrip("+-").isdecimal() else number
 
 
-def _one_or_all(names: Sequence[str]) -> str | list[str]:
+def _one_or_all(names: Sequence[Any]) -> Any:
     return names[0] if len(names) == 1 else list(names)
 
 

@@ -227,7 +227,7 @@ async def test_inspecting_a_link_from_the_matrix() -> None:
     async with shown(source) as (app, pilot):
         app.main.query_one("#links", Board).focus()
         await pilot.pause()
-        await press(app, pilot, "right", "enter")
+        await press(app, pilot, "enter")
         assert source.asked == [("inspect", "agent-1 > agent-2")]
 
 

@@ -224,12 +224,13 @@ def _transformer(scene: Mapping[str, Any], width: int, scale: _Scale) -> Row:
     load = t["loading_percent"]
     ink = "bad" if load > 100 else "warn" if load > 80 else "good"
     full = min(max(int(load / 100 * 8 + 0.5), 0), 8) if load == load else 0
-    row: Row = [
-        ("MV ", "bold"), ("━" * full, ink), ("─" * (8 - full), "line"),
-        (f" {load:.0f} %", ink), (" OVERLOAD" if load > 100 else "", "bad"),
-        (f" of {t['rated_kva']:.0f} kVA", "dim"),
-        (f"  {t['v_pu']:.3f} p.u.", ink_of_voltage(t["v_pu"])),
+    parts: list[Row] = [
+        [("MV ", "bold"), ("━" * full, ink), ("─" * (8 - full), "line"),
+         (f" {load:.0f} %", ink), (" OVERLOAD" if load > 100 else "", "bad"),
+         (f" of {t['rated_kva']:.0f} kVA", "dim")],
+        [(f"{t['v_pu']:.3f} p.u.", ink_of_voltage(t["v_pu"]))],
     ]  # fmt: skip
+    row = join(parts, width, "  ")
     low, high = scale
     steps = [low + (high - low) * (i + 0.5) / 8 for i in range(8)]
     legend: Row = [(f"{low:.2f} ", "dim")]

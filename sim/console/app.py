@@ -119,16 +119,18 @@ class Console(App[str]):
         if frames or status != self._last_status:
             self._last_status = status
             self.show()
-        if self.state.is_over and not self._has_told and not self.source.is_recorded:
+        is_told = self._has_told or self.source.is_recorded or self.screen is not self.main
+        if self.state.is_over and not is_told:
             self._has_told = True
-            if self.screen is self.main:
-                self.push_screen(OutcomeScreen(self.state))
+            self.push_screen(OutcomeScreen(self.state))
 
     def show(self) -> None:
         """Draws the screen that is seen; a dialog leaves the one below it alive."""
-        for screen in self.screen_stack:
-            if isinstance(screen, BoardScreen) and (screen.is_active or screen is self.screen):
+        for screen in reversed(self.screen_stack):
+            if isinstance(screen, BoardScreen):
                 screen.show()
+            if not screen.is_modal:
+                break
 
     # --- asking ---------------------------------------------------------------------------------
 
@@ -235,9 +237,13 @@ class Console(App[str]):
 
         def seek(line: str | None) -> None:
             if line:
-                self.ask(SEEK, line)
+                self._seek(line)
 
         self.push_screen(LineScreen("go to", check=check), seek)
+
+    def _seek(self, text: str) -> None:
+        """To a time, to look at it there."""
+        self.ask(SEEK, text, lambda: self.ask("pause"))
 
     # --- looking --------------------------------------------------------------------------------
 
@@ -316,7 +322,7 @@ class Console(App[str]):
         if name == "agents" and self.state.agent:
             self.inspect(self.state.agent)
         elif name == "links" and (ends := self.main.links.ends):
-            self.inspect(*ends)
+            self._inspect_link(*ends)
         elif name == "events" and (line := self.main.story.selected):
             self.tell(f"{clock(line.time_ns)} {line.agent} {line.text}".strip())
         elif name == "outcome":
@@ -330,6 +336,15 @@ class Console(App[str]):
         if event.board.panel is panel and panel.wanted_ns is not None:
             wanted, panel.wanted_ns = panel.wanted_ns, None
             self.ask(SEEK, f"{wanted / SECOND:.3f}s")
+
+    def _inspect_link(self, first: str, second: str) -> None:
+        """A link between two agents; the agents of a role where the matrix is one of roles."""
+        if {first, second} <= {card.name for card in self.state.intro.agents}:
+            self.inspect(first, second)
+            return
+        self._find(first)
+        self.main.query_one("#agents", Board).focus()
+        self.tell(f"the table shows {first}; a link: [:] inspect {first}-1 > {second}")
 
     def inspect(self, agent: str, target: str = "") -> None:
         """Looks at an agent or a link closely."""
@@ -515,7 +530,7 @@ class Console(App[str]):
         if is_done:
             acts: dict[str, Callable[[], None]] = {
                 "speed": lambda: self.ask("speed", rest),
-                "goto": lambda: self.ask(SEEK, rest),
+                "goto": lambda: self._seek(rest),
                 "inspect": lambda: self.inspect(*ends[:2]),
                 "find": lambda: self._find(rest),
                 "quit": self.action_leave,
@@ -536,9 +551,10 @@ class Console(App[str]):
         elif self.source.is_recorded or not self.is_owner or self.state.is_read_only:
             self.exit(DETACHED)
         else:
+            without = "it stays paused" if self.state.is_paused else "it goes on without a console"
             choices = [
                 ("s", "stop", "the run ends now; what it has is kept"),
-                ("d", "detach", "it goes on without a console; `sim watch` looks again"),
+                ("d", "detach", f"{without}; `sim watch` looks again"),
                 ("c", "cancel", "stay here"),
             ]
             self.push_screen(ChoiceScreen("quit: and the run?", choices), self._leave)

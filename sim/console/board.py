@@ -42,7 +42,7 @@ class Panel:
 def strip_of(row: Row, width: int) -> Strip:
     """A row as what the compositor takes, exactly `width` cells."""
     strip = Strip([Segment(text, style_of(ink)) for text, ink in row if text])
-    return strip.simplify().adjust_cell_length(width)
+    return strip.simplify().adjust_cell_length(width, style_of(""))
 
 
 class Board(Widget):
@@ -143,7 +143,7 @@ class Board(Widget):
             self.show()
         if y < len(self._strips):
             return self._strips[y]
-        return Strip.blank(self.size.width)
+        return Strip.blank(self.size.width, style_of(""))
 
     def on_resize(self) -> None:
         """A new size is drawn at once."""

@@ -210,8 +210,8 @@ def _people(devices: Sequence[Mapping[str, Any]]) -> list[Row]:
         kw = device["kw"]
         if not device.get("is_supplied", True):
             found.append([(f"{device['name']} dark", "bad")])
-        elif abs(kw) >= 0.05:
-            text = f"{device['name']} {kw:+.1f}"
+        elif abs(kw) >= 0.05 or "charge" in device:
+            text = f"{device['name']} {kw:+.1f}" if abs(kw) >= 0.05 else f"{device['name']} 0"
             row: Row = [(text, "good" if kw > 0 else "")]
             if "charge" in device:
                 row.append((f" {device['charge']:.0%}", "dim"))
@@ -224,12 +224,13 @@ def _transformer(scene: Mapping[str, Any], width: int, scale: _Scale) -> Row:
     load = t["loading_percent"]
     ink = "bad" if load > 100 else "warn" if load > 80 else "good"
     full = min(max(int(load / 100 * 8 + 0.5), 0), 8) if load == load else 0
-    row: Row = [
-        ("MV ", "bold"), ("━" * full, ink), ("─" * (8 - full), "line"),
-        (f" {load:.0f} %", ink), (" OVERLOAD" if load > 100 else "", "bad"),
-        (f" of {t['rated_kva']:.0f} kVA", "dim"),
-        (f"  {t['v_pu']:.3f} p.u.", ink_of_voltage(t["v_pu"])),
+    parts: list[Row] = [
+        [("MV ", "bold"), ("━" * full, ink), ("─" * (8 - full), "line"),
+         (f" {load:.0f} %", ink), (" OVERLOAD" if load > 100 else "", "bad"),
+         (f" of {t['rated_kva']:.0f} kVA", "dim")],
+        [(f"{t['v_pu']:.3f} p.u.", ink_of_voltage(t["v_pu"]))],
     ]  # fmt: skip
+    row = join(parts, width, "  ")
     low, high = scale
     steps = [low + (high - low) * (i + 0.5) / 8 for i in range(8)]
     legend: Row = [(f"{low:.2f} ", "dim")]

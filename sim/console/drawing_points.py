@@ -8,10 +8,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from sim.console.braille import Canvas
-from sim.console.ink import Row, cut, left
-from sim.console.words import number
+from sim.console.ink import Row, left
+from sim.console.words import number, short_name
 
 _TRAIL: Final = 60
+_NUMBER: Final = 8
 _STEPS: Final = (1.0, 2.0, 5.0)
 _INKS: Final = ("c1", "c3", "c5", "you", "c6", "market", "c4", "c0")
 
@@ -54,7 +55,8 @@ def draw_points(scene: Mapping[str, Any], width: int, height: int, trails: Trail
     if not trails.extent:
         trails.see(scene)
     extent = trails.extent or 1.0
-    table = 30 if width >= 66 else 22 if width >= 40 else 0
+    longest = max((len(str(point["name"])) for point in points), default=4)
+    table = 2 + min(longest, 12 if width >= 66 else 7) + 2 * _NUMBER if width >= 44 else 0
     plane = max(width - table - (2 if table else 0), 10)
     rows = _plane(points, plane, height, trails, extent)
     if not table:
@@ -106,13 +108,13 @@ def _table(
     rows: list[Row] = [[(f"view ±{number(extent)}", "dim")]]
     if size > 2:
         rows[0].append((f", first 2 of {size}", "dim"))
-    name = min(max((len(p["name"]) for p in points), default=4), width - 14)
+    name = max(width - 2 - 2 * _NUMBER, 4)
     for i, point in enumerate(points):
         if len(rows) == height - 1 and i < len(points) - 1:
             rows.append([(f"and {len(points) - i} more", "dim")])
             break
-        at = "".join(f"{value:7.3f}" for value in list(point["at"])[:2])
-        mark = sign_of(point, i)
-        row: Row = [(f"{mark} ", f"bold {_INKS[i % len(_INKS)]}"), (left(point["name"], name), "")]
-        rows.append([*row, (cut(at, width - name - 2), "dim")])
+        ink = _INKS[i % len(_INKS)]
+        at = [(f"{value:{_NUMBER}.3f}"[:_NUMBER], "dim") for value in list(point["at"])[:2]]
+        shown = left(short_name(str(point["name"]), name), name)
+        rows.append([(f"{sign_of(point, i)} ", f"bold {ink}"), (shown, ""), *at])
     return rows[:height]

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from textwrap import wrap
+
 from sim.console.board import Panel
-from sim.console.ink import Picture, Row, cut, left, plain, right
-from sim.console.outcome import cards_of, columns_of, rating, value_text
+from sim.console.ink import Picture, Row, cut, left, plain, right, width_of
+from sim.console.outcome import cards_of, columns_of, rating, star_of, value_text
 from sim.console.state import State
 from sim.console.story import line_row
-from sim.console.words import bytes_text, clock, count, span, speed
+from sim.console.words import bytes_text, count, end_clock, span, speed
 from sim.outcome import RULE
 from sim.units import SECOND
 from sim.wire.live import Frame, MetricCard
 
 _EACH = 12
+_LABEL = 30
 _LINES_MAX = 200
+_FACT_MAX = 12
 
 
 class Ended(Panel):
@@ -45,7 +49,13 @@ class Ended(Panel):
         ]
         if frame is None:
             return Picture([[("no frame was seen", "dim")]], title)
-        rows = [*self._head(frame), [], *self._metrics(frame, width), [], *self._story(width)]
+        rows = [
+            *self._head(frame, width),
+            [],
+            *self._metrics(frame, width),
+            [],
+            *self._story(width),
+        ]
         self._page = max(height - 2, 1)
         self._first = min(self._first, max(len(rows) - height, 0))
         below = len(rows) - self._first - height
@@ -55,79 +65,62 @@ class Ended(Panel):
             [*note, ("[Esc]", "key"), (" back", "dim")],
         )  # fmt: skip
 
-    def _head(self, frame: Frame) -> list[Row]:
+    def _head(self, frame: Frame, width: int) -> list[Row]:
         state = self.state
         ink = {"completed": "ended", "failed": "lost"}.get(frame.status, "paused")
         real = frame.wall_seconds
         pace = f" ({speed(frame.now_ns / SECOND / real)})" if real > 0 else ""
-        first: Row = [
-            (f" {frame.status.upper()} ", ink), (f"  at {clock(frame.now_ns)}", "bold"),
-            (f"  {span(frame.now_ns / SECOND)} of virtual time in {span(real)}{pace}", "dim"),
-            (f"  {len(state.intro.agents)} agents", "dim"),
-        ]  # fmt: skip
-        rows: list[Row] = [first]
+        at = end_clock(frame.now_ns, False)
+        about = f"  {span(frame.now_ns / SECOND)} in {span(real)}{pace}"
+        rows: list[Row] = [[
+            (f" {frame.status.upper()} ", ink), (f"  at {at}", "bold"),
+            (f"{about}  {len(state.intro.agents)} agents", "dim"),
+        ]]  # fmt: skip
         if frame.text:
-            rows.append(
-                [(plain(frame.text.partition("\n")[0]), "red" if frame.status == "failed" else "")]
-            )
-        books = frame.books
-        dropped = {k: int(v) for k, v in books.get("dropped", {}).items() if v}
-        reasons = ", ".join(f"{k} {count(v)}" for k, v in dropped.items())
-        sent, delivered, flying = (int(books.get(k, 0)) for k in ("sent", "delivered", "in_flight"))
-        text = f"sent {count(sent)} = delivered {count(delivered)}"
-        text += f" + dropped {count(sum(dropped.values()))}{f' ({reasons})' if reasons else ''}"
-        text += f" + in flight {count(flying)}   {bytes_text(books.get('bytes', 0))}"
-        rows.append([("messages  ", "dim"), (text, "")])
-        rows.append([("digest    ", "dim"), (frame.digest, "")])
-        if state.intro.directory:
-            rows.append([("run       ", "dim"), (state.intro.directory, "")])
+            rows += _fact("", frame.text, width, "red" if frame.status == "failed" else "")
+        rows += _fact("messages", _equation(frame), width)
+        rows += _fact("digest", frame.digest, width)
+        rows += _fact("run", state.intro.directory, width)
         if frame.decisions:
-            rows.append([("real time ", "dim"), (f"{frame.decisions} decisions, in run.log", "")])
+            rows += _fact("real time", f"{frame.decisions} decisions, in run.log", width)
         return rows
 
     def _metrics(self, frame: Frame, width: int) -> list[Row]:
         columns = columns_of(frame)
-        while columns and 30 + _EACH * (len(columns) + 1) > width:
+        while columns and _LABEL + _EACH * (len(columns) + 1) > width:
             columns.remove(next((c for c in columns if c != RULE), columns[0]))
-        label = 30
-        head: Row = [(" " * label, ""), (right("run", _EACH), "bold")]
-        head += [(right(c + "*" * (c in frame.whole), _EACH), "dim") for c in columns]
+        head: Row = [(" " * _LABEL, ""), (right("run", _EACH), "bold")]
+        head += [(right(c + star_of(frame, c), _EACH), "dim") for c in columns]
         rows = [head]
         for card in cards_of(self.state.intro, frame):
-            rows.append(self._metric(card, frame, columns, (label, width)))
-        if frame.whole and not self.state.is_over:
+            rows.append(self._metric(card, frame, columns, width))
+        if any(star_of(frame, column) for column in columns):
             rows.append([("* of the whole run, while the run itself is not over", "warn")])
-        rows.append(
-            [("✓ better, ✗ worse, = within 0.5 % of rule   ↓ lower is better, ↑ higher", "faint")]
-        )
+        signs = "✓ better, ✗ worse, = within 0.5 % of rule   ↓ lower is better, ↑ higher"
+        rows.append([(signs, "faint")])
         return rows
 
-    def _metric(
-        self, card: MetricCard, frame: Frame, columns: list[str], size: tuple[int, int]
-    ) -> Row:
-        label, width = size
+    def _metric(self, card: MetricCard, frame: Frame, columns: list[str], width: int) -> Row:
         own = frame.metrics.get(card.name)
         arrow = "↑" if card.better == "higher" else "↓"
-        name = card.name.replace("_", " ")
+        name = cut(card.name.replace("_", " "), _LABEL - 4)
         unit = f" {card.unit}" if card.unit else ""
+        if len(name) + len(unit) > _LABEL - 3:
+            unit = ""
         row: Row = [
-            (f"{arrow} ", "faint"), (cut(name, label - 4), "bold" if card.objective else ""),
-            (unit if len(name) + len(unit) <= label - 3 else "", "dim"),
+            (f"{arrow} ", "faint"), (name, "bold" if card.objective else ""), (unit, "dim"),
+            (" " * (_LABEL - 2 - len(name) - len(unit)), ""),
+            (right(value_text(card.name, own), _EACH), "bold"),
         ]  # fmt: skip
-        row.append((" " * (label - sum(len(text) for text, _ in row)), ""))
-        row.append((right(value_text(card.name, own), _EACH), "bold"))
         for column in columns:
             other = frame.reference[column].get(card.name)
             row.append((right(value_text(card.name, other), _EACH), "dim"))
-        if RULE in columns and (self.state.is_over or RULE not in frame.whole):
+        sign, ink = " ", ""
+        if RULE in columns and not star_of(frame, RULE):
             sign, ink = rating(card, own, frame.reference[RULE].get(card.name))
-            row.append((f" {sign} ", ink))
-        else:
-            row.append(("   ", ""))
-        room = width - sum(len(text) for text, _ in row)
-        if room > 8:
-            row.append((left(card.help, room), "faint"))
-        return row
+        row.append((f" {sign} ", ink))
+        room = width - width_of(row)
+        return [*row, (left(card.help, room), "faint")] if room > 8 else row
 
     def _story(self, width: int) -> list[Row]:
         rows: list[Row] = []
@@ -142,3 +135,23 @@ class Ended(Panel):
                     rows.append([(f"and {len(found) - _LINES_MAX} more, in events.jsonl", "dim")])
                 rows.append([])
         return rows or [[("no faults, no failures", "dim")]]
+
+
+def _fact(name: str, text: str, width: int, ink: str = "") -> list[Row]:
+    """A name and what it is, in as many rows as that takes."""
+    lines = [part for line in text.splitlines() for part in wrap(plain(line), max(width - 10, 8))]
+    labels = [name, *[""] * len(lines)]
+    return [
+        [(left(label, 10), "dim"), (line, ink)]
+        for label, line in zip(labels, lines[:_FACT_MAX], strict=False)
+    ]
+
+
+def _equation(frame: Frame) -> str:
+    books = frame.books
+    dropped = {k: int(v) for k, v in books.get("dropped", {}).items() if v}
+    reasons = ", ".join(f"{k} {count(v)}" for k, v in dropped.items())
+    sent, delivered, flying = (int(books.get(k, 0)) for k in ("sent", "delivered", "in_flight"))
+    text = f"sent {count(sent)} = delivered {count(delivered)}"
+    text += f" + dropped {count(sum(dropped.values()))}{f' ({reasons})' if reasons else ''}"
+    return f"{text} + in flight {count(flying)}; {bytes_text(books.get('bytes', 0))}"

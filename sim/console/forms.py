@@ -144,7 +144,7 @@ class ChoiceScreen(ModalScreen[str]):
     DEFAULT_CSS = f"""
     ChoiceScreen {{ {_BOX} }}
     ChoiceScreen > Vertical {{
-        width: 60; height: auto; padding: 1 2; border: round #56c8e0; background: #18202a;
+        width: 72; height: auto; padding: 1 2; border: round #56c8e0; background: #18202a;
     }}
     ChoiceScreen OptionList {{
         height: auto; max-height: 12; border: none; padding: 0; margin: 1 0 0 0;

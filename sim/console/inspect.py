@@ -155,7 +155,7 @@ def _field(name: str, values: list[float], unit: str, label: int, width: int) ->
 def _accounts(detail: Detail, width: int) -> list[Row]:
     rows: list[Row] = []
     for topic, books in detail.accounts.items():
-        row: Row = [(left(f"  {plain(topic)}", 18), "bold")]
+        row: Row = [(left(f"  {plain(topic)}", 27), "bold"), (" ", "")]
         for name, value in books.items():
             is_loss = name not in ("sent", "delivered")
             row += [(f"{name} ", "dim"), (f"{value:,}  ", "warn" if is_loss and value else "")]

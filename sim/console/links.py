@@ -27,6 +27,7 @@ class Links(Panel):
         self.state = state
         self.mode = MODES[0]
         self.at = (0, 0)
+        self._is_placed = False
         self._first = (0, 0)
         self._view = (1, 1)
         self._label = 10
@@ -58,6 +59,7 @@ class Links(Panel):
 
     def _go(self, down: int, across: int) -> None:
         size = len(self.state.frame.links.ends) if self.state.frame else 1
+        self._is_placed = True
         row, column = self.at
         self.at = (min(max(row + down, 0), size - 1), min(max(column + across, 0), size - 1))
 
@@ -77,6 +79,7 @@ class Links(Panel):
         if frame is None or not frame.links.ends:
             return Picture([], title)
         links, size = frame.links, len(frame.links.ends)
+        self._place_cursor(links)
         self._label = min(max(len(end) for end in links.ends) + 1, 12, width - _EACH[1])
         self._each = min(max((width - self._label) // size, _EACH[0]), _EACH[1])
         across = max(min((width - self._label) // self._each, size), 1)
@@ -109,6 +112,16 @@ class Links(Panel):
         more = "".join(f" {s}{n}" for s, n in zip("↕↔", hidden, strict=True) if n > 0)
         note: Row = [(more.strip() + " ", "dim")] if more else []
         return Picture(rows[:height], title, [*note, ("[m]", "key"), (" figure", "dim")])
+
+    def _place_cursor(self, links: LinkMatrix) -> None:
+        """First on a link that is used."""
+        if self._is_placed:
+            return
+        for i, row in enumerate(links.sent):
+            for j, many in enumerate(row):
+                if many:
+                    self.at, self._is_placed = (i, j), True
+                    return
 
     def _cell(
         self, links: LinkMatrix, before: LinkMatrix | None, i: int, j: int

@@ -12,6 +12,7 @@ from sim.console.words import number
 from sim.outcome import BOUNDS, GAP, NO_CONTROL, RULE
 from sim.wire.live import Frame, Intro, MetricCard
 
+_SHORT: Final = {NO_CONTROL: "nobody", "optimum": "best"}
 _ORDER: Final = (NO_CONTROL, RULE, *BOUNDS)
 _GAP_CARD: Final = MetricCard(
     GAP, "", "lower", False, "0 at the bound, 100 % as good as no control at all"
@@ -135,32 +136,38 @@ def _fitting(columns: list[str], many: int) -> list[str]:
 def _heading(columns: Sequence[str], frame: Frame, label: int, each: int) -> Row:
     row: Row = [(" " * label, ""), (right("run", each), "bold")]
     for name in columns:
-        star = "*" * (name in frame.whole)
-        shown = cut(name, each - 1 - len(star)) + star
-        row.append((right(shown, each), "warn" if name in frame.whole else "dim"))
+        star = star_of(frame, name)
+        is_long = len(name) + len(star) >= each
+        shown = cut(_SHORT.get(name, name) if is_long else name, each - 1 - len(star)) + star
+        row.append((right(shown, each), "warn" if star else "dim"))
     return row
 
 
+def star_of(frame: Frame, column: str) -> str:
+    """Marks a column of the whole run beside a run that is not over."""
+    return "*" * (column in frame.whole and frame.status not in ENDED)
+
+
 def _metric(card: MetricCard, frame: Frame, columns: Sequence[str], label: int, each: int) -> Row:
-    own, digits = frame.metrics.get(card.name), 3 if each < 8 else 4
+    own = frame.metrics.get(card.name)
     name, unit = card.name.replace("_", " "), f" {card.unit}" if card.unit else ""
-    ink = "bold" if card.objective else ""
     arrow = "↑" if card.better == "higher" else "↓"
     if len(name) + len(unit) + 2 > label:
         unit = ""
     shown = left(name, min(len(name), label - 2))
-    row: Row = [(shown, ink), (unit, "dim")]
-    row.append((f" {arrow}", "faint"))
+    row: Row = [(shown, "bold" if card.objective else ""), (unit, "dim"), (f" {arrow}", "faint")]
     row.append((" " * (label - len(shown) - len(unit) - 2), ""))
-    row.append((right(value_text(card.name, own, digits), each), "bold"))
+    row.append((right(_fitting_text(card.name, own, each), each), "bold"))
     for column in columns:
-        row.append(
-            (
-                right(value_text(card.name, frame.reference[column].get(card.name), digits), each),
-                "dim",
-            )
-        )
-    if RULE in columns and (frame.status in ENDED or RULE not in frame.whole):
+        other = _fitting_text(card.name, frame.reference[column].get(card.name), each)
+        row.append((right(other, each), "dim"))
+    if RULE in columns and not star_of(frame, RULE):
         sign, sign_ink = rating(card, own, frame.reference[RULE].get(card.name))
         row.append((f" {sign}", sign_ink))
     return row
+
+
+def _fitting_text(name: str, value: float | None, each: int) -> str:
+    """With as many digits as leave a space before it."""
+    text = value_text(name, value)
+    return text if len(text) < each else value_text(name, value, 3)

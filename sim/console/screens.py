@@ -57,6 +57,10 @@ class BoardScreen(Screen[None]):
         for board in self.boards():
             board.show()
 
+    def on_screen_resume(self) -> None:
+        """Seen again: as things are now."""
+        self.show()
+
     def on_resize(self) -> None:
         """A new size, a new arrangement."""
         self.place()

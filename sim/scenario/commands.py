@@ -78,8 +78,8 @@ def _not_negative(value: str) -> float:
 
 def _factor(value: str) -> float:
     found = _number(value.removesuffix("x"))
-    if found <= 0:
-        raise ValueError(f"expected a factor above 0, found {value!r}")
+    if found < 1:
+        raise ValueError(f"expected a factor from 1, found {value!r}")
     return found
 
 
@@ -115,18 +115,29 @@ def _count(value: str) -> int:
 
 
 def _mode(value: str) -> str:
+<<<<<<< HEAD
+    name, colon, factor = value.partition(":")
+    if value in _MODES[:3]:
+        return value
+    if name != "inflate" or not colon:
+        close = did_you_mean(value, _MODES)
+        raise ValueError(f"expected {', '.join(_MODES)}, found {value!r}; {close}")
+    _number(factor)
+=======
     name, _, factor = value.partition(":")
     known = [mode.partition(":")[0] for mode in _MODES]
     if name not in known:
         raise ValueError(f"no mode {value!r}; {did_you_mean(name, known)}")
     if name == "inflate":
         _number(factor)
+>>>>>>> main
     return value
 
 
 _FOR: Final = Option("for", "for", "DURATION", "lifted after this virtual time", _above_0)
 _CHOOSE: Final = Option("choose", "choose", "N", "only so many of them, drawn by the seed", _count)
 _TOPICS: Final = Option("topic", "topics", "TOPIC", "only this topic; may be repeated", _text, True)
+_FIELD: Final = Option("field", "field", "FIELD", "only this one; may be repeated", _text, True)
 _LINK: Final = (
     Option("loss", "loss", "SHARE", "probability that a message is lost, as 0.3 or 30%", _share),
     Option("latency", "latency", "DURATION", "no message is faster", units.duration_ns),
@@ -194,7 +205,7 @@ COMMANDS: Final[dict[str, Command]] = {
                 Option("offset", "offset", "DURATION", "ahead by this; behind with a minus",
                        _signed_duration),
                 Option("drift", "drift", "PPM", "gains so many parts in a million", _drift),
-                _FOR,
+                _FOR, _CHOOSE,
             ),
         ),
         Command(
@@ -205,8 +216,12 @@ COMMANDS: Final[dict[str, Command]] = {
                 Option("freeze", "freeze", "", "it sees the last values again and again"),
                 Option("noise", "noise", "SIGMA", "relative to each number", _not_negative),
                 Option("drop", "drop", "SHARE", "so many observations never come", _share),
+<<<<<<< HEAD
+                _FIELD, _FOR, _CHOOSE,
+=======
                 Option("field", "field", "FIELD", "only this number; may be repeated", _text, True),
                 _FOR,
+>>>>>>> main
             ),
             (), ("freeze", "noise", "drop"),
         ),
@@ -214,7 +229,7 @@ COMMANDS: Final[dict[str, Command]] = {
             "actuator", "actuator AGENT... --stuck [--for D]",
             "Leaves a device where it is, whatever its agent says.",
             "actuator pv-1 --stuck --for 1h", ("agents",),
-            (Option("stuck", "stuck", "", "holds the action in force"), _FOR),
+            (Option("stuck", "stuck", "", "holds the action in force"), _FOR, _CHOOSE),
             (), ("stuck",),
         ),
         Command(
@@ -222,10 +237,16 @@ COMMANDS: Final[dict[str, Command]] = {
             "Makes an agent lie: what it sends is changed on the way out.",
             "byzantine meter-4 --topic offer --field price --mode random", ("agents",),
             (
+<<<<<<< HEAD
+                Option("mode", "mode", "MODE", ", ".join(_MODES), _mode),
+                Option("topic", "topic", "TOPIC", "only on this one; may be repeated", _text, True),
+                _FIELD, _FOR, _CHOOSE,
+=======
                 Option("topic", "topic", "TOPIC", "in messages of this topic", _text),
                 Option("field", "field", "FIELD", "this field; may be repeated", _text, True),
                 Option("mode", "mode", "MODE", f"{', '.join(_MODES)}", _mode),
                 _FOR,
+>>>>>>> main
             ),
             ("mode",),
         ),
@@ -317,7 +338,7 @@ def _sort_out(command: Command, words: Sequence[str]) -> tuple[list[str], dict[s
         except ValueError as error:
             raise ScenarioError(f"--{name}: {error}") from None
         if option.is_many:
-            found.setdefault(option.key, []).extend(value.split(","))
+            found.setdefault(option.key, []).extend(_plain(v) for v in value.split(","))
         else:
             found[option.key] = _plain(value)
     return plain, {key: _one_or_all(v) if isinstance(v, list) else v for key, v in found.items()}
@@ -332,7 +353,7 @@ def _plain(value: str) -> Any:
     return int(value) if value.lstrip("+-").isdecimal() else number
 
 
-def _one_or_all(names: Sequence[str]) -> str | list[str]:
+def _one_or_all(names: Sequence[Any]) -> Any:
     return names[0] if len(names) == 1 else list(names)
 
 

@@ -227,7 +227,7 @@ async def test_inspecting_a_link_from_the_matrix() -> None:
     async with shown(source) as (app, pilot):
         app.main.query_one("#links", Board).focus()
         await pilot.pause()
-        await press(app, pilot, "right", "enter")
+        await press(app, pilot, "enter")
         assert source.asked == [("inspect", "agent-1 > agent-2")]
 
 
@@ -359,6 +359,24 @@ async def test_the_end_shows_the_outcome_until_it_is_left() -> None:
         assert isinstance(app.screen, OutcomeScreen)
         await press(app, pilot, "q")
         assert app.return_value == OVER
+
+
+async def test_what_happens_behind_a_dialog_is_seen() -> None:
+    source = live("smart_grid", 5)
+    _, frames = stored("smart_grid")
+    async with shown(source) as (app, pilot):
+        await press(app, pilot, "k")
+        source.frames = frames[5:9]
+        app.tick()
+        await pilot.pause()
+        drawn = app.main.query_one("#top", Board).render_line(0).text
+        assert "08:00" in drawn
+        source.frames = frames[9:]
+        app.tick()
+        await press(app, pilot, "escape")
+        app.tick()
+        await pilot.pause()
+        assert isinstance(app.screen, OutcomeScreen)
 
 
 async def test_a_broker_that_vanishes_is_said_not_thrown() -> None:

@@ -7,6 +7,9 @@ import yaml
 
 from sim.errors import ScenarioError, UnknownKeyError
 from sim.scenario.commands import COMMANDS, complete, parse_command, split_words
+from sim.scenario.read import read_record
+from sim.scenario.schema import FaultSpec
+from sim.scenario.tree import parse
 from sim.wire.live import LIVE, AgentCard, Intro
 
 NAMES = ("battery-1", "battery-2", "ev-1", "ev-3", "pv-1", "market", "meter-4", "a-1", "b-1")
@@ -33,6 +36,12 @@ def make_intro() -> Intro:
         ("hang market --for=90", {"hang": "market", "for": 90}),
         ("restart battery-2", {"restart": "battery-2"}),
         ("slow ev-* --factor 10", {"slow": "ev-*", "factor": 10}),
+        ("slow ev-3", {"slow": "ev-3"}),
+        ("sensor ev-3 --drop 50% --field v_pu", {"sensor": "ev-3", "drop": "50%", "field": "v_pu"}),
+        (
+            "byzantine ev-3 --mode inflate:3 --field 0 --field 1 --choose 1",
+            {"byzantine": "ev-3", "mode": "inflate:3", "field": [0, 1], "choose": 1},
+        ),
         (
             "link a-1 b-1 --loss 0.3 --latency 80ms --for 60s",
             {"link": ["a-1", "b-1"], "loss": 0.3, "latency": "80ms", "for": "60s"},
@@ -69,6 +78,14 @@ def test_a_command_is_an_entry(line: str, entry: dict[str, object], about: Intro
     assert "\n" not in text
 
 
+def test_every_example_is_an_entry_that_a_scenario_takes(about: Intro) -> None:
+    for command in COMMANDS.values():
+        text = parse_command(split_words(command.example), about)
+        if command.name != "heal":
+            node = parse(text.replace("{", "{at: 1h, ", 1), "command")
+            assert read_record(FaultSpec, node, "faults[0]").kind == command.name
+
+
 def test_the_entry_reads_as_a_scenario_writes_it(about: Intro) -> None:
     words = "kill battery-2 --for 10min".split()
     assert parse_command(words, about) == "{kill: battery-2, for: 10min}"
@@ -85,7 +102,13 @@ def test_the_entry_reads_as_a_scenario_writes_it(about: Intro) -> None:
         ("kill battery-2 --for soon", "expected a duration"),
         ("kill battery-2 --for 0s", "above 0"),
         ("kill ev-* --choose some", "whole number from 1"),
+<<<<<<< HEAD
+        ("slow ev-3 --factor 0.5", "from 1"),
+        ("byzantine ev-3", "expected --mode"),
+        ("byzantine ev-3 --mode sign-flap", "did you mean 'sign-flip'"),
+=======
         ("slow ev-3 --factor 0", "above 0"),
+>>>>>>> main
         ("link a-1", "expected two ends, found 1"),
         ("link a-1 b-1", "at least one of --loss"),
         ("link a-11 b-1 --loss 1", "did you mean 'a-1'"),

@@ -8,7 +8,7 @@ import os
 import sys
 from asyncio import events
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any, Final, TextIO
 
 from agents.loop import AgentLoop
 from sim.errors import AgentError
@@ -70,13 +70,17 @@ def _debug(*args: object, **options: object) -> None:
     pdb.Pdb(stdin=sys.stdin, stdout=real[0]).set_trace(sys._getframe(1))
 
 
-def _guarded(fork: Callable[..., Any]) -> Callable[..., Any]:
-    """A way to fork that agents may not take; other threads of this process may."""
+_NO_FORK: Final = "agents may not fork: a copy would run the simulation a second time"
+_NO_EXIT: Final = "os._exit() in memory would end the whole run, and without a word"
+
+
+def _guarded(call: Callable[..., Any], why: str) -> Callable[..., Any]:
+    """What agents of this process may not do; other threads of it may."""
 
     def guarded(*args: Any) -> Any:
         if isinstance(events._get_running_loop(), AgentLoop):
-            raise AgentError("agents may not fork: a copy would run the simulation a second time")
-        return fork(*args)
+            raise AgentError(why)
+        return call(*args)
 
     return guarded
 
@@ -84,11 +88,11 @@ def _guarded(fork: Callable[..., Any]) -> Callable[..., Any]:
 class _Captured:
     """While inside, standard streams and logging belong to the running agent."""
 
-    __slots__ = ("_depth", "_forks", "_streams", "is_kept")
+    __slots__ = ("_calls", "_depth", "_streams", "is_kept")
 
     def __init__(self) -> None:
         self._streams: tuple[TextIO, TextIO, Callable[..., object]] | None = None
-        self._forks = os.fork, os.forkpty
+        self._calls = os.fork, os.forkpty, os._exit
         self._depth = 0
         self.is_kept = False
         """In a process of agents only, the streams are theirs once and for all."""
@@ -104,8 +108,9 @@ class _Captured:
         sys.stderr = _wrapped(sys.stderr, "error")
         sys.breakpointhook = _debug
         if not self.is_kept:
-            self._forks = os.fork, os.forkpty
-            os.fork, os.forkpty = _guarded(os.fork), _guarded(os.forkpty)
+            self._calls = fork, forkpty, leave = os.fork, os.forkpty, os._exit
+            os.fork, os.forkpty = _guarded(fork, _NO_FORK), _guarded(forkpty, _NO_FORK)
+            os._exit = _guarded(leave, _NO_EXIT)
         root = logging.getLogger()
         if _handler not in root.handlers:
             if not root.handlers and root.level == logging.WARNING:
@@ -119,7 +124,7 @@ class _Captured:
         if self._depth == 0 and self._streams is not None:
             sys.stdout, sys.stderr, sys.breakpointhook = self._streams
             self._streams = None
-            os.fork, os.forkpty = self._forks
+            os.fork, os.forkpty, os._exit = self._calls
 
 
 _wraps: dict[str, _Capture] = {}

@@ -41,6 +41,13 @@ def suspended_frames(coroutine: Any) -> str:
     return "\n".join(_authors(list(traceback.StackSummary.extract(iter(found)))))
 
 
+def is_of_the_machine(fault: BaseException) -> bool:
+    """Whether another machine may not have failed there: out of time, out of memory."""
+    if isinstance(fault, BaseExceptionGroup):
+        return any(is_of_the_machine(each) for each in fault.exceptions)
+    return isinstance(fault, MemoryError) or type(fault).__name__ == "Deadline"
+
+
 def describe_failure(fault: BaseException) -> str:
     """Cause first, then the author's frames, innermost last: what to show a person."""
     if isinstance(fault, AgentError):
@@ -51,6 +58,9 @@ def describe_failure(fault: BaseException) -> str:
         cause = (
             str(fault) or "used up its processor time in one handler (it loops without awaiting)"
         )
+    elif isinstance(fault, MemoryError):
+        text = str(fault) or "its process may have no more"
+        cause = f"MemoryError: {text} (limits.memory in the scenario)"
     elif isinstance(fault, BaseExceptionGroup):
         cause = "; ".join(f"{type(e).__name__}: {e}" for e in fault.exceptions)
     else:

@@ -7,10 +7,12 @@ host process, a host with many agents, and the broker's own process (`--inline`)
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import contextvars
 import gc
 import inspect
 import signal
+import traceback
 from array import array
 from collections.abc import AsyncIterator
 from math import isfinite
@@ -22,7 +24,7 @@ from agents.agent import Observation
 from agents.behaviour import make_agent
 from agents.capture import captured, current
 from agents.channels import Channels
-from agents.faults import describe_failure
+from agents.faults import describe_failure, is_of_the_machine
 from agents.loop import AgentLoop
 from sim.errors import AgentError
 from sim.limits import LOG_LINES_PER_ACTIVATION_MAX
@@ -73,7 +75,7 @@ class Cell:
         self.saved: bytes | None = None
         self.program: asyncio.Task[Any] | None = None
         self.is_starting = True
-        self.overdue: Deadline | None = None
+        self.overdue: BaseException | None = None
         self.partial_lines: dict[str, str] = {}
         self.skews: list[tuple[int, int, float]] = []
         self._action = self.action_space.default.tobytes()
@@ -165,7 +167,9 @@ class Cell:
     def _on_loop_error(self, loop: Any, context: dict[str, Any]) -> None:
         """An error that asyncio has nobody to raise at: of a plain callback, mostly."""
         error = context.get("exception")
-        if isinstance(error, Exception):
+        if isinstance(error, MemoryError):
+            self.overdue = error
+        elif isinstance(error, Exception):
             self.log("error", f"in a callback: {describe_failure(error)}")
         else:
             self.log("warning", f"{context.get('message', '')} {context.get('task', '')}".strip())
@@ -194,6 +198,8 @@ class Cell:
                 if inspect.isawaitable(reply):
                     reply = await reply
                 self.channels.reply(message, reply)
+            except MemoryError:
+                raise
             except Exception as error:
                 self.log("error", f"serving {message.topic!r}: {describe_failure(error)}")
                 cause = f"{type(error).__name__}: {error}"[:_LINE_MAX]
@@ -220,7 +226,9 @@ class Cell:
         except BaseException as fault:
             if isinstance(fault, KeyboardInterrupt) and not _is_deaf():
                 raise
-            state = OVERDUE if isinstance(fault, Deadline) else FAILED
+            state = OVERDUE if is_of_the_machine(fault) else FAILED
+            if state == OVERDUE:
+                _Process.make_room(fault)
             error = describe_failure(fault)
         finally:
             if not captured.is_kept:
@@ -241,6 +249,8 @@ class Cell:
             for task in self.loop.take_lost():
                 fault = task.exception()
                 assert fault is not None
+                if is_of_the_machine(fault):
+                    raise fault
                 text = f"task {task.get_name()!r} failed, and nobody awaits it"
                 self.log("error", f"{text}: {describe_failure(fault)}")
         return True
@@ -318,11 +328,30 @@ def _size(action: np.ndarray[Any, Any]) -> str:
     return str(len(action)) if action.ndim == 1 else f"an array of shape {action.shape}"
 
 
+_RESERVE_BYTES: Final = 4 * 1024 * 1024
+
+
 class _Process:
-    """What all hosts of a process share: activations so far, and at which garbage was collected."""
+    """What all hosts of a process share: activations so far, and at which garbage was collected.
+
+    reserve: address space, never touched, that is given up when memory runs out, so that there is
+    some to say so.
+    """
 
     activations = 0
     collected_at = 0
+    reserve: bytearray | None = None
+
+    @classmethod
+    def make_room(cls, fault: BaseException) -> None:
+        """Lets go of what a fault's frames hold, and of the reserve."""
+        cls.reserve = None
+        traceback.clear_frames(fault.__traceback__)
+
+    @classmethod
+    def keep_reserve(cls) -> None:
+        with contextlib.suppress(MemoryError):
+            cls.reserve = cls.reserve or bytearray(_RESERVE_BYTES)
 
 
 class HostRuntime:
@@ -336,6 +365,7 @@ class HostRuntime:
         self._serial = -1
         self._checked: tuple[Cell | None, int, int] = (None, -1, 0)
         self._ran_at = 0
+        _Process.keep_reserve()
 
     def run(self, activation: Activation) -> Yield:
         """Runs the activation's agents to rest, and says what they did and wait for."""
@@ -359,6 +389,9 @@ class HostRuntime:
                 current.cell = None
                 if report.state != RUNNING:
                     self._discard(work.agent)
+                if report.state == OVERDUE:
+                    gc.collect()
+                    _Process.keep_reserve()
                 done.append(report)
         _Process.activations += 1
         self._ran_at = _Process.activations

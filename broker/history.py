@@ -31,7 +31,7 @@ class History:
         self._inputs: deque[Input] = deque()
         self._losses: dict[int, list[Decision]] = {}
         self._overdue: dict[tuple[int, str], Decision] = {}
-        self.end_ns = 0
+        self.end_window = 0
         for record in records:
             if isinstance(record, Fold):
                 self.folds.append(record)
@@ -43,8 +43,8 @@ class History:
                 self._deaths.add(record.time_ns)
             elif isinstance(record, Decision) and record.kind in _LOSSES:
                 self._losses.setdefault(record.window, []).append(record)
-            if isinstance(record, Fold | Input | Decision):
-                self.end_ns = max(self.end_ns, record.time_ns)
+            if isinstance(record, Input | Decision):
+                self.end_window = max(self.end_window, record.window)
 
     def inject(self, kernel: Kernel) -> None:
         """Before a window begins: the live faults that came before it."""

@@ -11,7 +11,7 @@ from broker.kernel import Kernel
 from sim.clock import monotonic
 from sim.units import SECOND
 
-IDLE_SECONDS: Final = 0.2
+IDLE_SECONDS: Final = 0.1
 """The longest that nobody looks up while a run is held back."""
 _MEMORY_SECONDS: Final = 2.0
 

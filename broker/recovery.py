@@ -9,13 +9,16 @@ yield that had not been counted is taken.
 from __future__ import annotations
 
 import hashlib
+import os
 import tempfile
 from dataclasses import dataclass, field
 from typing import Final
 
+import msgspec
+
 from sim.scenario.schema import Supervision
 from sim.wire import codec
-from sim.wire.messages import Activation, Yield
+from sim.wire.messages import OVERDUE, Activation, Yield
 
 _MEMORY_BYTES: Final = 1024 * 1024
 """Activations of one host kept in memory; more go to an unnamed file."""
@@ -54,8 +57,27 @@ class Recovery:
 
     def counted(self, host: int, answer: Yield) -> None:
         """Its yield was taken."""
-        if self.is_on and host in self._tapes:
-            self._tapes[host].marks.append(_mark(answer))
+        if not self.is_on or host not in self._tapes:
+            return
+        overdue = {done.agent for done in answer.done if done.state == OVERDUE}
+        if overdue:
+            answer = Yield(answer.serial, [d for d in answer.done if d.agent not in overdue])
+            self._leave_out(self._tapes[host], overdue)
+        self._tapes[host].marks.append(_mark(answer))
+
+    def _leave_out(self, tape: _Tape, overdue: set[int]) -> None:
+        """Whom the clock stopped in the last activation is not run in it again: that would take as
+        long, and end elsewhere.
+        """
+        size = tape.sizes.pop()
+        at = tape.frames.seek(-size, os.SEEK_END)
+        given = codec.decode_activation(tape.frames.read(size))
+        tape.frames.seek(at)
+        tape.frames.truncate()
+        work = [each for each in given.work if each.agent not in overdue]
+        frame = codec.encode_frame(msgspec.structs.replace(given, work=work))
+        tape.frames.write(frame)
+        tape.sizes.append(len(frame))
 
     def renew(self, host: int) -> None:
         """Its process is a new one that knows nothing, and should not."""

@@ -54,6 +54,11 @@ class Watch:
         self._cpu_at_start: dict[int, float] = {}
         self._began = began
 
+    def heard(self, host: int) -> None:
+        """It answered, or is no more: what it does next is counted from nothing."""
+        for figures in (self._cpu, self._idle_since, self._cpu_at_start):
+            figures.pop(host, None)
+
     def check(self, waiting: set[int]) -> None:
         """Says for whom the run waits, and ends hosts past the scenario's bounds."""
         kernel, transport = self._shell.kernel, self._shell.transport
@@ -114,6 +119,8 @@ class Shell:
         self._waiting: set[int] = set()
         self._stand_ins: dict[int, list[Done]] = {}
         self._asked: dict[int, list[int]] = {}
+        self._is_open = False
+        self._late: list[tuple[int, str]] = []
 
     def run(self) -> None:
         """To the end."""
@@ -124,6 +131,7 @@ class Shell:
             self.pace.hold(kernel, self._hold)
             self.history.inject(kernel)
             activations = kernel.open()
+            self._is_open = True
             self._obey(kernel.orders)
             for host, activation in self.history.settled(activations):
                 self._send(host, activation)
@@ -133,6 +141,10 @@ class Shell:
             written = len(folds)
             self._collect()
             kernel.close()
+            self._is_open = False
+            for host, cause in self._late:
+                kernel.lose(host, cause)
+            self._late.clear()
             self._lose_again()
             self.on_window(kernel)
 
@@ -185,13 +197,16 @@ class Shell:
     # --- answers --------------------------------------------------------------------------------
 
     def _collect(self) -> None:
-        """Waits until every host of the window has answered or is lost."""
+        """Waits until every host of the window has answered or is lost, and none is on its way
+        back."""
         watch: Watch | None = None
         heard = 0.0
         waiting = self._waiting
         while waiting or self.recovery.busy:
             answers = self.transport.poll(_WAIT_SECONDS)
             for host, answer in answers:
+                if watch is not None:
+                    watch.heard(host)
                 if isinstance(answer, HostLost):
                     self._bury(host, answer)
                 elif host in self.recovery.busy:
@@ -204,7 +219,7 @@ class Shell:
                 if monotonic() - heard < STALL_REPORT_SECONDS:
                     continue
                 watch, heard = watch or Watch(self, heard), monotonic()
-                watch.check(waiting)
+                watch.check(waiting | self.recovery.busy)
                 waiting -= {host for host in waiting if self.kernel.agents.is_dead(host)}
 
     def _take(self, host: int, answer: Yield) -> None:
@@ -222,7 +237,7 @@ class Shell:
             self.recovery.counted(host, answer)
         except WireError as error:
             self.transport.kill(host)
-            self.give_up("malformed", host, str(error))
+            self.give_up("malformed", host, str(error), counted=False)
 
     def _bury(self, host: int, lost: HostLost) -> None:
         """A process ended without being asked to: it is brought back, or its agents fail."""
@@ -257,13 +272,20 @@ class Shell:
         elif self.recovery.is_new(host) and host in self._waiting:
             self._take(host, answer)
 
-    def give_up(self, kind: str, host: int, cause: str) -> None:
-        """Says, writes and does that a host is no more."""
-        has_yielded = host not in self._waiting
+    def give_up(self, kind: str, host: int, cause: str, counted: bool | None = None) -> None:
+        """Says, writes and does that a host is no more.
+
+        counted: whether what it yielded in this window counts; if None, whether it has yielded.
+        Its agents then fail when the window has ended, as they will when the log is run again.
+        """
+        counted = host not in self._waiting if counted is None else counted
         self._waiting.discard(host)
         self.recovery.renew(host)
-        self._decide(kind, host, cause, counted=has_yielded)
-        self.kernel.lose(host, cause)
+        self._decide(kind, host, cause, counted=counted)
+        if counted and self._is_open:
+            self._late.append((host, cause))
+        else:
+            self.kernel.lose(host, cause)
 
     def _lose_again(self) -> None:
         """What the log says was lost after this window's yields had been counted."""

@@ -212,16 +212,17 @@ class Telemetry:
             values, present = kernel.actions[group.name].in_force(kernel.now)
             seen = kernel.handover.seen(group.name)
             scores = kernel.handover.scores.get(group.name)
-            for slot, name in enumerate(group.agents):
-                i = agents.index[name]
-                if present[slot]:
-                    action[i] = values[slot].tolist()
-                if seen is not None:
-                    reward[i] = float(seen[2][slot].sum())
-                if scores is not None:
-                    score[i] = float(scores[slot])
-                late[i] = int(kernel.actions[group.name].late[slot])
-                missing[i] = int(kernel.actions[group.name].missing[slot])
+            places = [agents.index[name] for name in group.agents]
+            columns: tuple[tuple[list[Any], list[Any] | None], ...] = (
+                (action, [v if p else [] for v, p in zip(values.tolist(), present, strict=True)]),
+                (reward, None if seen is None else seen[2].sum(axis=1).tolist()),
+                (score, None if scores is None else scores.tolist()),
+                (late, kernel.actions[group.name].late.tolist()),
+                (missing, kernel.actions[group.name].missing.tolist()),
+            )
+            for column, told in columns:
+                for i, value in zip(places, told or (), strict=told is not None):
+                    column[i] = value
         sent, received = self._per_agent(n)
         last = self._last_ns
         found = [infos.get(agents.host_of.get(i, -1)) for i in range(n)]
@@ -300,22 +301,24 @@ class Telemetry:
             )
             is_cut[(first[:, None] * size + second).ravel()] = True
             is_cut[(second[:, None] * size + first).ravel()] = True
+        p50, p95 = self._quantiles(0.5, 0.95)
         return LinkMatrix(
             ends=self._ends,
             sent=square(counts[:, 0]),
             delivered=square(counts[:, _DELIVERED]),
             lost=square(counts[:, _LOST].sum(axis=1)),
-            p50_ns=self._quantile(0.5).reshape(size, size).tolist(),
-            p95_ns=self._quantile(0.95).reshape(size, size).tolist(),
+            p50_ns=p50.reshape(size, size).tolist(),
+            p95_ns=p95.reshape(size, size).tolist(),
             is_cut=is_cut.reshape(size, size).tolist(),
         )
 
-    def _quantile(self, q: float) -> NDArray[np.int64]:
-        """Upper edge of the bin that the quantile falls into, -1 where nothing was delivered."""
-        total = self._delays.sum(axis=1)
-        place = (self._delays.cumsum(axis=1) < q * total[:, None]).sum(axis=1)
-        edge = np.exp2((place + 1) / _PER_OCTAVE)
-        return np.where(total > 0, edge, -1).astype(np.int64)
+    def _quantiles(self, *shares: float) -> list[NDArray[np.int64]]:
+        """Upper edges of the bins that quantiles fall into, -1 where nothing was delivered."""
+        below = self._delays.cumsum(axis=1)
+        total = below[:, -1]
+        places = [(below < q * total[:, None]).sum(axis=1) for q in shares]
+        edges = [np.exp2((place + 1) / _PER_OCTAVE) for place in places]
+        return [np.where(total > 0, edge, -1).astype(np.int64) for edge in edges]
 
 
 def lines(events: Sequence[Event], first: int) -> list[Line]:

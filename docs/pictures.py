@@ -1,6 +1,6 @@
 """Draws docs/run.svg: what a terminal shows at the end of `sim run smart_grid`.
 
-    python docs/pictures.py [scenario]
+python docs/pictures.py [scenario]
 """
 
 from __future__ import annotations

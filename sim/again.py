@@ -11,7 +11,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from broker.history import History
 from broker.inspection import payload_text
@@ -21,7 +21,7 @@ from broker.server import drive
 from broker.tape import Columns, Tape
 from sim.clock import monotonic
 from sim.digest import MARK_BYTES, STREAMS
-from sim.errors import CheckpointError, SimError
+from sim.errors import AgentError, CheckpointError, SimError
 from sim.live import OnLive
 from sim.outcome import Result
 from sim.prepare import Prepared, prepare
@@ -32,7 +32,7 @@ from sim.scenario.load import load_scenario
 from sim.scenario.schema import Scenario
 from sim.store.capture import FILE
 from sim.store.recorder import Recorder
-from sim.store.recording import DELIVERED, open_recording
+from sim.store.recording import DELIVERED, Messages, Recording, open_recording
 from sim.store.rundir import RunDirectory, address_of, manifest
 from sim.store.runlog import (
     VERSION,
@@ -47,6 +47,8 @@ from sim.store.runlog import (
 )
 from sim.units import NEVER, format_ns
 
+Parting: TypeAlias = tuple[int, int, int, str]
+"""A difference: when, a message sent otherwise before one that ended otherwise, which, in words."""
 _AGAIN: Final = ("events.mcap", "events.jsonl", "summary.json")
 """Files that a resumed run writes anew: they follow from the log."""
 
@@ -131,6 +133,29 @@ class Checked(Recorder):
     """
 
     expected: list[Fold]
+    has_parted: bool = False
+    until_window: int = -1
+
+    def end(self, status: str, digest: str) -> None:
+        """The log of a run that parted from it stays as it is."""
+        if not self.has_parted:
+            super().end(status, digest)
+
+    def add(self, record: Decision | Input) -> None:
+        """Writes what is new from outside, once the log has been caught up with.
+
+        Raises: CheckpointError before: what the log says came later would no longer fit.
+        """
+        if self.expected or record.window < self.until_window:
+            if isinstance(record, Input):
+                raise CheckpointError("the run still catches up with its log: ask again later")
+            if record.kind != "recovered":
+                self.has_parted = True
+                raise CheckpointError(
+                    f"while the run caught up with its log: {record.kind}, {record.text}; "
+                    "the log is as it was, and can be resumed again"
+                )
+        super().add(record)
 
     def fold(self, time_ns: int, chain: str, mark: bytes) -> None:
         """Compares, or writes."""
@@ -139,6 +164,7 @@ class Checked(Recorder):
             return
         known = self.expected.pop(0)
         if (known.time_ns, known.chain) != (time_ns, chain):
+            self.has_parted = True
             raise CheckpointError(
                 f"the run parts from its log at {format_ns(known.time_ns)}: it cannot be resumed "
                 f"here; `sim verify {self.path}` says where and why"
@@ -183,12 +209,13 @@ def resume(
         log = RunLog(past.path / "run.log", header, at=past.keep)
         checked = Checked(RunDirectory(past.path), log)
         checked.expected = [r for r in past.records if isinstance(r, Fold)]
+        checked.until_window = history.end_window
         return checked
 
-    pace = Pace(speed)
+    history, pace = History(past.records), Pace(speed)
     return conduct(
         past.scenario, recorder, pace, inline=past.inline, agents_per_host=past.agents_per_host,
-        history=History(past.records), compare=compare, on_progress=on_progress, on_live=on_live,
+        history=history, compare=compare, on_progress=on_progress, on_live=on_live,
     )  # fmt: skip
 
 
@@ -276,8 +303,8 @@ def verify(past: Past, *, inline: bool = True, on_progress: OnProgress | None = 
             with one_thread(), no_collector(inline):
                 transport.start(range(len(kernel.agents.hosts)))
                 drive(kernel, transport, comparer, history=history, on_window=tick)
-        except _Enough:
-            pass
+        except (_Enough, AgentError):
+            pass  # what ended the run then ends it now
         except _Parted as parted:
             comparer.kept.append(tape.take())
             return _where(past, prepared, kernel, comparer, parted)
@@ -322,7 +349,7 @@ def _first_event(past: Past, kernel: Kernel, kept: Sequence[Columns], parted: _P
     row_of = {int(s): i for i, s in enumerate(old.sequence.tolist())}
     is_in = (old.sent > parted.after) & (old.sent < parted.fold.time_ns)
     missing = {int(s) for s in old.sequence[is_in]}
-    found: list[tuple[int, str]] = []
+    found: list[Parting] = []
     for columns in kept:
         sent = columns.sent
         for i, sequence in enumerate(sent["sequence"].tolist()):
@@ -332,30 +359,51 @@ def _first_event(past: Past, kernel: Kernel, kept: Sequence[Columns], parted: _P
             row = row_of.get(sequence)
             said = f"{a} sends {topic!r} to {b}: {payload_text(body)}"
             if row is None:
-                found.append((time, f"{said}; the record has no such message"))
+                found.append((time, 0, sequence, f"{said}; the record has no such message"))
                 continue
             was = (int(old.sent[row]), recording.names[old.sender[row]],
                    recording.names[old.to[row]], recording.topics[old.topic[row]])  # fmt: skip
             if was != (time, a, b, topic):
                 told = f"{was[1]} sends {was[3]!r} to {was[2]} at {format_ns(was[0])}"
-                found.append((min(time, was[0]), f"{said}; the record has: {told}"))
+                found.append((min(time, was[0]), 0, sequence, f"{said}; the record has: {told}"))
             elif (before := recording.payload(row)) is not None and before != body:
-                found.append((time, f"{said}; the record has: {payload_text(before)}"))
-        arrived = columns.arrived
-        for sequence, time, sender, to in zip(
-            *(arrived[n].tolist() for n in ("sequence", "arrival", "sender", "to")), strict=True
-        ):
-            row = row_of.get(sequence)
-            if row is not None and (old.fate[row] != DELIVERED or old.arrived[row] != time):
-                was_time = int(old.arrived[row])
-                when = f"at {format_ns(was_time)}" if was_time >= 0 else "never"
-                found.append((time, f"{names[sender]}'s message reaches {names[to]} here; {when} "
-                                    "in the record"))  # fmt: skip
+                text = f"{said}; the record has: {payload_text(before)}"
+                found.append((time, 0, sequence, text))
+        found += _other_fates(columns, old, row_of, recording)
     for sequence in sorted(missing)[:1]:
         row = row_of[sequence]
         text = f"{recording.names[old.sender[row]]} sent {recording.topics[old.topic[row]]!r}"
-        found.append((int(old.sent[row]), f"{text} in the record, and does not here"))
+        found.append((int(old.sent[row]), 0, sequence, f"{text} in the record, and does not here"))
     if not found:
         return []
-    time, text = min(found)
+    time, _, _, text = min(found)
     return [f"{format_ns(time)}: {text}"] if time < NEVER else [text]
+
+
+def _other_fates(
+    columns: Columns, old: Messages, row_of: dict[int, int], recording: Recording
+) -> list[Parting]:
+    """Messages that ended otherwise here than in the record, with the time of sending."""
+    arrived, dropped = columns.arrived, columns.dropped
+    ends = [
+        *zip(arrived["sequence"].tolist(), arrived["arrival"].tolist(), strict=True),
+        *((s, -r) for s, r in zip(*(dropped[n].tolist() for n in dropped), strict=True)),
+    ]
+    found = []
+    for sequence, end in ends:
+        row = row_of.get(sequence)
+        if row is None:
+            continue
+        fate, was_at = int(old.fate[row]), int(old.arrived[row])
+        was = was_at if fate == DELIVERED else -fate if fate > 0 else None
+        if was != end:
+            here, there = (
+                "in flight" if e is None else f"delivered at {format_ns(e)}" if e >= 0
+                else f"dropped ({recording.reasons[-e - 1]})"
+                for e in (end, was)
+            )  # fmt: skip
+            names, topic = recording.names, recording.topics[old.topic[row]]
+            who = f"{topic!r} of {names[old.sender[row]]} to {names[old.to[row]]}"
+            text = f"{who} is {here}; in the record it is {there}"
+            found.append((int(old.sent[row]), 1, sequence, text))
+    return found

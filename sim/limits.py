@@ -29,5 +29,7 @@ HANDLER_CPU_SECONDS: Final = 10.0
 """Processor time of one activation before an agent counts as hung."""
 HANDLER_BLOCKED_SECONDS: Final = 60.0
 """Real time of one activation without any processor time used: blocked, not slow."""
+MEMORY_BYTES: Final = 2 * 1024**3
+"""Private memory of one process of agents."""
 STALL_REPORT_SECONDS: Final = 2.0
 """Real time without progress before the broker says who holds the clock."""

@@ -21,7 +21,13 @@ from broker.server import drive
 from broker.tape import Tape
 from broker.telemetry import Telemetry, intro
 from sim.clock import monotonic, pause, timestamp
-from sim.errors import InstallationError, InvariantError, SimError
+from sim.errors import (
+    AgentError,
+    CheckpointError,
+    InstallationError,
+    InvariantError,
+    SimError,
+)
 from sim.outcome import Result
 from sim.prepare import Prepared
 from sim.process import Interrupts, no_collector
@@ -83,7 +89,7 @@ class Live:
             kernel.events.append(Event(0, "warning", "", text))
         self._open()
         self._began = monotonic()
-        status, processes = "failed", 0
+        status, is_whole, processes = "failed", False, 0
         error: SimError | None = None
         try:
             self.transport.start(range(len(kernel.agents.hosts)))
@@ -93,19 +99,19 @@ class Live:
                     kernel, self.transport, recorder, self.pace, history=self.history,
                     on_window=self.tick, idle=self.idle,
                 )  # fmt: skip
-            status, error = kernel.status, kernel.error
+            status, error, is_whole = kernel.status, kernel.error, True
         except KeyboardInterrupt:
             status = "interrupted"
         except InvariantError as fault:
             where = f"{kernel.scenario.name}, seed {kernel.scenario.seed}"
             raise InvariantError(f"{fault} ({where}, {recorder.path or 'no log'})") from fault
-        except InstallationError:
+        except (InstallationError, CheckpointError):
             raise
         except SimError as raised:
-            error = raised
+            error, is_whole = raised, isinstance(raised, AgentError)
         finally:
             wall_seconds = monotonic() - self._began
-            recorder.end(status, kernel.digest.chain.hex())
+            recorder.end(status if is_whole else "interrupted", kernel.digest.chain.hex())
             self.transport.close()
             self._status = status
             self._tell()
@@ -167,7 +173,6 @@ class Live:
             pause(seconds)
         else:
             self._serve(seconds)
-            self._control.show(self._frame)
 
     def _serve(self, seconds: float) -> None:
         assert self._control is not None

@@ -1,8 +1,8 @@
 """The process that forks hosts: small, single-threaded, everything loaded once.
 
 It knows two requests, fork and reap, one answer each, on a socketpair to the broker. When the
-broker ends, however it ends, every host with its process group is killed and reaped, the
-transport's folder is removed, and the launcher exits. Hosts carry a parent-death signal towards
+broker ends, however it ends, every host with its process group is killed and reaped, the folders of
+the run's sockets are removed, and the launcher exits. Hosts carry a parent-death signal towards
 this process, so they end with it, too. Pids stay reserved until the broker asks to reap them.
 """
 
@@ -23,6 +23,8 @@ from typing import Final
 import msgspec
 
 from agents import host
+from sim.wire import control
+from sim.wire.folders import remove_folders
 
 REQUEST_BYTES_MAX: Final = 4096
 NOT_OURS: Final = -1
@@ -73,6 +75,8 @@ def main(descriptor: int, text: str) -> None:
             _kill(pid)
         _sweep(set())
         shutil.rmtree(config.folder, ignore_errors=True)
+        if os.getppid() != config.broker:
+            remove_folders(control.FOLDER, config.broker)
 
 
 def _quiet() -> None:

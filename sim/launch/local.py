@@ -40,6 +40,10 @@ _BATCH: Final = 32
 """Requests sent ahead of their answers: more would fill the socket from both ends."""
 _ANSWER_SECONDS: Final = 60.0
 _CLOSE_SECONDS: Final = 5.0
+_DEATH_SECONDS: Final = 1.0
+"""How long a launcher that hung up is waited for: hosts end with it, and may be seen to before."""
+_LAUNCHERS_MAX: Final = 4
+"""How often in a row a launcher may be killed while it is asked for hosts."""
 _TAIL_BYTES: Final = 4000
 
 
@@ -116,23 +120,42 @@ class LocalLauncher:
             )
 
     def fork(self, hosts: Sequence[tuple[int, bytes]]) -> list[int]:
-        """Starts hosts; the answers are their pids, in order."""
+        """Starts hosts; the answers are their pids, in order.
+
+        A launcher that was killed, before this or meanwhile, is replaced; hosts follow the old one.
+        """
+        for _ in range(_LAUNCHERS_MAX):
+            self._replace_killed()
+            try:
+                return self._ask_for(hosts)
+            except OSError as error:
+                reason = f"the launcher of the hosts ended or does not answer ({error})"
+                if not self._is_killed(_DEATH_SECONDS):
+                    break
+        raise InstallationError(f"{reason}\n{self.log_tail}".rstrip())
+
+    def _ask_for(self, hosts: Sequence[tuple[int, bytes]]) -> list[int]:
+        pids: list[int] = []
+        for at in range(0, len(hosts), _BATCH):
+            batch = hosts[at : at + _BATCH]
+            for host, identity in batch:
+                self._send(launcher.Fork(host, identity.hex()))
+            pids.extend(self._answer() for _ in batch)
+        return pids
+
+    def _is_killed(self, timeout_s: float = 0.0) -> bool:
+        """Whether the launcher ended by a signal; waits so long for an end that is under way."""
         assert self._process is not None
-        if (self._process.poll() or 0) < 0:
+        try:
+            return self._process.wait(timeout_s) < 0
+        except subprocess.TimeoutExpired:
+            return False
+
+    def _replace_killed(self) -> None:
+        if self._is_killed():
             self._hang_up()
             self._end_strays()
             self.open(self._folder)
-        pids: list[int] = []
-        try:
-            for at in range(0, len(hosts), _BATCH):
-                batch = hosts[at : at + _BATCH]
-                for host, identity in batch:
-                    self._send(launcher.Fork(host, identity.hex()))
-                pids.extend(self._answer() for _ in batch)
-        except OSError as error:
-            reason = f"the launcher of the hosts ended or does not answer ({error})"
-            raise InstallationError(f"{reason}\n{self.log_tail}".rstrip()) from None
-        return pids
 
     def reap(self, pid: int) -> int | None:
         """Ends a host's process group and waits for it; if the launcher is gone, in its place."""

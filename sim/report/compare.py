@@ -36,7 +36,8 @@ def comparison(found: Difference) -> str:
         tag("h1", title),
         _legend(found),
     ]
-    boxes = [tag("div", tag("p", words), "box") for words in found.warnings]
+    warnings = join(tag("p", words) for words in found.warnings)
+    boxes = [tag("div", warnings, "box")] if warnings else []
     sections = [
         section("Runs", _runs(found)),
         section("Outcome", *_outcome(found)),
@@ -64,7 +65,7 @@ def _runs(found: Difference) -> Raw:
         lost = sum(books["dropped"].values()) / books["sent"] if books and books["sent"] else None
         rows.append(
             [_dot(i), label, run.name, str(run.seed), run.status,
-             span(float(summary.get("virtual_seconds", float("nan")))),
+             span(run.reached),
              span(float(summary.get("wall_seconds", float("nan")))),
              f"{summary['agents']:,}" if "agents" in summary else "–",
              f"{books['sent']:,}" if books else "–", percent(lost),
@@ -105,7 +106,8 @@ def _outcome(found: Difference) -> list[Cell]:
     classes |= {(row, width): "strip" for row in range(len(rows))}
     heads: list[Cell] = ["", *found.labels, ""]
     body = table(heads, rows, range(1, width), row_css=css, cell_css=classes)
-    words = "Below each value its difference to the first run; green is better, red is worse."
+    words = "Below each value its difference to the first run; green is better, red is worse, "
+    words += "where the two can be compared."
     parts: list[Cell] = [_verdict(found), tag("div", body, "scroll"), tag("p", words, "note")]
     if zeros:
         parts.append(tag("p", f"Zero everywhere: {', '.join(zeros)}.", "note"))
@@ -134,7 +136,7 @@ def _verdict(found: Difference) -> Cell:
     if name is None:
         return ""
     values = found.metrics[name]
-    known = [(v, i) for i, v in enumerate(values) if v is not None]
+    known = [(v, i) for i, v in enumerate(values) if v is not None and found.is_comparable(i)]
     if len(known) < 2 or len({v for v, _ in known}) < 2:
         return ""
     best = (max if found.cards[name].better == "higher" else min)(known)[1]
@@ -177,7 +179,8 @@ def _curves(found: Difference) -> list[Cell]:
             still.append(plain(name))
             continue
         card = found.cards.get(name)
-        panel = Panel(plain(name), curves, card.unit if card else "")
+        last = max(float(curve.x[-1]) for curve in curves)
+        panel = Panel(plain(name), curves, card.unit if card else "", end=last)
         (big if card and card.objective else small).append(panel)
     parts: list[Cell] = [_legend(found)]
     parts += [figure(wide(f"objective{i}", panel, end)) for i, panel in enumerate(big)]

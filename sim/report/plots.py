@@ -77,12 +77,15 @@ class Curve:
 
 @dataclass(frozen=True)
 class Panel:
-    """One of several small pictures. levels: (value, words, colour) of horizontal lines."""
+    """One of several small pictures. levels: (value, words, colour) of horizontal lines. end: of
+    its time axis, if that is not the end of all.
+    """
 
     title: str
     curves: Sequence[Curve]
     unit: str = ""
     levels: Sequence[tuple[float, str, str]] = field(default_factory=tuple)
+    end: float = 0.0
 
 
 # --- drawing ------------------------------------------------------------------------------------
@@ -234,7 +237,8 @@ def panels(
             axes = figure.add_axes((x, low / total, width, height / total))
             _panel(axes, panel, end, marks)
             is_last = at + columns >= len(all_panels)
-            _time_axis(axes, end, has_label=is_last)
+            has_own = bool(panel.end) and time_unit(panel.end)[1] != time_unit(end)[1]
+            _time_axis(axes, panel.end or end, has_label=is_last or has_own)
             _marks(axes, marks)
         return figure
 
@@ -255,7 +259,7 @@ def wide(
         _panel(axes, panel, end, marks)
         axes.title.set_position((0, 1))
         axes.set_title(panel.title, pad=18)
-        _time_axis(axes, end)
+        _time_axis(axes, panel.end or end)
         _marks(axes, marks, has_labels=True)
         if has_words:
             _name_ends(axes, panel)

@@ -32,7 +32,7 @@ from sim.report.plots import (
     wide,
 )
 from sim.report.words import clock, many, number, percent, plain, size, span
-from sim.store.rundata import RunData, load
+from sim.store.rundata import UNFINISHED, RunData, load
 from sim.units import SECOND
 
 FILE: Final = "report.html"
@@ -89,17 +89,9 @@ class _Report:
                 self.missing = str(error)
         self.has_frames = not self.missing
         self.has_messages = self.has_frames and data.recording.has_messages
-        self.end = self._end()
+        self.end = data.reached
         self.faults = self._fault_marks()
         self.units, self.better, self.objective, self.help = self._cards()
-
-    def _end(self) -> float:
-        summary = self.data.summary
-        if "virtual_seconds" in summary:
-            return float(summary["virtual_seconds"])
-        folds = self.data.folds
-        last = self.data.recording.times[-1] if self.has_frames else 0
-        return max(last, folds[-1][0] if folds else 0) / SECOND
 
     def _cards(self) -> tuple[dict[str, str], dict[str, str], str, dict[str, str]]:
         cards = self.intro.metrics if self.intro else ()
@@ -245,7 +237,7 @@ class _Report:
         if data.status == "interrupted":
             words = f"Interrupted at {clock(self.end)}; everything below is up to there."
             boxes.append(tag("div", tag("p", words), "box"))
-        if data.status == "unfinished":
+        if data.status == UNFINISHED:
             words = (
                 "The run has not ended: it is still going on, or its broker was killed. "
                 f"Everything below is up to {clock(self.end)}."
@@ -355,14 +347,21 @@ class _Report:
         parts: list[Cell] = []
         for name, y in curves:
             if name == self.objective:
+                courses = [
+                    Curve(
+                        column, course.index.to_numpy(dtype=float), course[name].to_numpy(),
+                        REFERENCES.get(column, PALE),
+                    )
+                    for column, course in self.data.courses.items() if name in course
+                ]  # fmt: skip
+                drawn = {curve.label for curve in courses}
                 levels = [
-                    (reference[c][name], f"{c}, at the end", REFERENCES.get(c, "#8d97a8"))
+                    (reference[c][name], f"{c}, at the end", REFERENCES.get(c, PALE))
                     for c in reference
-                    if reference[c].get(name) is not None
+                    if reference[c].get(name) is not None and c not in drawn
                 ]
-                panel = Panel(
-                    plain(name), [Curve("this run", x, y, RUN)], self.units.get(name, ""), levels
-                )
+                all_curves = [*courses, Curve("this run", x, y, RUN)]
+                panel = Panel(plain(name), all_curves, self.units.get(name, ""), levels)
                 parts.append(figure(wide("objective", panel, self.end, self.marks)))
         small = [
             Panel(plain(name), [Curve("", x, y, RUN)], self.units.get(name, ""))
@@ -697,6 +696,9 @@ class _Report:
             "runs it again and compares the digests at every step",
             "shows it again from its recording",
         ]
+        if self.data.status in ("interrupted", UNFINISHED):
+            words.append(["sim", "resume", str(path)])
+            comments.append("goes on where it broke off")
         commands = [shlex.join(command) for command in words]
         width = max(map(len, commands))
         block = "\n".join(
@@ -704,16 +706,15 @@ class _Report:
         )
         manifest = self.data.manifest
         packing = manifest.get("packing", {})
-        rows: list[list[Cell]] = [[k, v] for k, v in manifest.get("versions", {}).items()]
+        versions = manifest.get("versions", {})
         parts: list[Cell] = [tag("pre", block, "commands")]
         note = "Equal digests are promised for these versions and this kind of processor."
         if packing:
             options = ", ".join(f"{plain(k)} {v}" for k, v in packing.items())
             note += f" Packing, which does not matter to them: {options}."
         parts.append(tag("p", note, "note"))
-        if rows:
-            parts.append(table(["package", "version"], rows, css=""))
-        return parts
+        parts.append(facts((name, str(found), "") for name, found in versions.items()))
+        return parts if versions else parts[:-1]
 
 
 # --- small things -------------------------------------------------------------------------------

@@ -245,7 +245,7 @@ class Supervision(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
-    """Bounds on one agent; more is a failure that names it."""
+    """Bounds on one agent (`memory`: on its process); more is a failure that names it."""
 
     handler_cpu_ns: Annotated[
         int, Key("duration", "Processor time of one activation.", key="handler_cpu")
@@ -253,6 +253,10 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     handler_blocked_ns: Annotated[
         int, Key("duration", "Real time without use of the processor.", key="handler_blocked")
     ] = int(limits.HANDLER_BLOCKED_SECONDS * SECOND)
+    memory_bytes_max: Annotated[
+        int, Key("size", "Private memory of one process; not with --inline.", low=1e8, high=2**62,
+                 key="memory")
+    ] = limits.MEMORY_BYTES  # fmt: skip
     messages_per_second_max: Annotated[
         int, Key("integer", "Messages sent per virtual second, sustained.", low=1, high=1e12,
                  key="messages_per_second")

@@ -30,10 +30,11 @@ FILE: Final = "events.mcap"
 FRAMES_MAX: Final = 1_500
 """Frames of a run, unless it is said how often: a picture every minute of a day."""
 SENT: Final = {
-    "sequence": "<i8", "sent": "<i8", "sender": "<i4", "to": "<i4", "topic": "<i4", "kind": "|u1",
-    "length": "<i4", "body": "<i4",
+    "sequence": "<i8", "sent": "<i8", "sender": "<u2", "to": "<u2", "topic": "<i4", "kind": "|u1",
+    "length": "<i4", "body": "|u1",
 }  # fmt: skip
-"""Columns of `/messages/sent`. body: which of the map's `bodies`, of `body_length` bytes each."""
+"""Columns of `/messages/sent`. body: 1 if the row has the next of the map's `bodies`, which follow
+each other, `length` bytes each; 0 if it has the body of the row before, or none was kept."""
 DROPPED: Final = {"sequence": "<i8", "reason": "|u1"}
 ARRIVED: Final = {"sequence": "<i8", "arrival": "<i8"}
 COLUMNS: Final = {
@@ -284,15 +285,10 @@ class Capture:
     def _bodies(self, bodies: NDArray[np.object_]) -> dict[str, bytes]:
         """Every body once: a publication's is the same for all its receivers, row after row."""
         if not self._has_payloads:
-            return {"body": np.full(len(bodies), -1, dtype="<i4").tobytes()}
+            return {"body": bytes(len(bodies))}
         is_new = np.ones(len(bodies), dtype=bool)
         is_new[1:] = bodies[1:] != bodies[:-1]
-        once = bodies[is_new].tolist()
-        return {
-            "body": (np.cumsum(is_new) - 1).astype("<i4").tobytes(),
-            "body_length": np.fromiter(map(len, once), dtype="<i4", count=len(once)).tobytes(),
-            "bodies": b"".join(once),
-        }
+        return {"body": is_new.tobytes(), "bodies": b"".join(bodies[is_new].tolist())}
 
     def _flush(self) -> None:
         if self._file is not None:

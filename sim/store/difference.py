@@ -11,11 +11,15 @@ from typing import Any, Final
 
 from sim.errors import CheckpointError, ScenarioError
 from sim.store.rundata import UNFINISHED, RunData, load
+from sim.units import SECOND, format_ns
 from sim.wire.live import MetricCard
 
 RUNS_MAX: Final = 12
 """More curves in one picture cannot be told apart."""
 _ABSENT: Final = "–"
+_ENDS: Final = {
+    "failed": "failed", "interrupted": "was interrupted", UNFINISHED: "has not ended; it stands",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -44,12 +48,23 @@ class Difference:
             return None, None
         return value - first, (value - first) / abs(first) if first else None
 
+    def is_comparable(self, run: int) -> bool:
+        """Whether the figures of a run can be read against the first: both came to the end, of
+        the same length, in the same kind of world.
+        """
+        first, other = self.runs[0], self.runs[run]
+        return (
+            first.status == other.status == "completed"
+            and _world(first) == _world(other)
+            and first.reached == other.reached
+        )
+
     def is_better(self, name: str, run: int) -> bool | None:
-        """Whether a run is better than the first; None if equal, or if that is not known."""
+        """Whether a run is better than the first; None if equal, not known or not comparable."""
         by, _ = self.change(name, run)
         card = self.cards.get(name)
         better = card.better if card else "lower" if name == "gap" else ""
-        if not by or not better or math.isnan(by):
+        if not by or not better or math.isnan(by) or not self.is_comparable(run):
             return None
         return (by > 0) == (better == "higher")
 
@@ -112,6 +127,10 @@ def final_metrics(run: RunData) -> dict[str, float | None]:
     return metrics
 
 
+def _world(run: RunData) -> str:
+    return str(_settings(run).get("world", {}).get("kind", ""))
+
+
 def _settings(run: RunData) -> dict[str, Any]:
     try:
         return run.settings
@@ -148,7 +167,7 @@ def _unequal(each: Sequence[Mapping[str, str]]) -> dict[str, list[str]]:
 def _warnings(runs: Sequence[RunData], settings: Sequence[dict[str, Any]]) -> list[str]:
     found = []
     labels = _labels(runs)
-    kinds = [str(each.get("world", {}).get("kind", "")) for each in settings]
+    kinds = [_world(run) for run in runs]
     if len(set(kinds)) > 1:
         told = ", ".join(f"{n}: {k or 'unknown'}" for n, k in zip(labels, kinds, strict=True))
         found.append(f"The worlds differ ({told}): their metrics do not mean the same.")
@@ -158,8 +177,8 @@ def _warnings(runs: Sequence[RunData], settings: Sequence[dict[str, Any]]) -> li
         found.append("The runs are not equally long: sums over time cannot be compared.")
     for label, run in zip(labels, runs, strict=True):
         if run.status != "completed":
-            is_open = run.status == UNFINISHED
-            found.append(f"{label} is {'not finished' if is_open else run.status}.")
+            words = _ENDS.get(run.status, run.status)
+            found.append(f"{label} {words} at {format_ns(round(run.reached * SECOND))}.")
     digests: dict[str, list[str]] = {}
     for label, run in zip(labels, runs, strict=True):
         if run.summary.get("digest"):

@@ -38,7 +38,7 @@ class Messages:
 
     arrived: -1 unless delivered. fate: IN_FLIGHT, DELIVERED, or the number of a reason.
     ended: when that was known, to within a frame; NEVER for what is in flight.
-    block, body: where its payload stands: message of `/messages/sent`, number in it, -1 if nowhere.
+    block, row: where it stands: message of `/messages/sent`, and row in that.
     """
 
     sequence: Ints
@@ -52,7 +52,7 @@ class Messages:
     fate: Ints
     ended: Ints
     block: Ints
-    body: Ints
+    row: Ints
 
     def __len__(self) -> int:
         return len(self.sequence)
@@ -169,6 +169,7 @@ class Recording:
     def messages(self) -> Messages:
         """Every message with its fate."""
         sent, blocks, _ = self._columns("/messages/sent")
+        places = np.arange(len(blocks)) - np.searchsorted(blocks, blocks)
         order = np.argsort(sent["sequence"], kind="stable")
         sent = {name: values[order] for name, values in sent.items()}
         size = len(order)
@@ -184,7 +185,7 @@ class Recording:
         fate[rows], ended[rows] = lost["reason"][known], told[known]
         return Messages(
             sent["sequence"], sent["sent"], arrived, sent["sender"], sent["to"], sent["topic"],
-            sent["kind"], sent["length"], fate, ended, blocks[order], sent["body"],
+            sent["kind"], sent["length"], fate, ended, blocks[order], places[order],
         )  # fmt: skip
 
     def _columns(self, topic: str) -> tuple[dict[str, Ints], Ints, Ints]:
@@ -206,16 +207,16 @@ class Recording:
 
     def payload(self, row: int) -> bytes | None:
         """The body of a message by its row in `messages`; None if bodies were not recorded."""
-        block, body = int(self.messages.block[row]), int(self.messages.body[row])
-        if body < 0:
-            return None
-        bodies, ends = self._bodies(block)
-        return bodies[ends[body - 1] if body else 0 : ends[body]]
+        bodies, ends = self._bodies(int(self.messages.block[row]))
+        end = int(ends[self.messages.row[row]])
+        return bodies[end - int(self.messages.length[row]) : end] if ends[-1] else None
 
     @functools.lru_cache(maxsize=8)  # noqa: B019
-    def _bodies(self, block: int) -> tuple[bytes, list[int]]:
-        found = msgspec.msgpack.decode(self._file.message("/messages/sent", block).data)
-        return found["bodies"], np.frombuffer(found["body_length"], "<i4").cumsum().tolist()
+    def _bodies(self, number: int) -> tuple[bytes, Ints]:
+        """The bodies of a message of `/messages/sent`, and where that of each row ends."""
+        block = msgspec.msgpack.decode(self._file.message("/messages/sent", number).data)
+        is_new = np.frombuffer(block["body"], "|u1").astype(np.int64)
+        return block.get("bodies", b""), (is_new * np.frombuffer(block["length"], "<i4")).cumsum()
 
     def fate(self, code: int) -> str:
         """A fate in words."""

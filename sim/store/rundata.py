@@ -16,6 +16,8 @@ import yaml
 
 from sim.errors import CheckpointError
 from sim.store.capture import FILE
+from sim.store.columns import FILE as COLUMNS_FILE
+from sim.store.columns import read_columns
 from sim.store.recording import DELIVERED, IN_FLIGHT, Recording, open_recording
 from sim.store.rundir import find_run
 from sim.store.runlog import Decision, End, Fold, Record, read_log
@@ -83,6 +85,17 @@ class RunData:
         return str(self.summary.get("status") or (ends[-1] if ends else UNFINISHED))
 
     @functools.cached_property
+    def reached(self) -> float:
+        """Virtual seconds to which the run came."""
+        if "virtual_seconds" in self.summary:
+            return float(self.summary["virtual_seconds"])
+        try:
+            last = max(self.recording.times, default=0)
+        except CheckpointError:
+            last = 0
+        return max(last, self.folds[-1][0] if self.folds else 0) / SECOND
+
+    @functools.cached_property
     def log(self) -> list[Record]:
         """Records of run.log, as far as it is whole."""
         path = self.path / "run.log"
@@ -138,6 +151,20 @@ class RunData:
         table = pd.DataFrame(rows, columns=columns, dtype=float)
         table.index = pd.Index(self._times(), name="time")
         return table
+
+    @functools.cached_property
+    def courses(self) -> dict[str, pd.DataFrame]:
+        """The columns that the outcome is read against, over time as `metrics`, where they were
+        run for themselves: no control, rule.
+        """
+        found = {}
+        for name, column in read_columns(self.path / COLUMNS_FILE).items():
+            if column.times_ns:
+                index = pd.Index(np.array(column.times_ns) / SECOND, name="time")
+                size = len(index)
+                values = {n: v for n, v in column.series.items() if len(v) == size}
+                found[name] = pd.DataFrame(values, index=index, dtype=float)
+        return found
 
     @functools.cached_property
     def agents(self) -> pd.DataFrame:

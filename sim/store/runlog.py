@@ -45,8 +45,9 @@ class Fold(msgspec.Struct, frozen=True, tag="fold", array_like=True):
 class Decision(msgspec.Struct, frozen=True, tag="decision", array_like=True):
     """What real time decided, as an event at a virtual time.
 
-    kind:    lost, deadline, blocked, malformed: a host's process is no more; overdue: an agent used
-             up its processor time; recovered: a process was replaced and nothing changed.
+    kind:    lost, deadline, blocked, malformed, nondeterministic: a host's process is no more;
+             overdue: an agent used up its processor time, or its memory; recovered: a process was
+             replaced and nothing changed; died: the broker is about to be killed, as asked.
     host:    its number; agent: its name, if it is about one agent.
     window:  windows begun until then. counted: what the host yielded in the last one counts.
     """
@@ -97,7 +98,8 @@ class RunLog:
     def __init__(self, path: Path, header: Header, at: int | None = None) -> None:
         self._path = path
         try:
-            self._file: IO[bytes] = path.open("xb" if at is None else "r+b")
+            is_new = at is None or not path.exists()
+            self._file: IO[bytes] = path.open("xb" if is_new else "r+b")
             if at is not None:
                 self._file.truncate(at)
                 self._file.seek(at)
@@ -105,6 +107,7 @@ class RunLog:
             raise self._failed(error) from None
         if not at:
             self._write(header, flush=True)
+            self._sync()
 
     def fold(self, time_ns: int, chain: str, mark: bytes = b"") -> None:
         """The digest's value at a grid point."""
@@ -115,6 +118,9 @@ class RunLog:
         if isinstance(record, Decision):
             record = msgspec.structs.replace(record, text=record.text[:10_000])
         self._write(record, flush=True)
+        self._sync()
+
+    def _sync(self) -> None:
         try:
             os.fsync(self._file.fileno())
         except OSError as error:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import tempfile
 import weakref
 from collections import Counter
 from pathlib import Path
@@ -20,8 +19,10 @@ import zmq
 
 from sim import clock
 from sim.errors import SimError, WireError
+from sim.wire.folders import make_folder
 from sim.wire.live import Answer, Ask, Frame, News
 
+FOLDER: Final = "sim-live-"
 ASK_BYTES_MAX: Final = 64 * 1024
 STRIKES_MAX: Final = 3
 _UNREAD_MAX: Final = 64
@@ -45,7 +46,7 @@ class ControlServer:
 
     def __init__(self) -> None:
         self.refused: Counter[str] = Counter()
-        self._folder = tempfile.mkdtemp(prefix="sim-live-")
+        self._folder = make_folder(FOLDER, "control")
         self.address = f"ipc://{self._folder}/control"
         self._socket = zmq.Context(io_threads=1).socket(zmq.ROUTER)
         self._socket.setsockopt(zmq.LINGER, 100)

@@ -16,7 +16,8 @@ PROTOCOL: Final = 1
 PUBLISH, DIRECT, REQUEST, REPLY, REFUSAL = range(5)
 """What a message is. A refusal is a reply that carries the text of the serving agent's error."""
 RUNNING, FINISHED, FAILED, OVERDUE = range(4)
-"""State of an agent in a yield. Overdue failed by its processor time: a decision from real time."""
+"""State of an agent in a yield. Overdue failed by its processor time or memory: a decision of the
+machine's."""
 
 DELIVERY: Final = struct.Struct("<qqqiiii")
 """arrival, sent, reference, sender, topic, length of the body, kind"""

@@ -2,7 +2,8 @@
 
 The broker holds one ROUTER, a host one DEALER, over `ipc://` in a directory of mode 0700. A host's
 routing identity is a secret of 128 bits per incarnation, so a late frame of a dead incarnation, or
-one of a stranger, finds no name and falls. One frame per message. No asyncio, no socket monitor
+one of a stranger, finds no name and falls; a second peer with the name of a first is not heard (no
+ROUTER_HANDOVER: nobody comes back under an old one). One frame per message. No asyncio, no monitor
 (an undrained one stops the I/O thread), no heartbeat: that a host is gone is decided by its pidfd.
 """
 
@@ -15,7 +16,6 @@ import shutil
 import signal
 import sys
 import sysconfig
-import tempfile
 import weakref
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -28,9 +28,13 @@ from sim import clock, limits
 from sim.errors import InstallationError, MalformedFrameError, VersionMismatchError, WireError
 from sim.rng import secret_bytes
 from sim.wire import codec
+from sim.wire.folders import make_folder
 from sim.wire.messages import PROTOCOL, Activation, Hello, Yield
 from sim.wire.transport import HostInfo, HostLost, Progress
 
+FOLDER: Final = "sim-"
+_FAULT: Final = "exit 70"
+"""Of a host whose runtime failed; the last line of its log says why."""
 _IPC_PATH_BYTES_MAX: Final = 107
 _FRAMES_UNREAD_MAX: Final = 4
 """Kept here per peer; more wait in the peer. Sending has no such bound, as a full queue would lose
@@ -132,7 +136,7 @@ class ZeroMQTransport:
         self._retired: set[bytes] = set()
         self._backlog: list[tuple[int, Yield | HostLost]] = []
         self._unwatched = 0
-        self._folder = tempfile.mkdtemp(prefix="sim-")
+        self._folder = make_folder(FOLDER, "hosts")
         self._router = zmq.Context(io_threads=1).socket(zmq.ROUTER)
         self._epoll = select.epoll()
         self._send, self._receive = self._router.send, self._router.recv
@@ -156,7 +160,6 @@ class ZeroMQTransport:
             raise InstallationError(f"the path of the socket is too long: {path}; set TMPDIR")
         _bound(self._router)
         self._router.setsockopt(zmq.ROUTER_MANDATORY, 1)
-        self._router.setsockopt(zmq.ROUTER_HANDOVER, 1)
         self._router.setsockopt(zmq.RCVTIMEO, _QUIET_MS)
         self._router.bind(f"ipc://{path}")
 
@@ -170,6 +173,12 @@ class ZeroMQTransport:
 
         Raises: InstallationError with the end of their log if one ends before its hello.
         """
+        for answer in self._start(hosts):
+            if isinstance(answer, HostLost):
+                self._fail_start(answer.cause, answer.host)
+
+    def _start(self, hosts: Sequence[int]) -> list[HostLost]:
+        """Forks hosts; when each has said hello or ended, returns those that ended."""
         _raise_descriptor_limit(2 * (len(self._hosts) + len(hosts)) + 256)
         secret = [(host, b"h" + secret_bytes(16)) for host in hosts]
         for (host, identity), pid in zip(secret, self._launcher.fork(secret), strict=True):
@@ -179,16 +188,20 @@ class ZeroMQTransport:
             self._epoll.register(entry.pidfd, select.EPOLLIN)
         until = clock.monotonic() + _START_SECONDS
         missing = set(hosts)
+        lost: list[HostLost] = []
         while missing:
-            for answer in self._wait(max(0.0, until - clock.monotonic())):
-                if isinstance(answer[1], HostLost) and answer[0] in missing:
-                    self._fail_start(answer[1].cause, answer[0])
-                self._backlog.append(answer)
+            for host, answer in self._wait(max(0.0, until - clock.monotonic())):
+                if isinstance(answer, HostLost) and host in missing:
+                    lost.append(answer)
+                    missing.discard(host)
+                else:
+                    self._backlog.append((host, answer))
             missing = {host for host in missing if not self._hosts[host].greeted}
             if self._progress:
                 self._progress(len(hosts) - len(missing), len(hosts))
             if missing and clock.monotonic() > until:
                 self._fail_start(f"no hello in {_START_SECONDS:.0f} s", min(missing))
+        return lost
 
     def _fail_start(self, cause: str, host: int) -> NoReturn:
         tail = self._launcher.log_tail
@@ -284,8 +297,10 @@ class ZeroMQTransport:
         for pidfd, _ in self._epoll.poll(0):
             entry = self._by_pidfd[pidfd]
             self._settle(entry, answers)
-            status = self._remove(entry)
-            answers.append((entry.number, HostLost(entry.number, _cause(entry, status), entry.pid)))
+            cause = _cause(entry, self._remove(entry))
+            if cause == _FAULT:
+                cause += f": {self._launcher.log_tail.rstrip().rpartition(chr(10))[2]}"
+            answers.append((entry.number, HostLost(entry.number, cause, entry.pid)))
 
     def _settle(self, entry: _Host, answers: list[tuple[int, Yield | HostLost]]) -> None:
         """Reads until the end of a dead host's connection, which shows as an unreachable peer."""
@@ -315,14 +330,14 @@ class ZeroMQTransport:
         """Ends a host with its process group."""
         entry = self._hosts.get(host)
         if entry is not None:
-            signal.pidfd_send_signal(entry.pidfd, signal.SIGKILL)
+            self._signal(host, signal.SIGKILL)
             self._remove(entry)
-            self._backlog = [answer for answer in self._backlog if answer[0] != host]
+        self._backlog = [answer for answer in self._backlog if answer[0] != host]
 
     def restart(self, host: int) -> None:
-        """A fresh incarnation, with a new secret."""
+        """A fresh incarnation, with a new secret. One that ends at once is reported as lost."""
         self.kill(host)
-        self.start([host])
+        self._backlog.extend((host, lost) for lost in self._start([host]))
 
     def stop(self, host: int) -> None:
         """SIGSTOP."""

@@ -110,7 +110,7 @@ def test_arrival_can_be_shuffled():
         ("os._exit(3)", "exit 3"),
         ("os.kill(os.getpid(), 9)", "signal 9 (SIGKILL)"),
         ("os.kill(os.getpid(), 11)", "signal 11 (SIGSEGV)"),
-        ("sys.exit(4)", "exit 70"),
+        ("sys.exit(4)", "exit 70: SystemExit: 4"),
     ],
 )
 def test_a_lost_host_is_told_with_its_cause(hosts, command, cause):

@@ -16,7 +16,7 @@ from sim.errors import SimError
 from sim.outcome import Result
 from sim.scenario.load import parse_scenario
 from sim.wire.control import ControlClient
-from sim.wire.live import Frame
+from sim.wire.live import Frame, Line
 
 SCENARIO: dict[str, Any] = {
     "name": "talk",
@@ -35,6 +35,8 @@ class Running:
         self._error: BaseException | None = None
         self._opened = threading.Event()
         self.address = ""
+        self.lines: list[Line] = []
+        self._frames: list[Frame] = []
         self._options = {
             "inline": True, "compare": False, "speed": "20x", "run_dir": run_dir, **options,
         }  # fmt: skip
@@ -58,7 +60,10 @@ class Running:
     def frame(self, until: Callable[[Frame], bool] = lambda frame: True) -> Frame:
         """The next frame for which something is so."""
         for _ in range(600):
-            for frame in self.door.news(0.1):
+            self._frames += self.door.news(0.1)
+            while self._frames:
+                frame = self._frames.pop(0)
+                self.lines += frame.lines
                 if until(frame):
                     return frame
         raise AssertionError("no such frame came")

@@ -72,7 +72,7 @@ def test_a_fault_by_command_is_written_first_and_strikes_at_the_next_instant(sta
     assert "agent-2 killed for 10s" in answer.text
     down = running.frame(lambda f: f.agents.state[1] == "down")
     assert [fault.cause for fault in down.faults] == ["you, recorded"]
-    line = next(line for line in down.lines if line.kind == "fault")
+    line = next(line for line in running.lines if line.kind == "fault")
     assert (line.text, line.cause) == ("agent-2 killed for 10s", "you, recorded")
     result = running.end()
     (given,) = [r for r in read_log(result.run_dir / "run.log") if isinstance(r, Input)]
@@ -185,8 +185,8 @@ def test_who_sends_nonsense_is_named_and_heard_no_more_and_others_are(start: Sta
     stranger = ControlClient(running.address)
     for data in (b"", b"\x00\xff", b"nonsense" * 100, b"\x93\x01\xa1a"):
         stranger._socket.send(data)
-    named = running.frame(lambda f: any("heard no more" in line.text for line in f.lines))
-    (line,) = [line for line in named.lines if "heard no more" in line.text]
+    running.frame(lambda f: any("heard no more" in line.text for line in f.lines))
+    (line,) = [line for line in running.lines if "heard no more" in line.text]
     assert f"process {os.getpid()}" in line.text
     with pytest.raises(SimError, match="did not answer"):
         stranger.ask("intro", timeout_s=0.5)

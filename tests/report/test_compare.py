@@ -51,7 +51,10 @@ def test_different_worlds_and_lengths_are_warned_of(runs: dict[str, Path], tmp_p
     found = differences([runs["one"], runs["grid"], runs["many"]])
     assert any("The worlds differ" in words for words in found.warnings)
     assert any("not equally long" in words for words in found.warnings)
+    assert not found.is_comparable(1)
+    assert all(found.is_better(name, 1) is None for name in found.metrics)
     text = check_page(compare_runs(found, tmp_path / "a.html"))
+    assert "Best by" not in text
     assert "The worlds differ" in text
     assert "! The worlds differ" in printed(found)
     parameters = differences([runs["one"], runs["many"]]).warnings
@@ -78,7 +81,8 @@ def test_runs_without_recordings_or_ends_are_compared_as_far_as_can_be(
     shutil.copytree(runs["one"], tmp_path / "cut", ignore=shutil.ignore_patterns("summary.json"))
     found = differences([runs["one"], tmp_path / "bare", tmp_path / "cut"])
     assert found.versions["numpy"][1] == "1.0"
-    assert any("cut is not finished" in words for words in found.warnings)
+    assert any("cut has not ended; it stands at 00:00:08" in words for words in found.warnings)
+    assert [found.is_comparable(i) for i in range(3)] == [True, True, False]
     text = check_page(compare_runs(found, tmp_path / "a.html"))
     assert "Without a recording: bare" in text
     bare = differences([tmp_path / "bare", tmp_path / "bare"])

@@ -81,6 +81,7 @@ def test_a_run_that_did_not_complete(status: str, runs: dict[str, Path], tmp_pat
         assert 'File "a.py", line 3' in text
     else:
         assert "Interrupted at 00:00:08" in text
+        assert f"sim resume {path}" in text
 
 
 def test_without_a_recording_what_is_missing_is_said(runs: dict[str, Path], tmp_path: Path) -> None:

@@ -137,7 +137,9 @@ def test_the_columns_are_what_their_channel_says(run: Recorded) -> None:
                 name: len(np.frombuffer(block[name], dtype)) for name, dtype in described.items()
             }
             assert set(lengths.values()) == {block["n"]}
-            assert len(block["bodies"]) == np.frombuffer(block["body_length"], "<i4").sum()
+            is_new = np.frombuffer(block["body"], "|u1").astype(bool)
+            assert is_new[0]
+            assert len(block["bodies"]) == np.frombuffer(block["length"], "<i4")[is_new].sum()
             sent += block["n"]
     assert sent == run.kernel.network.totals()["sent"]
 

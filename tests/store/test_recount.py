@@ -143,7 +143,7 @@ LIES = {
         ["dropped for down: the summary says 0, the recording 1"],
     ),
     "another receiver": (
-        Lie("/messages/sent", set_column("to", "<i4", lambda v: v.__setitem__(0, 1 + (v[0] == 1)))),
+        Lie("/messages/sent", set_column("to", "<u2", lambda v: v.__setitem__(0, 1 + (v[0] == 1)))),
         ["agent-", "the books say"],
     ),
     "a byte more": (

@@ -11,6 +11,7 @@ from checkers.recorded import Recorded, record_run
 
 import sim
 from sim.errors import CheckpointError, UnknownKeyError
+from sim.store.columns import Column, write_columns
 from sim.store.rundir import find_run
 
 
@@ -84,6 +85,17 @@ def test_a_whole_run_of_processes_and_files(
     if not data.has_recording:
         with pytest.raises(CheckpointError, match="has no recording"):
             _ = data.metrics
+
+
+def test_other_columns_have_their_course(tmp_path: Path) -> None:
+    (tmp_path / "manifest.json").write_text("{}")
+    assert sim.load(tmp_path).courses == {}
+    rule = Column({"cost": 3.0}, [0, 500_000_000], {"cost": [0.0, 3.0], "torn": [1.0]})
+    write_columns(tmp_path / "columns.json", {"rule": rule, "bound": Column({"cost": 1.0})})
+    courses = sim.load(tmp_path).courses
+    assert list(courses) == ["rule"]
+    assert courses["rule"]["cost"].to_dict() == {0.0: 0.0, 0.5: 3.0}
+    assert list(courses["rule"].columns) == ["cost"]
 
 
 def test_a_run_whose_broker_was_killed_is_unfinished(tmp_path: Path) -> None:

@@ -115,7 +115,6 @@ def _count(value: str) -> int:
 
 
 def _mode(value: str) -> str:
-<<<<<<< HEAD
     name, colon, factor = value.partition(":")
     if value in _MODES[:3]:
         return value
@@ -123,14 +122,6 @@ def _mode(value: str) -> str:
         close = did_you_mean(value, _MODES)
         raise ValueError(f"expected {', '.join(_MODES)}, found {value!r}; {close}")
     _number(factor)
-=======
-    name, _, factor = value.partition(":")
-    known = [mode.partition(":")[0] for mode in _MODES]
-    if name not in known:
-        raise ValueError(f"no mode {value!r}; {did_you_mean(name, known)}")
-    if name == "inflate":
-        _number(factor)
->>>>>>> main
     return value
 
 
@@ -216,12 +207,7 @@ COMMANDS: Final[dict[str, Command]] = {
                 Option("freeze", "freeze", "", "it sees the last values again and again"),
                 Option("noise", "noise", "SIGMA", "relative to each number", _not_negative),
                 Option("drop", "drop", "SHARE", "so many observations never come", _share),
-<<<<<<< HEAD
                 _FIELD, _FOR, _CHOOSE,
-=======
-                Option("field", "field", "FIELD", "only this number; may be repeated", _text, True),
-                _FOR,
->>>>>>> main
             ),
             (), ("freeze", "noise", "drop"),
         ),
@@ -237,16 +223,9 @@ COMMANDS: Final[dict[str, Command]] = {
             "Makes an agent lie: what it sends is changed on the way out.",
             "byzantine meter-4 --topic offer --field price --mode random", ("agents",),
             (
-<<<<<<< HEAD
                 Option("mode", "mode", "MODE", ", ".join(_MODES), _mode),
                 Option("topic", "topic", "TOPIC", "only on this one; may be repeated", _text, True),
                 _FIELD, _FOR, _CHOOSE,
-=======
-                Option("topic", "topic", "TOPIC", "in messages of this topic", _text),
-                Option("field", "field", "FIELD", "this field; may be repeated", _text, True),
-                Option("mode", "mode", "MODE", f"{', '.join(_MODES)}", _mode),
-                _FOR,
->>>>>>> main
             ),
             ("mode",),
         ),

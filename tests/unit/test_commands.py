@@ -102,13 +102,9 @@ def test_the_entry_reads_as_a_scenario_writes_it(about: Intro) -> None:
         ("kill battery-2 --for soon", "expected a duration"),
         ("kill battery-2 --for 0s", "above 0"),
         ("kill ev-* --choose some", "whole number from 1"),
-<<<<<<< HEAD
         ("slow ev-3 --factor 0.5", "from 1"),
         ("byzantine ev-3", "expected --mode"),
         ("byzantine ev-3 --mode sign-flap", "did you mean 'sign-flip'"),
-=======
-        ("slow ev-3 --factor 0", "above 0"),
->>>>>>> main
         ("link a-1", "expected two ends, found 1"),
         ("link a-1 b-1", "at least one of --loss"),
         ("link a-11 b-1 --loss 1", "did you mean 'a-1'"),

@@ -20,6 +20,8 @@ from numpy.typing import NDArray
 from sim.errors import CheckpointError, MalformedFrameError, UnknownKeyError
 from sim.ids import did_you_mean
 from sim.store.capture import COLUMNS, EVENTS, FILE, FORMAT, FRAME_PARTS, INTRO, METADATA, TOPICS
+from sim.store.columns import FILE as COLUMNS_FILE
+from sim.store.columns import Columns
 from sim.store.mcapfile import McapFile
 from sim.wire.codec import decode_payload
 from sim.wire.live import ActiveFault, AgentColumns, Detail, Frame, Intro, Line, LinkMatrix, Passed
@@ -67,6 +69,7 @@ class Recording:
 
     def __init__(self, path: Path) -> None:
         self._file = McapFile(path)
+        self._known = Columns(path.with_name(COLUMNS_FILE))
         self.metadata: Mapping[str, str] = self._file.metadata.get(METADATA, {})
         if self.metadata.get("format") != str(FORMAT):
             raise CheckpointError(f"{path} is no recording of sim, or of another version of it")
@@ -98,11 +101,15 @@ class Recording:
         run, outcome = parts["/run"], parts["/metrics"]
         for name in ("speed", "possible", "wanted"):
             run[name] = math.inf if run[name] is None else run[name]
+        reference, whole = self._known.at(run["now_ns"])
+        if not reference:
+            reference = {name: _floats(column) for name, column in outcome["reference"].items()}
+            whole = outcome["whole"]
         return Frame(
             **run,
             metrics=_floats(outcome["metrics"]),
-            reference={name: _floats(column) for name, column in outcome["reference"].items()},
-            whole=outcome["whole"],
+            reference=reference,
+            whole=whole,
             scene=parts["/scene"],
             agents=msgspec.convert(_finite(parts["/agents"]), AgentColumns),
             links=msgspec.convert(parts["/links"], LinkMatrix),

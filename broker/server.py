@@ -323,4 +323,8 @@ def drive(
 
     Raises: errors of the kernel.
     """
-    Shell(kernel, transport, log, pace or Pace(), history or History(), on_window, idle).run()
+    shell = Shell(kernel, transport, log, pace or Pace(), history or History(), on_window, idle)
+    try:
+        shell.run()
+    finally:
+        shell.recovery.close()

@@ -7,14 +7,13 @@ from __future__ import annotations
 import os
 import random
 import secrets
-import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from checkers.live import Conducted, Script, ask, finish, step
 from checkers.processes import hosts_of, kill, launcher_of, wait_until
 
 import sim.runner
@@ -27,7 +26,7 @@ from sim.outcome import Result
 from sim.prepare import prepare
 from sim.scenario.load import parse_scenario
 from sim.store.recount import recount
-from sim.store.runlog import Decision, read_log
+from sim.store.runlog import Decision
 from sim.wire.control import ControlClient
 from sim.wire.memory import Answers, MemoryTransport
 from sim.wire.messages import Activation, Yield
@@ -43,7 +42,6 @@ BASE: dict[str, Any] = {
     "supervision": {"on_failure": "fallback", "recover": "replay", "restarts": 1000},
 }
 process = pytest.mark.process
-Script = Callable[[ControlClient], None]
 
 
 def scenario(**over: Any) -> Any:
@@ -55,40 +53,8 @@ def undisturbed(**over: Any) -> Result:
     return sim.runner.run(scenario(**over), inline=True, record=False, compare=False)
 
 
-class Conducted:
-    """A run in processes, while a script talks to its door from another thread."""
-
-    def __init__(self, script: Script, path: Path, agents_per_host: int = 1, **over: Any) -> None:
-        self._script = script
-        self._errors: list[BaseException] = []
-        self._thread: threading.Thread | None = None
-        self.result = sim.runner.run(
-            scenario(**over), run_dir=path, compare=False, agents_per_host=agents_per_host,
-            speed="0.001x", on_live=self._begin,
-        )  # fmt: skip
-        assert self._thread is not None
-        self._thread.join()
-        if self._errors:
-            raise self._errors[0]
-        self.decisions = [r for r in read_log(path / "run.log") if isinstance(r, Decision)]
-
-    def _begin(self, address: str) -> None:
-        self._thread = threading.Thread(target=self._talk, args=(address,))
-        self._thread.start()
-
-    def _talk(self, address: str) -> None:
-        client = ControlClient(address)
-        try:
-            self._script(client)
-        except BaseException as error:
-            self._errors.append(error)
-            client.ask("stop")
-        finally:
-            client.close()
-
-    @property
-    def kinds(self) -> list[str]:
-        return [d.kind for d in self.decisions]
+def conducted(script: Script, path: Path, agents_per_host: int = 1, **over: Any) -> Conducted:
+    return Conducted(script, scenario(**over), path, agents_per_host=agents_per_host)
 
 
 def all_up(n: int) -> list[int]:
@@ -112,27 +78,6 @@ def seeded() -> random.Random:
     return random.Random(seed)
 
 
-def step(client: ControlClient, times: int) -> None:
-    """So many steps of the world, one after another; paused after each."""
-    client.ask("watch", "", 30)
-    frames: list[Any] = []
-
-    def shown() -> Any:
-        frames.extend(client.news(0.2))
-        return frames
-
-    wait_until(shown)
-    for _ in range(times):
-        before = frames[-1].steps
-        client.ask("step", "", 30)
-        wait_until(lambda before=before: shown() and frames[-1].steps > before)
-
-
-def finish(client: ControlClient) -> None:
-    client.ask("speed", "max", 30)
-    client.ask("go", "", 30)
-
-
 @process
 @pytest.mark.parametrize(("agents_per_host", "hosts"), [(1, 4), (3, 2)])
 def test_kills_while_it_is_paused_and_while_it_runs_change_nothing(
@@ -141,22 +86,22 @@ def test_kills_while_it_is_paused_and_while_it_runs_change_nothing(
     source = seeded()
 
     def script(client: ControlClient) -> None:
-        client.ask("pause", "", 30)
+        ask(client, "pause")
         all_up(hosts)
         for _ in range(4):
             step(client, 1)
             kill_one(source, hosts)
         for pid in all_up(hosts):
             kill(pid)
-        client.ask("speed", "4x", 30)
-        client.ask("go", "", 30)
+        ask(client, "speed", "4x")
+        ask(client, "go")
         for _ in range(3):
             time.sleep(source.uniform(0.0, 0.1))
             kill_one(source, hosts)
         finish(client)
 
     path = tmp_path / "run"
-    out = Conducted(script, path, agents_per_host)
+    out = conducted(script, path, agents_per_host)
     assert out.result.status == "completed", out.result.error
     assert out.result.digest == undisturbed().digest
     assert out.result.agent_failures == []
@@ -172,11 +117,11 @@ def test_kills_while_it_is_paused_and_while_it_runs_change_nothing(
 @pytest.mark.parametrize("is_paused", [True, False])
 def test_a_killed_launcher_brings_all_back(tmp_path: Path, is_paused: bool) -> None:
     def script(client: ControlClient) -> None:
-        client.ask("pause", "", 30)
+        ask(client, "pause")
         step(client, 3)
         if not is_paused:
-            client.ask("speed", "4x", 30)
-            client.ask("go", "", 30)
+            ask(client, "speed", "4x")
+            ask(client, "go")
         for _ in range(2):
             all_up(4)
             old = launcher_of(os.getpid())
@@ -185,7 +130,7 @@ def test_a_killed_launcher_brings_all_back(tmp_path: Path, is_paused: bool) -> N
         all_up(4)
         finish(client)
 
-    out = Conducted(script, tmp_path / "run")
+    out = conducted(script, tmp_path / "run")
     assert out.result.status == "completed", out.result.error
     assert out.result.digest == undisturbed().digest
     assert set(out.kinds) == {"recovered"}
@@ -202,14 +147,14 @@ def test_who_is_not_deterministic_is_named(tmp_path: Path, player: str) -> None:
     }
 
     def script(client: ControlClient) -> None:
-        client.ask("pause", "", 30)
+        ask(client, "pause")
         first = all_up(4)[0]
         step(client, 3)
         kill(first)
         all_up(3)
         finish(client)
 
-    out = Conducted(script, tmp_path / "run", agents=agents)
+    out = conducted(script, tmp_path / "run", agents=agents)
     assert out.result.status == "completed"
     (failure,) = out.result.agent_failures
     assert failure["agent"] == "agent-1"
@@ -220,7 +165,7 @@ def test_who_is_not_deterministic_is_named(tmp_path: Path, player: str) -> None:
 @process
 def test_more_deaths_than_allowed_are_for_the_policy(tmp_path: Path) -> None:
     def script(client: ControlClient) -> None:
-        client.ask("pause", "", 30)
+        ask(client, "pause")
         step(client, 1)
         others = all_up(4)[1:]
         for _ in range(2):
@@ -232,7 +177,7 @@ def test_more_deaths_than_allowed_are_for_the_policy(tmp_path: Path) -> None:
 
     rule = {**BASE["supervision"], "restarts": 1, "within": "1h"}
     path = tmp_path / "run"
-    out = Conducted(script, path, supervision=rule)
+    out = conducted(script, path, supervision=rule)
     assert out.result.status == "completed"
     assert out.kinds == ["recovered", "lost"]
     (failure,) = out.result.agent_failures
@@ -250,13 +195,13 @@ def test_whom_the_clock_stopped_is_not_run_again_by_a_replay(tmp_path: Path) -> 
     }
 
     def script(client: ControlClient) -> None:
-        client.ask("pause", "", 30)
+        ask(client, "pause")
         step(client, 5)
         kill_one(seeded(), 2)
         finish(client)
 
     path = tmp_path / "run"
-    out = Conducted(script, path, 3, agents=agents, limits={"handler_cpu": "100ms"})
+    out = conducted(script, path, 3, agents=agents, limits={"handler_cpu": "100ms"})
     assert out.result.status == "completed"
     assert sorted(out.kinds) == ["overdue", "recovered"]
     (failure,) = out.result.agent_failures
@@ -270,7 +215,7 @@ def test_who_is_killed_while_it_hangs_comes_back(tmp_path: Path) -> None:
     faults = [{"at": "500ms", "hang": "agent-3", "for": "1s"}]
 
     def script(client: ControlClient) -> None:
-        client.ask("pause", "", 30)
+        ask(client, "pause")
         third = all_up(4)[2]
         step(client, 7)
         kill(third)
@@ -278,7 +223,7 @@ def test_who_is_killed_while_it_hangs_comes_back(tmp_path: Path) -> None:
         all_up(4)
         finish(client)
 
-    out = Conducted(script, tmp_path / "run", faults=faults)
+    out = conducted(script, tmp_path / "run", faults=faults)
     assert out.result.status == "completed"
     assert out.kinds == ["recovered"]
     assert out.result.digest == undisturbed(faults=faults).digest
@@ -300,7 +245,7 @@ def test_who_blocks_while_it_is_brought_back_is_ended(
     )
 
     def script(client: ControlClient) -> None:
-        client.ask("pause", "", 30)
+        ask(client, "pause")
         step(client, 2)
         first = all_up(4)[0]
         flag.touch()
@@ -309,7 +254,7 @@ def test_who_blocks_while_it_is_brought_back_is_ended(
         finish(client)
 
     agents = {**BASE["agents"], "agent-1": {"behaviour": f"{author}:A"}}
-    out = Conducted(
+    out = conducted(
         script, tmp_path / "run", agents=agents, limits={"handler_blocked": "300ms"}
     )  # fmt: skip
     assert out.result.status == "completed"

@@ -193,3 +193,17 @@ def test_the_header_names_what_was_run(wholes: list[Whole]) -> None:
     header = wholes[0].records[0]
     assert isinstance(header, Header)
     assert header.manifest["packing"] == {"agents_per_host": 1, "inline": True}
+
+
+def test_a_run_that_was_cut_off_between_its_end_and_its_summary_is_finished(
+    wholes: list[Whole], tmp_path: Path
+) -> None:
+    whole = wholes[1]
+    path = copy(whole, tmp_path / "cut", whole.data)
+    (path / "summary.json").unlink()
+    recording = path / "events.mcap"
+    recording.write_bytes(recording.read_bytes()[:5000])
+    result = resume(read_past(path), compare=False)
+    assert result.digest == whole.digest
+    assert (path / "run.log").read_bytes() == whole.data
+    assert recount(path) == []

@@ -16,7 +16,7 @@ import msgspec
 from agents.loop import AgentLoop
 from sim.errors import AgentError
 from sim.ids import did_you_mean, is_name
-from sim.limits import MESSAGES_BURST_MAX
+from sim.limits import MESSAGES_BURST_MAX, SENT_BYTES_BURST_MAX, SENT_BYTES_PER_SECOND_MAX
 from sim.units import SECOND
 from sim.wire.codec import decode_payload, encode_payload
 from sim.wire.messages import DELIVERY, DIRECT, PUBLISH, REFUSAL, REPLY, REQUEST, Send
@@ -100,6 +100,7 @@ class Channels:
         self._reference = 0
         self._rate_max = rate_max
         self._tokens, self._tokens_ns = float(MESSAGES_BURST_MAX), 0
+        self._room = float(SENT_BYTES_BURST_MAX)
 
     # --- arriving -------------------------------------------------------------------------------
 
@@ -251,6 +252,12 @@ class Channels:
             body = encode_payload(payload)
         except (TypeError, ValueError) as error:
             raise AgentError(f"payload on topic {topic!r}: {error}") from None
+        self._room -= len(body)
+        if self._room < 0:
+            raise AgentError(
+                f"more than {SENT_BYTES_BURST_MAX >> 20} MiB in messages at once, or "
+                f"{SENT_BYTES_PER_SECOND_MAX >> 20} MiB per second of virtual time: a flood"
+            )
         if to == self.name:
             now = self.loop.now_ns
             message = Message(now, now, reference, self.name, topic, kind, body)
@@ -283,9 +290,13 @@ class Channels:
     def _spend_token(self) -> None:
         """Token bucket in virtual time: a burst, then a steady rate."""
         now = self.loop.now_ns
-        earned = (now - self._tokens_ns) / SECOND * self._rate_max
-        self._tokens = min(float(MESSAGES_BURST_MAX), self._tokens + earned) - 1.0
-        self._tokens_ns = now
+        if now != self._tokens_ns:
+            passed = (now - self._tokens_ns) / SECOND
+            self._tokens = min(float(MESSAGES_BURST_MAX), self._tokens + passed * self._rate_max)
+            room = self._room + passed * SENT_BYTES_PER_SECOND_MAX
+            self._room = min(float(SENT_BYTES_BURST_MAX), room)
+            self._tokens_ns = now
+        self._tokens -= 1.0
         if self._tokens < 0:
             raise AgentError(
                 f"more than {MESSAGES_BURST_MAX:,} messages at once, or {self._rate_max:,} "

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from broker.faults import FaultBoard
 from broker.network import Bodies, Network, Rows, _no_rows
 from broker.population import UNPLAYED, Agents
+from sim.limits import KEPT_BYTES_MAX
 from sim.wire.messages import DELIVERY_DTYPE, Activation, Observed, Work
 from sim.worlds.world import Array, Group, World
 
@@ -180,7 +181,7 @@ class Handover:
         runs = (agents.timer < until) | agents.must_run
         runs |= self._is_unseen & (agents.awaits_observation | self._is_eager)
         if len(rows):
-            if self._is_eager or len(rows) > _KEPT_MAX:
+            if self._is_eager or len(rows) > _KEPT_MAX or rows["length"].sum() > KEPT_BYTES_MAX:
                 runs[rows["to"]] = True
             else:
                 runs[rows["to"][agents.awaits[rows["to"], rows["topic"]]]] = True

@@ -19,7 +19,7 @@ from sim.units import NEVER
 from sim.wire.messages import OVERDUE, Activation, Done, Yield
 
 Given: TypeAlias = tuple[int, Activation]
-_LOSSES: Final = ("lost", "deadline", "blocked", "malformed", "nondeterministic")
+_LOSSES: Final = ("lost", "deadline", "blocked", "malformed", "nondeterministic", "overfull")
 
 
 class History:

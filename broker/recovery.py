@@ -50,7 +50,7 @@ class Recovery:
         """A host is given an activation."""
         if not self.is_on:
             return
-        tape = self._tapes.setdefault(host, _Tape())
+        tape = self._tapes.get(host) or self._tapes.setdefault(host, _Tape())
         frame = codec.encode_frame(activation)
         tape.frames.write(frame)
         tape.sizes.append(len(frame))
@@ -81,8 +81,15 @@ class Recovery:
 
     def renew(self, host: int) -> None:
         """Its process is a new one that knows nothing, and should not."""
-        self._tapes.pop(host, None)
+        tape = self._tapes.pop(host, None)
+        if tape is not None:
+            tape.frames.close()
         self.busy.discard(host)
+
+    def close(self) -> None:
+        """Forgets all."""
+        for host in list(self._tapes):
+            self.renew(host)
 
     def may(self, host: int, now_ns: int) -> bool:
         """Whether a process that died now is to be brought back; counts it."""

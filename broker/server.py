@@ -19,7 +19,7 @@ from broker.pace import Pace
 from broker.population import Event, Order
 from broker.recovery import Recovery
 from sim.clock import monotonic, pause
-from sim.errors import WireError
+from sim.errors import FrameTooLargeError, WireError
 from sim.limits import STALL_REPORT_SECONDS
 from sim.store.runlog import Decision
 from sim.units import SECOND, format_ns
@@ -190,9 +190,13 @@ class Shell:
             return
         if done:
             self._stand_ins[host], self._asked[host] = done, asked
-        self.recovery.sent(host, activation)
-        self.transport.send(host, activation)
         self._waiting.add(host)
+        try:
+            self.recovery.sent(host, activation)
+            self.transport.send(host, activation)
+        except FrameTooLargeError as error:
+            self.transport.kill(host)
+            self.give_up("overfull", host, f"more messages at once than it can be given: {error}")
 
     # --- answers --------------------------------------------------------------------------------
 
@@ -319,4 +323,8 @@ def drive(
 
     Raises: errors of the kernel.
     """
-    Shell(kernel, transport, log, pace or Pace(), history or History(), on_window, idle).run()
+    shell = Shell(kernel, transport, log, pace or Pace(), history or History(), on_window, idle)
+    try:
+        shell.run()
+    finally:
+        shell.recovery.close()

@@ -190,11 +190,13 @@ def resume(
     on_progress: OnProgress | None = None,
     on_live: OnLive | None = None,
 ) -> Result:
-    """Goes on with a run that broke off or was stopped, in its own directory, to its end.
+    """Goes on with a run that broke off or was stopped, in its own directory, to its end; one that
+    came to its end and was killed before it had said so is run again for its summary.
 
     Raises: CheckpointError if it has come to its end, still goes on, or parts from its log.
     """
-    if past.end is not None and past.end.status == "completed":
+    is_written = (past.path / "summary.json").is_file()
+    if past.end is not None and past.end.status == "completed" and is_written:
         raise CheckpointError(f"{past.path} has come to its end; there is nothing to resume")
     if address_of(past.path) is not None:
         raise CheckpointError(f"{past.path} still goes on; `sim watch {past.path.name}`")

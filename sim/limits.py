@@ -21,6 +21,11 @@ ROUNDS_PER_INSTANT_MAX: Final = 1_000
 MESSAGES_BURST_MAX: Final = 20_000
 MESSAGES_PER_SECOND_MAX: Final = 10_000
 """Token bucket of one agent, in virtual time."""
+SENT_BYTES_BURST_MAX: Final = 32 * 1024 * 1024
+SENT_BYTES_PER_SECOND_MAX: Final = 32 * 1024 * 1024
+"""The same for the bytes of an agent's messages: what it sends in a window fits into a frame."""
+KEPT_BYTES_MAX: Final = 32 * 1024 * 1024
+"""Messages kept by the broker for agents that do not wait for them; above it, they get them."""
 LOG_LINES_PER_ACTIVATION_MAX: Final = 1_000
 SCENARIO_BYTES_MAX: Final = 256 * 1024
 SLOW_BASE_SECONDS: Final = 0.1

@@ -23,7 +23,10 @@ _RATES: Final = {  # bytes per second
     "bit/s": 1 / 8, "kbit/s": 1e3 / 8, "Mbit/s": 1e6 / 8, "Gbit/s": 1e9 / 8,
     "B/s": 1.0, "kB/s": 1e3, "MB/s": 1e6, "GB/s": 1e9,
 }  # fmt: skip
-_SIZES: Final = {"B": 1, "kB": 1_000, "MB": 1_000_000, "KiB": 1024, "MiB": 1024**2}
+_SIZES: Final = {
+    "B": 1, "kB": 1_000, "MB": 1_000_000, "GB": 1_000_000_000,
+    "KiB": 1024, "MiB": 1024**2, "GiB": 1024**3,
+}  # fmt: skip
 _QUANTITY: Final = re.compile(r"\s*([+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)\s*([^\d\s]*)\s*")
 _PARTS: Final = re.compile(r"\s*(\d+\.?\d*|\.\d+)\s*([a-zµ]+)")
 

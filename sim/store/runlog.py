@@ -45,7 +45,8 @@ class Fold(msgspec.Struct, frozen=True, tag="fold", array_like=True):
 class Decision(msgspec.Struct, frozen=True, tag="decision", array_like=True):
     """What real time decided, as an event at a virtual time.
 
-    kind:    lost, deadline, blocked, malformed, nondeterministic: a host's process is no more;
+    kind:    lost, deadline, blocked, malformed, nondeterministic, overfull: a host's process is no
+             more;
              overdue: an agent used up its processor time, or its memory; recovered: a process was
              replaced and nothing changed; died: the broker is about to be killed, as asked.
     host:    its number; agent: its name, if it is about one agent.

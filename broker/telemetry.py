@@ -225,7 +225,8 @@ class Telemetry:
                     column[i] = value
         sent, received = self._per_agent(n)
         last = self._last_ns
-        found = [infos.get(agents.host_of.get(i, -1)) for i in range(n)]
+        hosts = [agents.host_of.get(i, -1) for i in range(n)]
+        found = [None if agents.is_dead(host) else infos.get(host) for host in hosts]
         return AgentColumns(
             state=self._states(),
             action=action,

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
-from textual.app import App
+from textual.app import App, ScreenStackError
 from textual.binding import Binding, BindingType
 from textual.worker import get_current_worker
 
@@ -108,6 +108,8 @@ class Console(App[str]):
 
     def tick(self) -> None:
         """Takes what has come; draws if that changed anything."""
+        if not self._is_shown():
+            return
         try:
             frames = self.source.news()
         except SimError as error:
@@ -123,6 +125,13 @@ class Console(App[str]):
         if self.state.is_over and not is_told:
             self._has_told = True
             self.push_screen(OutcomeScreen(self.state))
+
+    def _is_shown(self) -> bool:
+        """Whether there is a screen; while the console closes there is none."""
+        try:
+            return self.screen is not None
+        except ScreenStackError:
+            return False
 
     def show(self) -> None:
         """Draws the screen that is seen; a dialog leaves the one below it alive."""
@@ -163,6 +172,8 @@ class Console(App[str]):
         self.run_worker(work, thread=True, exit_on_error=False)
 
     def _answered(self, what: str, is_ok: bool, said: str, then: Callable[[], None] | None) -> None:
+        if not self._is_shown():
+            return
         if not is_ok:
             self.tell(said, False)
         elif what == "inject":

@@ -208,11 +208,11 @@ def with_commands(agents_per_host: int = 1, is_eager: bool = False) -> Kernel:
         while commands and kernel.until + 50_000_000 >= commands[0][0] * 1_000_000:
             at_ms, entry = commands.pop(0)
             at_ns, number = at_ms * 1_000_000, 4 - len(commands)
-            for fault in resolve_fault(
+            faults = resolve_fault(
                 read_fault(entry), prepared.setting, 11, f"command-{number}", at_ns, 2 * SECOND,
                 1_000 * number,
-            ):  # fmt: skip
-                kernel.inject(fault)
+            )  # fmt: skip
+            kernel.inject(faults)
 
     return completed(play(kernel, on_window=command))
 

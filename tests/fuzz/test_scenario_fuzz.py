@@ -27,7 +27,7 @@ GOOD = (
   - {at: 5s, broker: kill}
 supervision: {on_failure: restart, restarts: 3, within: 1h}
 limits: {handler_cpu: 10s}
-console: {speed: 900x}
+record: {every: 1min}
 """
 )
 PIECES = [

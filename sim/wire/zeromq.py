@@ -271,6 +271,9 @@ class ZeroMQTransport:
         if entry is None:
             self.counters["late" if identity in self._retired else "unknown"] += 1
             return
+        if entry.cause:  # it is being ended for an earlier one; whatever follows does not count
+            self.counters["malformed"] += 1
+            return
         try:
             record = codec.decode_reply(frame, entry.name)
             if isinstance(record, Hello):
@@ -282,7 +285,7 @@ class ZeroMQTransport:
                 raise MalformedFrameError(f"{entry.name}: yield {record.serial} unasked")
         except WireError as error:
             self.counters["malformed"] += 1
-            entry.cause = entry.cause or str(error)
+            entry.cause = str(error)
             self._signal(entry.number, signal.SIGKILL)
 
     def _greet(self, entry: _Host, hello: Hello) -> None:

@@ -251,7 +251,7 @@ def with_commands(agents_per_host: int = 1, is_eager: bool = False) -> Kernel:
                 read_fault(entry), prepared.setting, 11, f"command-{number}", at_ns, 2 * SECOND,
                 1_000 * number,
             ):  # fmt: skip
-                kernel.inject(fault)
+                kernel.inject([fault])
 
     return completed(play(kernel, on_window=command))
 

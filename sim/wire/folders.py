@@ -22,9 +22,9 @@ def make_folder(kind: str, name: str) -> str:
 
     kind: what the folder's name begins with; the number of this process follows.
     """
-    folder = tempfile.mkdtemp(prefix=f"{kind}{os.getpid()}-")
-    _sweep(kind, name, os.stat(folder).st_mtime)
-    return folder
+    folder = Path(tempfile.mkdtemp(prefix=f"{kind}{os.getpid()}-"))
+    sweep(folder.parent, kind, name, folder.stat().st_mtime)
+    return str(folder)
 
 
 def remove_folders(kind: str, pid: int) -> None:
@@ -33,18 +33,22 @@ def remove_folders(kind: str, pid: int) -> None:
         shutil.rmtree(path, ignore_errors=True)
 
 
-def _sweep(kind: str, name: str, now: float) -> None:
-    for path in Path(tempfile.gettempdir()).glob(f"{kind}[0-9]*-*/{name}"):
+def sweep(root: Path, kind: str, name: str, now: float) -> None:
+    """Removes folders of this user that nobody owns. now: seconds, as files are dated."""
+    for path in root.glob(f"{kind}[0-9]*-*"):
         try:
-            about = path.parent.stat()
+            about = path.stat()
             is_mine = about.st_uid == os.getuid()
-            if is_mine and now - about.st_mtime > _STALE_SECONDS and _is_dead(path):
-                shutil.rmtree(path.parent, ignore_errors=True)
+            if is_mine and now - about.st_mtime > _STALE_SECONDS and _is_dead(path / name):
+                shutil.rmtree(path, ignore_errors=True)
         except OSError:
             continue
 
 
 def _is_dead(path: Path) -> bool:
+    """Whether nobody listens at a socket, or none was ever made."""
+    if not path.exists():
+        return True
     with socket.socket(socket.AF_UNIX) as probe:
         probe.settimeout(1.0)
         try:

@@ -47,6 +47,8 @@ _SNDMORE_NOBLOCK: Final = int(zmq.SNDMORE) | int(zmq.NOBLOCK)
 _RCVMORE: Final = int(zmq.RCVMORE)
 """Plain integers: combining flags as enumerations costs more than sending."""
 _START_SECONDS: Final = 60.0
+_STARTS_MAX: Final = 3
+"""How often in a row hosts may be killed before their hello, and are forked again."""
 _SETTLE_SECONDS: Final = 0.1
 """How long the end of a dead host's connection is waited for: it follows death within 1 ms."""
 _STACKS_SECONDS: Final = 0.5
@@ -169,13 +171,18 @@ class ZeroMQTransport:
         return len(self._hosts)
 
     def start(self, hosts: Sequence[int]) -> None:
-        """Forks hosts and waits for their hellos.
+        """Forks hosts and waits for their hellos; again those that were killed meanwhile.
 
         Raises: InstallationError with the end of their log if one ends before its hello.
         """
-        for answer in self._start(hosts):
-            if isinstance(answer, HostLost):
-                self._fail_start(answer.cause, answer.host)
+        for left in range(_STARTS_MAX, -1, -1):
+            lost = self._start(hosts)
+            for each in lost:
+                if each.cause.startswith("exit") or not left:
+                    self._fail_start(each.cause, each.host)
+            hosts = [each.host for each in lost]
+            if not hosts:
+                return
 
     def _start(self, hosts: Sequence[int]) -> list[HostLost]:
         """Forks hosts; when each has said hello or ended, returns those that ended."""
@@ -271,6 +278,9 @@ class ZeroMQTransport:
         if entry is None:
             self.counters["late" if identity in self._retired else "unknown"] += 1
             return
+        if entry.cause:  # it is being ended for an earlier one; whatever follows does not count
+            self.counters["malformed"] += 1
+            return
         try:
             record = codec.decode_reply(frame, entry.name)
             if isinstance(record, Hello):
@@ -282,7 +292,7 @@ class ZeroMQTransport:
                 raise MalformedFrameError(f"{entry.name}: yield {record.serial} unasked")
         except WireError as error:
             self.counters["malformed"] += 1
-            entry.cause = entry.cause or str(error)
+            entry.cause = str(error)
             self._signal(entry.number, signal.SIGKILL)
 
     def _greet(self, entry: _Host, hello: Hello) -> None:

@@ -171,8 +171,7 @@ SPINS = {
 }
 
 
-@pytest.mark.parametrize("kind", SPINS)
-@pytest.mark.parametrize("agents_per_host", [1, 3])
+@pytest.mark.parametrize(("kind", "agents_per_host"), [*((k, 1) for k in SPINS), ("spins", 3)])
 def test_who_spins_is_stopped_and_not_run_again(
     play: Play, kind: str, agents_per_host: int
 ) -> None:
@@ -199,8 +198,7 @@ EATS = {
 }
 
 
-@pytest.mark.parametrize("kind", EATS)
-@pytest.mark.parametrize("agents_per_host", [1, 3])
+@pytest.mark.parametrize(("kind", "agents_per_host"), [*((k, 1) for k in EATS), ("eats", 3)])
 def test_who_eats_up_the_memory_fails_by_name(play: Play, kind: str, agents_per_host: int) -> None:
     limits = {"limits": {"memory": "400MB"}}
     out = play(playing(EATS[kind]), limits, agents_per_host=agents_per_host)

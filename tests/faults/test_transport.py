@@ -248,3 +248,47 @@ def test_a_thread_that_ends_takes_no_host_with_it():
         assert ask(made[0], 0, "'alive'") == "alive"
     finally:
         made[0].close()
+
+
+def test_hosts_that_are_killed_before_their_hello_are_forked_again(monkeypatch):
+    transport = process_transport(runtime=TOY)
+    fork, killed = transport._launcher.fork, []
+
+    def fork_and_kill(hosts):
+        pids = fork(hosts)
+        if len(killed) < 2:
+            killed.append(pids[-1])
+            os.kill(pids[-1], 9)
+        return pids
+
+    monkeypatch.setattr(transport._launcher, "fork", fork_and_kill)
+    try:
+        transport.start([0, 1])
+        assert ask(transport, 1, "'alive'") == "alive"
+        assert transport.processes == 2
+    finally:
+        transport.close()
+
+
+def test_a_launcher_that_is_killed_while_it_is_asked_for_hosts_is_replaced(hosts):
+    launcher = hosts._launcher
+    os.kill(launcher.pid, 9)
+    hosts.restart(0)
+    assert ask(hosts, 0, "'alive'") == "alive"
+    assert one(hosts).cause == "its launcher ended"
+
+
+def test_a_host_that_dies_while_it_is_restarted_is_reported_and_no_error(hosts, monkeypatch):
+    fork = hosts._launcher.fork
+
+    def fork_and_kill(wanted):
+        pids = fork(wanted)
+        os.kill(pids[0], 9)
+        return pids
+
+    monkeypatch.setattr(hosts._launcher, "fork", fork_and_kill)
+    hosts.restart(0)
+    lost = one(hosts)
+    if isinstance(lost, HostLost):  # else it had said hello before
+        assert (lost.host, lost.cause) == (0, "signal 9 (SIGKILL)")
+    assert ask(hosts, 1, "'alive'") == "alive"

@@ -76,7 +76,6 @@ class Live:
     _next_info: float = 0.0
     _status: str = "running"
     _text: str = ""
-    _catching_up: bool = False
 
     def __post_init__(self) -> None:
         self.kernel.network.tape = Tape()
@@ -147,6 +146,13 @@ class Live:
             self.recorder.announce(None)
             self._control = None
 
+    def warn(self) -> None:
+        """Says what the disk refused after the end."""
+        now = self.kernel.now
+        news = tuple(Event(now, "error", "", text) for text in self.recorder.take_refused())
+        if news:
+            self.report(self._progress(news))
+
     def say(self, status: str, text: str) -> None:
         """What goes on when virtual time has ended: shown, and asked for, as before."""
         self._status, self._text = status, text
@@ -198,9 +204,11 @@ class Live:
         self._listen()
         if self._control is not None and self._status == "running":
             self._serve(0.0)
-        if self._capture is not None and self._capture.failed and not self._catching_up:
-            self._catching_up = True
-            kernel.events.append(Event(kernel.now, "error", "", self._capture.failed))
+        if self._capture is not None and self._capture.failed:
+            self.recorder.refused.append(self._capture.failed)
+            self._capture = None
+        for text in self.recorder.take_refused():
+            kernel.events.append(Event(kernel.now, "error", "", text))
         news = tuple(kernel.events)
         kernel.events.clear()
         plain = [_event(event) for event in news]

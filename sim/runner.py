@@ -7,6 +7,7 @@ so.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import importlib.util
 from collections.abc import Callable, Mapping, Sequence
@@ -137,6 +138,7 @@ def conduct(
                 if compare and result.status == "completed":
                     _compare(result, prepared, live, report, path, helper)
                     recorder.write(result.record())
+                live.warn()
                 live.say(result.status, "")
                 live.close()
         finally:
@@ -170,7 +172,8 @@ def _compare(
     known = read_columns(path) if path else {}
     columns = compare_with(result, prepared, tell, known)
     if path is not None:
-        write_columns(path, columns)
+        with contextlib.suppress(OSError):  # a full disk has been told already
+            write_columns(path, columns)
 
 
 def _hashes(plans: Sequence[AgentPlan]) -> dict[str, str]:

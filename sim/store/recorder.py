@@ -2,65 +2,121 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
+from sim.errors import SimError
 from sim.store.rundir import RunDirectory, create_run, manifest
 from sim.store.runlog import VERSION, Decision, Header, Input, RunLog
+
+_WITHOUT_LOG: Final = (
+    "the run goes on without its log: up to here it can be verified and resumed, and from here on "
+    "it takes no commands"
+)
 
 
 @dataclass
 class Recorder:
     """The run's directory and log; writes nothing, if the run is not recorded.
 
-    Raises: SimError from every method if the disk does not take it.
+    The run never ends for its record: what the disk does not take stops that part of it, and is
+    told in `refused`, once.
     """
 
     directory: RunDirectory | None = None
     log: RunLog | None = None
+    refused: list[str] = field(default_factory=list)
+    _has_no_log: bool = False
+    _has_no_story: bool = False
 
     @property
     def path(self) -> Path | None:
         return self.directory.path if self.directory else None
 
     def fold(self, time_ns: int, chain: str, mark: bytes) -> None:
-        if self.log:
-            self.log.fold(time_ns, chain, mark)
+        """The digest at a grid point."""
+        with self._logging() as log:
+            if log:
+                log.fold(time_ns, chain, mark)
 
     def add(self, record: Decision | Input) -> None:
-        if self.log:
-            self.log.add(record)
+        """What comes from outside, before it takes effect.
+
+        Raises: SimError for a command that cannot be recorded: it must not take effect.
+        """
+        with self._logging() as log:
+            if log:
+                log.add(record)
+        if isinstance(record, Input) and self._has_no_log:
+            raise SimError("the run has lost its log, so it takes no commands: the disk is full?")
 
     def end(self, status: str, digest: str) -> None:
-        if self.log:
-            self.log.end(status, digest)
+        """The end of the run."""
+        with self._logging() as log:
+            if log:
+                log.end(status, digest)
 
     def flush(self) -> None:
-        if self.log:
-            self.log.flush()
+        """Hands over what is buffered."""
+        with self._logging() as log:
+            if log:
+                log.flush()
+
+    @contextlib.contextmanager
+    def _logging(self) -> Iterator[RunLog | None]:
+        """The log; given up if the disk does not take what is written."""
+        try:
+            yield self.log
+        except SimError as error:
+            if self.log is None:
+                raise
+            self.refused.append(f"{error}: {_WITHOUT_LOG}")
+            self._has_no_log = True
+            with contextlib.suppress(SimError):
+                self.log.close()
+            self.log = None
 
     def announce(self, address: str | None) -> None:
         """Says where the run's door is, so that it can be found by its directory; None: no more."""
-        if self.directory:
-            self.directory.announce(address)
+        with self._telling():
+            if self.directory:
+                self.directory.announce(address)
 
     def add_events(self, events: Sequence[Mapping[str, Any]]) -> None:
-        if self.directory and events:
-            self.directory.add_events(events)
+        """Adds to the story."""
+        with self._telling():
+            if self.directory and events and not self._has_no_story:
+                self.directory.add_events(events)
 
     def write(self, summary: Mapping[str, Any]) -> None:
         """The summary as it now stands."""
-        if self.directory:
-            self.directory.write_json("summary.json", summary)
+        with self._telling():
+            if self.directory:
+                self.directory.write_json("summary.json", summary)
+
+    @contextlib.contextmanager
+    def _telling(self) -> Iterator[None]:
+        try:
+            yield
+        except SimError as error:
+            self._has_no_story = True
+            self.refused.append(str(error))
+
+    def take_refused(self) -> list[str]:
+        """What the disk has refused since the last time."""
+        told, self.refused = self.refused, []
+        return told
 
     def __enter__(self) -> Recorder:
         return self
 
     def __exit__(self, *error: object) -> None:
-        if self.log:
-            self.log.close()
+        with self._logging() as log:
+            if log:
+                log.close()
         if self.directory:
             self.directory.close()
 

@@ -70,7 +70,8 @@ class RunDirectory:
     def announce(self, address: str | None) -> None:
         """Writes `live.json` with the address of the run's door; None removes it."""
         if address is None:
-            (self.path / LIVE).unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                (self.path / LIVE).unlink(missing_ok=True)
         else:
             pid = os.getpid()
             self.write_json(LIVE, {"address": address, "pid": pid, "born": born(pid)})

@@ -25,7 +25,7 @@ from common import machine
 import sim
 
 ROUNDS = 3
-DURATION = "12h"
+DURATION = "24h"
 
 
 @contextlib.contextmanager

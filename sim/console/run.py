@@ -5,10 +5,15 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
+from typing import Final
 
 from sim.console.app import DETACHED, STOPPED, Console
 from sim.console.source import LiveSource, RecordedSource, Recording, Source
 from sim.errors import SimError
+
+
+_NICE: Final = 5
+"""Priority given up to the run that is watched: on a full machine frames come less often."""
 
 
 def run_live(address: str, is_owner: bool = False, is_read_only: bool = False) -> int:
@@ -17,6 +22,7 @@ def run_live(address: str, is_owner: bool = False, is_read_only: bool = False) -
     Raises: SimError if nobody answers there, or this is no terminal.
     """
     _need_terminal()
+    os.nice(_NICE)
     source = LiveSource(address, is_read_only)
     return _show(source, is_owner)
 

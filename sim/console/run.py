@@ -11,7 +11,6 @@ from sim.console.app import DETACHED, STOPPED, Console
 from sim.console.source import LiveSource, RecordedSource, Recording, Source
 from sim.errors import SimError
 
-
 _NICE: Final = 5
 """Priority given up to the run that is watched: on a full machine frames come less often."""
 

@@ -1,6 +1,6 @@
 """The process that forks hosts: small, single-threaded, everything loaded once.
 
-It knows two requests, fork and reap, one answer each, on a socketpair to the broker. When the
+It knows fork and reap, one answer each, and leave, on a socketpair to the broker. When the
 broker ends, however it ends, every host with its process group is killed and reaped, the folders of
 the run's sockets are removed, and the launcher exits. Hosts carry a parent-death signal towards
 this process, so they end with it, too. Pids stay reserved until the broker asks to reap them.
@@ -27,6 +27,7 @@ from sim.wire import control
 from sim.wire.folders import remove_folders
 
 REQUEST_BYTES_MAX: Final = 4096
+_END_MS: Final = 2000
 NOT_OURS: Final = -1
 """Answer to reaping a process that is no child of this launcher."""
 _PR_SET_CHILD_SUBREAPER: Final = 36
@@ -55,10 +56,15 @@ class Reap(msgspec.Struct, frozen=True, tag="reap"):
     pid: int
 
 
+class Leave(msgspec.Struct, frozen=True, tag="leave"):
+    """Says that the broker needs no hosts any more, and goes on; there is no answer."""
+
+
 def main(descriptor: int, text: str) -> None:
     """Serves until the broker is gone, and clears up after it."""
     config = msgspec.json.decode(text, type=Config)
     hosts: set[int] = set()
+    is_told = False
     try:
         _quiet()
         broker = os.pidfd_open(config.broker)
@@ -67,7 +73,7 @@ def main(descriptor: int, text: str) -> None:
                 importlib.import_module(name)
             gc.collect()
             gc.freeze()
-            _serve(config, socket.socket(fileno=descriptor), broker, hosts)
+            is_told = _serve(config, socket.socket(fileno=descriptor), broker, hosts)
     except ProcessLookupError:
         pass
     finally:
@@ -75,7 +81,7 @@ def main(descriptor: int, text: str) -> None:
             _kill(pid)
         _sweep(set())
         shutil.rmtree(config.folder, ignore_errors=True)
-        if os.getppid() != config.broker:
+        if not is_told and _has_ended(config.broker):
             remove_folders(control.FOLDER, config.broker)
 
 
@@ -88,8 +94,19 @@ def _quiet() -> None:
     subreaper(True)
 
 
-def _serve(config: Config, channel: socket.socket, broker: int, hosts: set[int]) -> None:
-    decode = msgspec.json.Decoder(Fork | Reap).decode
+def _has_ended(broker: int) -> bool:
+    """Whether the broker ends; its socket closes a moment before its process is gone."""
+    try:
+        watch = select.poll()
+        watch.register(os.pidfd_open(broker), select.POLLIN)
+        return bool(watch.poll(_END_MS))
+    except ProcessLookupError:
+        return True
+
+
+def _serve(config: Config, channel: socket.socket, broker: int, hosts: set[int]) -> bool:
+    """Whether the broker said that it leaves; else it has ended, or hung up."""
+    decode = msgspec.json.Decoder(Fork | Reap | Leave).decode
     watch = select.poll()
     watch.register(channel, select.POLLIN)
     watch.register(broker, select.POLLIN)
@@ -97,8 +114,10 @@ def _serve(config: Config, channel: socket.socket, broker: int, hosts: set[int])
         try:
             received = channel.recv(REQUEST_BYTES_MAX)
             if not received:
-                return
+                return False
             request = decode(received)
+            if isinstance(request, Leave):
+                return True
             if isinstance(request, Fork):
                 answer = _fork(config, request, (channel.fileno(), broker))
                 hosts.add(answer)
@@ -106,7 +125,8 @@ def _serve(config: Config, channel: socket.socket, broker: int, hosts: set[int])
                 answer = _reap(request.pid, hosts)
             channel.send(msgspec.json.encode(answer))
         except ConnectionError:
-            return
+            return False
+    return False
 
 
 def _fork(config: Config, request: Fork, private: tuple[int, int]) -> int:

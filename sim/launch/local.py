@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -174,7 +175,7 @@ class LocalLauncher:
         except (ProcessLookupError, ChildProcessError):
             return None
 
-    def _send(self, request: launcher.Fork | launcher.Reap) -> None:
+    def _send(self, request: launcher.Fork | launcher.Reap | launcher.Leave) -> None:
         assert self._channel is not None
         self._channel.send(msgspec.json.encode(request))
 
@@ -209,7 +210,10 @@ class LocalLauncher:
                 continue
 
     def close(self) -> None:
-        """Hangs up, upon which the launcher ends every host and itself."""
+        """Leaves, upon which the launcher ends every host and itself."""
+        if self._channel is not None:
+            with contextlib.suppress(OSError):
+                self._send(launcher.Leave())
         self._hang_up()
         if self._process is not None:
             try:

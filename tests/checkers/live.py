@@ -85,6 +85,7 @@ def step(client: ControlClient, times: int) -> None:
 
 
 def finish(client: ControlClient) -> None:
-    """To the end, as fast as it goes."""
+    """To the end, as fast as it goes; the last word is heard before it is obeyed."""
+    ask(client, "pause")
     ask(client, "speed", "max")
     ask(client, "go")

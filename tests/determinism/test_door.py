@@ -39,7 +39,7 @@ def plain() -> Result:
 def pausing(client: ControlClient) -> None:
     for _ in range(3):
         assert ask(client, "pause").startswith("paused at")
-        ask(client, "speed", "20x")
+        ask(client, "speed", "0.5x")
         ask(client, "go")
     finish(client)
 
@@ -59,7 +59,7 @@ def attaching(client: ControlClient) -> None:
         ask(other, "watch")
         other.ask("inspect", what, 30)
     ask(client, "watch")
-    ask(client, "speed", "4x")
+    ask(client, "speed", "0.2x")
     seen = 0
     while seen < 3:
         seen += len(client.news(0.2))
@@ -71,7 +71,7 @@ def attaching(client: ControlClient) -> None:
 
 
 def pacing(client: ControlClient) -> None:
-    for speed in ("8x", "realtime", "40x", "max", "15x"):
+    for speed in ("0.5x", "realtime", "0.01x", "0.2x", "0.1x"):
         ask(client, "speed", speed)
     finish(client)
 

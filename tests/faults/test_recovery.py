@@ -93,7 +93,7 @@ def test_kills_while_it_is_paused_and_while_it_runs_change_nothing(
             kill_one(source, hosts)
         for pid in all_up(hosts):
             kill(pid)
-        ask(client, "speed", "4x")
+        ask(client, "speed", "0.3x")
         ask(client, "go")
         for _ in range(3):
             time.sleep(source.uniform(0.0, 0.1))
@@ -120,7 +120,7 @@ def test_a_killed_launcher_brings_all_back(tmp_path: Path, is_paused: bool) -> N
         ask(client, "pause")
         step(client, 3)
         if not is_paused:
-            ask(client, "speed", "4x")
+            ask(client, "speed", "0.3x")
             ask(client, "go")
         for _ in range(2):
             all_up(4)

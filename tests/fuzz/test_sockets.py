@@ -102,7 +102,7 @@ def under(attack: list[Attackers], begin: Any) -> Script:
         step(client, 2)
         before = rss()
         attack.append(begin(client))
-        ask(client, "speed", "1x")
+        ask(client, "speed", "0.3x")
         ask(client, "go")
         while not attack[0].is_over:
             ask(client, "intro")

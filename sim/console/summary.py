@@ -11,11 +11,10 @@ from rich.table import Table
 from rich.text import Text
 
 from sim.console.progress import clock_text, speed_text
-from sim.outcome import BOUNDS, GAP, NO_CONTROL, RULE, Result
+from sim.outcome import GAP, Result, in_order
 from sim.units import SECOND, duration_text
 from sim.worlds.world import Metric
 
-_COLUMNS: Final[tuple[str, ...]] = (NO_CONTROL, RULE, *BOUNDS)
 _FAULTS_MAX: Final = 8
 _FAILURES_MAX: Final = 5
 _STATUS_STYLES: Final = {"completed": "bold green", "failed": "bold red"}
@@ -85,8 +84,7 @@ def _outcome(result: Result) -> Table:
     table = Table(box=None, padding=(0, 1), pad_edge=False, header_style="dim")
     table.add_column("", overflow="fold")
     table.add_column("run", justify="right", no_wrap=True, style="bold")
-    columns = [name for name in _COLUMNS if name in result.reference]
-    columns += [name for name in result.reference if name not in columns]
+    columns = in_order(result.reference)
     for name in columns:
         table.add_column(name, justify="right", no_wrap=True)
     for name, metric in sorted(result.metrics.items(), key=_rank):

@@ -9,9 +9,9 @@ from sim.console.ink import Picture, Row, cut, left, plain, right, width_of
 from sim.console.outcome import cards_of, rating, star_of, value_text
 from sim.console.state import State
 from sim.console.story import line_row
-from sim.console.words import bytes_text, count, end_clock, span, speed
+from sim.console.words import count, end_clock, span, speed
 from sim.outcome import RULE, in_order
-from sim.units import SECOND
+from sim.units import SECOND, size_text
 from sim.wire.live import Frame, MetricCard
 
 _EACH = 12
@@ -154,4 +154,4 @@ def _equation(frame: Frame) -> str:
     sent, delivered, flying = (int(books.get(k, 0)) for k in ("sent", "delivered", "in_flight"))
     text = f"sent {count(sent)} = delivered {count(delivered)}"
     text += f" + dropped {count(sum(dropped.values()))}{f' ({reasons})' if reasons else ''}"
-    return f"{text} + in flight {count(flying)}; {bytes_text(books.get('bytes', 0))}"
+    return f"{text} + in flight {count(flying)}; {size_text(books.get('bytes', 0))}"

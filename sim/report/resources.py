@@ -5,7 +5,8 @@ from __future__ import annotations
 from sim.report.bars import bars
 from sim.report.evidence import Evidence
 from sim.report.page import Cell, figure, tag
-from sim.report.words import size, span
+from sim.report.words import span
+from sim.units import size_text
 
 
 def processes(run: Evidence) -> list[Cell]:
@@ -21,13 +22,13 @@ def processes(run: Evidence) -> list[Cell]:
     memory = most["rss"].sort_values(ascending=False).head(shown)
     cpu = most["cpu"].sort_values(ascending=False).head(shown)
     made = bars("processes", [
-        ("Memory, at most", [(str(k), float(v)) for k, v in memory.items()], size),
+        ("Memory, at most", [(str(k), float(v)) for k, v in memory.items()], size_text),
         ("Processor time", [(str(k), float(v)) for k, v in cpu.items()], span),
     ])  # fmt: skip
     left = len(most) - shown
     hosts = {c.host for c in run.intro.agents if c.host >= 0}
     words = (
-        f"Together at most {size(float(most['rss'].sum()))} and "
+        f"Together at most {size_text(float(most['rss'].sum()))} and "
         f"{span(float(most['cpu'].sum()))} of processor time"
     )
     if len(hosts) < len(most):

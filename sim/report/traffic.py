@@ -12,7 +12,8 @@ from sim.report.bars import histograms
 from sim.report.cells import heat, shade
 from sim.report.evidence import FEW, Evidence
 from sim.report.page import ROWS_MAX, Cell, figure, join, table, tag
-from sim.report.words import percent, size, span
+from sim.report.words import percent, span
+from sim.units import size_text
 
 _TOPICS_MAX: Final = 9
 
@@ -106,14 +107,14 @@ def books(run: Evidence) -> list[Cell]:
         for topic, row in by_topic.sort_values("sent", ascending=False).iterrows():
             rows.append(
                 [str(topic), *_counts(row, reasons), percent(row["dropped"] / row["sent"]),
-                 size(row["bytes"])]
+                 size_text(row["bytes"])]
             )  # fmt: skip
     rows = rows[:ROWS_MAX]
     lost = sum(dropped.values())
     rows.append(
         ["all", f"{totals['sent']:,}", f"{totals['delivered']:,}",
          *(f"{dropped[r]:,}" for r in reasons), f"{totals['in_flight']:,}",
-         percent(lost / totals["sent"] if totals["sent"] else 0.0), size(totals["bytes"])]
+         percent(lost / totals["sent"] if totals["sent"] else 0.0), size_text(totals["bytes"])]
     )  # fmt: skip
     css = [""] * (len(rows) - 1) + ["total"]
     words = "Every message ended in exactly one place: sent = delivered + dropped + in flight."

@@ -22,12 +22,13 @@ import msgspec
 
 from broker.actions import Actions, take_actions
 from broker.faults import FaultBoard, fault_bytes
+from broker.gate import check_done
 from broker.handover import Handover
 from broker.network import Network
-from broker.population import DOWN, ENDED, HUNG, UNPLAYED, UP, Agents, Event, Failure, Order
+from broker.population import ENDED, HUNG, UNPLAYED, UP, Agents, Event, Order
+from broker.supervision import Supervisor
 from sim.digest import Digest
-from sim.errors import AgentError, InvariantError, RestartLimitError, WireError
-from sim.ids import is_name
+from sim.errors import AgentError, InvariantError, WireError
 from sim.limits import ROUNDS_PER_INSTANT_MAX
 from sim.scenario.roster import AgentPlan
 from sim.scenario.schema import Fault, Scenario
@@ -37,8 +38,6 @@ from sim.wire.messages import (
     FAILED,
     FINISHED,
     OVERDUE,
-    PUBLISH,
-    REFUSAL,
     Act,
     Activation,
     Done,
@@ -83,6 +82,9 @@ class Kernel:
         self.activations = 0
         self.real_time_decisions = 0
         self.events: deque[Event] = deque(maxlen=100_000)
+        self.supervisor = Supervisor(
+            scenario.supervision, self.agents, self.network, self.handover, self.events
+        )
         self.faults_applied: list[Fault] = []
         self._faults = deque(sorted(faults, key=lambda f: f.time_ns))
         self._is_eager = is_eager
@@ -178,7 +180,7 @@ class Kernel:
         if [d.agent for d in report.done] != agents:
             raise WireError(f"host {host}: an answer for other agents than were asked")
         for done in report.done:
-            self._check(done)
+            check_done(done, self.now, self.until, self.agents, self.actions)
         # How far a handler came that was stopped by the clock is nobody's to repeat.
         self._reports.extend(
             Done(d.agent, NEVER, OVERDUE, logs=d.logs, error=d.error, failed_at=self.now)
@@ -195,7 +197,8 @@ class Kernel:
         for agent in self.agents.of_host(host):
             if self.agents.state[agent] in (UP, HUNG):
                 reason, _, frames = cause.partition("\n")
-                self._fail(agent, self.now, f"process ended ({reason})\n{frames}".rstrip())
+                error = f"process ended ({reason})\n{frames}".rstrip()
+                self.supervisor.fail(agent, self.now, error)
 
     def close(self) -> None:
         """Ends the window: subscriptions, messages and actions take their course.
@@ -222,10 +225,9 @@ class Kernel:
                 self.agents.timer[agent] = NEVER  # its process died after it had yielded
             elif done.state >= FAILED:
                 self.real_time_decisions += done.state == OVERDUE
-                self._fail(agent, done.failed_at, done.error)
+                self.supervisor.fail(agent, done.failed_at, done.error)
             elif done.state == FINISHED:
-                self.agents.ending.append((done.failed_at, agent, None))
-                self.agents.state[agent] = ENDED
+                self.supervisor.finish(agent, done.failed_at)
         sends.sort(key=lambda s: s[:3])
         self._transmit(self.board.byzantine.pass_on(sends), subscribes)
         self.agents.widen(len(self.network.topics))
@@ -246,26 +248,6 @@ class Kernel:
                 at = ready
             self.network.subscribe(agent, topic, is_on)
         self.network.send([(s[0], s[1], s[3]) for s in sends[at:]], self.until)
-
-    def _check(self, done: Done) -> None:
-        """Refuses at the door what an honest host would not send."""
-        plan, begin, end = self.agents.plans[done.agent], self.now, self.until
-        if done.timer < end:
-            raise WireError(f"{plan.name}: a timer that should have run in its window")
-        for time, topic, _ in done.subscribes:
-            if not (begin <= time < end and is_name(topic)):
-                raise WireError(f"{plan.name}: a subscription to {topic!r} from outside its window")
-        for send in done.sends:
-            if not begin <= send.time < end:
-                raise WireError(f"{plan.name}: a message from outside its window")
-            is_known = send.to in self.agents.index if send.kind else not send.to
-            if not is_known or not PUBLISH <= send.kind <= REFUSAL or not is_name(send.topic):
-                raise WireError(f"{plan.name}: a message to {send.to!r} on {send.topic!r}")
-        for act in done.acts:
-            if not begin <= act.time < end:
-                raise WireError(f"{plan.name}: an action from outside its window")
-            if not act.verb and not (plan.group and self.actions[plan.group].accepts(act.body)):
-                raise WireError(f"{plan.name}: an action that is not its group's, or not finite")
 
     def _count_round(self, instant: int) -> None:
         self._round = self._round + 1 if instant == self.now and self.windows else 0
@@ -307,7 +289,7 @@ class Kernel:
                 self.world.apply(time, self.agents.names[agent], act.verb, act.body)
             except ValueError as error:
                 if self.agents.state[agent] in (UP, HUNG):
-                    self._fail(agent, time, str(error))
+                    self.supervisor.fail(agent, time, str(error))
 
     # --- the digest's grid ----------------------------------------------------------------------
 
@@ -390,61 +372,15 @@ class Kernel:
                 if fault.kind == "hang":
                     agents.hang(agent, fault.is_on)
                 elif fault.kind == "kill" and fault.is_on:
-                    self._kill(agent)
+                    self.supervisor.kill(agent)
                 else:
-                    self._kill(agent)
+                    self.supervisor.kill(agent)
                     agents.start(agent, fault.time_ns, self.episode)
 
-    def _kill(self, agent: int) -> None:
-        is_there = self.agents.state[agent] != DOWN
-        self.agents.kill(agent)
-        if is_there:
-            self.network.forget(agent)
-            self.handover.forget(agent)
-
-    def _fail(self, agent: int, time: int, error: str) -> None:
-        """An agent failed at `time`; it counts as down from the next grid point on, which does not
-        depend on how windows were cut.
-        """
-        plan = self.agents.plans[agent]
-        self.agents.timer[agent] = NEVER
-        self.agents.failures.append(Failure(plan.name, time, error, plan.on_failure))
-        self.events.append(Event(time, "error", plan.name, error))
-        self.agents.state[agent] = ENDED
-        self.agents.ending.append((time, agent, error))
-
     def _take_down(self, grid: int) -> None:
-        """At a grid point: agents that ended leave, and the scenario's policy decides.
-
-        Order: by the time at which they ended, then by agent. One that a fault has killed or
-        started anew since is left alone.
-        """
-        ending, self.agents.ending = self.agents.ending, []
-        for _, agent, error in sorted(ending, key=lambda e: e[:2]):
-            plan = self.agents.plans[agent]
-            has_left = self.agents.state[agent] == ENDED
-            if has_left:
-                self._kill(agent)
-            if error is None:
-                continue
-            cause = error.partition("\n")[0]
-            if plan.on_failure == "stop":
-                self._stop(AgentError(f"{plan.name} failed: {cause}"))
-            elif plan.on_failure == "restart" and has_left:
-                rule = self.scenario.supervision
-                recent = self.agents.count_restart(agent, grid, rule.within_ns)
-                if recent < rule.restarts:
-                    self.agents.start(agent, grid + (rule.backoff_ns << recent), self.episode)
-                elif rule.then == "stop":
-                    self._stop(
-                        RestartLimitError(
-                            f"{plan.name} failed more than {rule.restarts} times within "
-                            f"{format_ns(rule.within_ns)}; the last time: {cause}"
-                        )
-                    )
-
-    def _stop(self, error: AgentError) -> None:
-        if self.status == "running":
+        """Agents that ended leave; if one of them may not be missed, the run has failed."""
+        error = self.supervisor.take_down(grid, self.episode)
+        if error is not None and self.status == "running":
             self.status, self.error = "failed", error
 
     # --- episodes -------------------------------------------------------------------------------

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -122,6 +122,13 @@ class Result:
             f"digest <code>{self.digest}</code></p>"
         )
         return head + str(self.metrics_frame().to_html(float_format="{:.4g}".format))
+
+
+def in_order(reference: Iterable[str]) -> list[str]:
+    """Names of the columns in the order they are read: no control, rule, the bound, any others."""
+    names = list(reference)
+    known = [name for name in (NO_CONTROL, RULE, *BOUNDS) if name in names]
+    return known + [name for name in names if name not in known]
 
 
 def bound_of(reference: Mapping[str, Mapping[str, float]]) -> str | None:

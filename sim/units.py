@@ -183,8 +183,27 @@ def format_ns(ns: int) -> str:
             if ns >= scale:
                 return f"{ns / scale:.6g} {unit}"
         return f"{ns} ns"
+    return clock_text(ns)
+
+
+def clock_text(ns: int) -> str:
+    """A virtual instant as a clock shows it: `13:45:06`, `1 d 02:00:00.250`."""
     seconds, rest = divmod(ns, SECOND)
     days, seconds = divmod(seconds, 86_400)
     fraction = f".{rest // 1_000_000:03d}" if rest else ""
     clock = f"{seconds // 3600:02d}:{seconds % 3600 // 60:02d}:{seconds % 60:02d}{fraction}"
     return f"{days} d {clock}" if days else clock
+
+
+def size_text(count: float) -> str:
+    """Bytes as people read them: `31.7 MB`."""
+    for unit, scale in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if count >= scale:
+            return f"{count / scale:.3g} {unit}"
+    return f"{count:.0f} B"
+
+
+def number_text(value: float) -> str:
+    """About four digits: `41.2`, `18,204`, `0.0031`."""
+    is_plain = abs(value) >= 1000 or value == int(value)
+    return f"{value:,.0f}" if is_plain else f"{value:,.4g}"

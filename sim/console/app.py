@@ -1,61 +1,48 @@
-"""The console: takes frames ten times a second, draws what they changed, passes on what is asked.
+"""The console: what each key does.
 
-Everything a person does is a request to the source, answered in a worker thread; the screen never
-waits. Nothing here knows whether the run is alive or recorded but by asking the source.
+Everything a person does is a request to the source. Nothing here knows whether the run is alive or
+recorded but by asking the source.
 """
 
 from __future__ import annotations
 
 import math
 import re
-import shlex
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, ClassVar, Final
+from typing import ClassVar, Final
 
-from textual.app import App, ScreenStackError
 from textual.binding import Binding, BindingType
-from textual.worker import get_current_worker
 
 from sim.console.board import Board
-from sim.console.forms import ChoiceScreen, Field, FormScreen, LineScreen
-from sim.console.inspect import Subject
-from sim.console.screens import (
-    BoardScreen,
-    HelpScreen,
-    InspectScreen,
-    MainScreen,
-    OutcomeScreen,
+from sim.console.fault_forms import (
+    Form,
+    link_form,
+    noise_form,
+    partition_form,
+    pattern_of,
+    process_form,
 )
-from sim.console.source import BACK, SEEK, Source, time_ns
-from sim.console.state import State
-from sim.console.words import clock, for_you, speed
-from sim.errors import ScenarioError, SimError
+from sim.console.forms import ChoiceScreen, FormScreen, LineScreen
+from sim.console.inspect import Subject
+from sim.console.screens import HelpScreen, InspectScreen, OutcomeScreen
+from sim.console.shell import Shell
+from sim.console.source import BACK, SEEK, Source
+from sim.console.speeds import next_speed
+from sim.console.typed import OWN_WORDS, check_own, ends_of, meaning, time_meaning
+from sim.console.words import clock, speed
 from sim.scenario.commands import complete, parse_command, split_words
-from sim.units import SECOND, duration_ns, speed_factor
-from sim.wire.live import OPEN_ASKS
+from sim.units import SECOND
 
-FRAMES_PER_SECOND: Final = 10
-SPEEDS: Final = (
-    0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 18_000, 36_000,
-    86_400,
-)  # fmt: skip
 STOPPED: Final = "stopped"
 DETACHED: Final = "detached"
 OVER: Final = "over"
 """What `run` returns: the owner stopped the run; it goes on without this console; it had ended."""
-_OWN_WORDS: Final = ("pause", "go", "step", "window", "speed", "inspect", "find", "goto", "quit")
 
 
-class Console(App[str]):
+class Console(Shell):
     """The application. is_owner: whether quitting may stop the run."""
 
-    ENABLE_COMMAND_PALETTE = False
-    TITLE = "sim"
-    CSS = """
-    Toast { background: #18202a; color: #d3d9e0; max-width: 70; }
-    ToastRack { margin-bottom: 2; }
-    """
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("space", "pause", "pause"),
         Binding("full_stop", "step", "step"),
@@ -90,102 +77,9 @@ class Console(App[str]):
     ]
 
     def __init__(self, source: Source, is_owner: bool = False) -> None:
-        super().__init__()
-        self.source = source
+        super().__init__(source)
         self.is_owner = is_owner
-        self.state = State(source.intro, source.is_read_only and not source.is_recorded)
-        self.main = MainScreen(self.state)
         self._typed: list[str] = []
-        self._has_told = False
-        self._last_status = ""
-
-    def on_mount(self) -> None:
-        """Begins to look for frames."""
-        self.push_screen(self.main)
-        self.set_interval(1 / FRAMES_PER_SECOND, self.tick)
-
-    # --- frames ---------------------------------------------------------------------------------
-
-    def tick(self) -> None:
-        """Takes what has come; draws if that changed anything."""
-        if not self._is_shown():
-            return
-        try:
-            frames = self.source.news()
-        except SimError as error:
-            frames = []
-            self.state.lost = self.state.lost or str(error)
-        for frame in frames:
-            self.state.take(frame)
-        status = self.state.status
-        if frames or status != self._last_status:
-            self._last_status = status
-            self.show()
-        is_told = self._has_told or self.source.is_recorded or self.screen is not self.main
-        if self.state.is_over and not is_told:
-            self._has_told = True
-            self.push_screen(OutcomeScreen(self.state))
-
-    def _is_shown(self) -> bool:
-        """Whether there is a screen; while the console closes there is none."""
-        try:
-            return self.screen is not None
-        except ScreenStackError:
-            return False
-
-    def show(self) -> None:
-        """Draws the screen that is seen; a dialog leaves the one below it alive."""
-        for screen in reversed(self.screen_stack):
-            if isinstance(screen, BoardScreen):
-                screen.show()
-            if not screen.is_modal:
-                break
-
-    # --- asking ---------------------------------------------------------------------------------
-
-    def ask(
-        self,
-        what: str,
-        text: str = "",
-        done: Callable[[], None] | None = None,
-        refused: Callable[[], None] | None = None,
-    ) -> None:
-        """Asks the source from a worker thread; what it answers is told."""
-        if self.state.is_read_only and what not in OPEN_ASKS:
-            self.tell(f"read-only: this console looks on; {what!r} is for the run's owner", False)
-            return
-        if self.state.is_over and not self.source.is_recorded:
-            if what not in OPEN_ASKS:
-                self.tell("the run is over", False)
-            return
-
-        def work() -> None:
-            try:
-                answer = self.source.ask(what, text)
-                is_ok, said = answer.is_ok, answer.text
-            except SimError as error:
-                is_ok, said = False, str(error)
-            if not get_current_worker().is_cancelled:
-                then = done if is_ok else refused
-                self.call_from_thread(self._answered, what, is_ok, said, then)
-
-        self.run_worker(work, thread=True, exit_on_error=False)
-
-    def _answered(self, what: str, is_ok: bool, said: str, then: Callable[[], None] | None) -> None:
-        if not self._is_shown():
-            return
-        if not is_ok:
-            self.tell(said, False)
-        elif what == "inject":
-            self.tell(said or "done, and recorded")
-        if then is not None:
-            then()
-        self.tick()
-
-    def tell(self, text: str, is_ok: bool = True) -> None:
-        """A word for the person, that goes by itself."""
-        severity: Any = "information" if is_ok else "warning"
-        self.notify(text, severity=severity, markup=False, timeout=4 if is_ok else 7)
 
     # --- time -----------------------------------------------------------------------------------
 
@@ -218,18 +112,9 @@ class Console(App[str]):
         """The next speed up or down."""
         frame = self.state.frame
         wanted = frame.wanted if frame else self.state.intro.speed
-        if math.isinf(wanted):
-            if step > 0:
-                return
-            found = max(
-                (s for s in SPEEDS if s < (frame.speed if frame else 0)), default=SPEEDS[-1]
-            )
-            if self.source.is_recorded:
-                found = 900
-        elif step > 0:
-            found = next((s for s in SPEEDS if s > wanted * 1.001), math.inf)
-        else:
-            found = max((s for s in SPEEDS if s < wanted * 0.999), default=SPEEDS[0])
+        found = next_speed(step, wanted, frame.speed if frame else 0, self.source.is_recorded)
+        if found is None:
+            return
         text = "max" if math.isinf(found) else f"{found:g}x"
         self.ask("speed", text, lambda: self.tell(f"speed {speed(found)}"))
 
@@ -240,17 +125,11 @@ class Console(App[str]):
             return
         end = self.state.total_ns
 
-        def check(line: str) -> str:
-            try:
-                return f"to {clock(min(time_ns(line, end), end))}"
-            except ValueError as error:
-                raise ScenarioError(str(error)) from None
-
         def seek(line: str | None) -> None:
             if line:
                 self._seek(line)
 
-        self.push_screen(LineScreen("go to", check=check), seek)
+        self.push_screen(LineScreen("go to", check=lambda line: time_meaning(line, end)), seek)
 
     def _seek(self, text: str) -> None:
         """To a time, to look at it there."""
@@ -405,24 +284,11 @@ class Console(App[str]):
             return True
         return False
 
-    def _form(self, title: str, fields: list[Field], line: Callable[[dict[str, str]], str]) -> None:
+    def _ask_form(self, form: Form) -> None:
+        """Shows a form, if it may be done what it is for."""
         if self._may_change():
-            self.push_screen(FormScreen(title, fields, line, self.check), self._typed_line)
-
-    def _for_field(self, value: str = "") -> Field:
-        return Field("for", "for", value, "for ever, or a virtual time as 10min")
-
-    def action_fault(self, kind: str) -> None:
-        """Kill, hang or restart."""
-        title = {
-            "kill": "kill: its process dies, its memory is lost",
-            "hang": "hang: its process is stopped, what it is sent waits",
-            "restart": "restart: it starts anew, without memory",
-        }[kind]
-        fields = [Field("agent", "agent", self._subject(), "a name or a pattern as ev-*")]
-        if kind != "restart":
-            fields.append(self._for_field())
-        self._form(title, fields, lambda v: _words(kind, v["agent"], for_=v.get("for", "")))
+            screen = FormScreen(form.title, form.fields, form.line, self.check)
+            self.push_screen(screen, self._typed_line)
 
     def _subject(self) -> str:
         screen = self.screen
@@ -430,61 +296,31 @@ class Console(App[str]):
             return screen.subject.agent
         return self.state.agent
 
-    def action_link(self) -> None:
-        """Degrade or cut links."""
-        ends = self.main.links.ends if self._is_at_links() else None
+    def _ends(self) -> tuple[str, str]:
+        """The link that is looked at; else those of the agent that is."""
         screen = self.screen
         if isinstance(screen, InspectScreen) and screen.subject.target:
-            ends = screen.subject.agent, screen.subject.target
-        first, second = ends or (self._subject(), "*")
-        fields = [
-            Field("from", "from", self._pattern(first), "a name, a pattern, or a,b"),
-            Field("to", "to", self._pattern(second), "a name, a pattern, or a,b"),
-            Field("loss", "loss", "", "30%, or 100% to cut"),
-            Field("latency", "latency", "", "as it is, or 80ms"),
-            self._for_field(),
-        ]
+            return screen.subject.agent, screen.subject.target
+        focused = screen.focused
+        is_at_links = isinstance(focused, Board) and focused.id == "links"
+        return (self.main.links.ends if is_at_links else None) or (self._subject(), "*")
 
-        def line(v: dict[str, str]) -> str:
-            return _words("link", v["from"], v["to"], loss=v["loss"], latency=v["latency"],
-                          for_=v["for"])  # fmt: skip
+    def action_fault(self, kind: str) -> None:
+        """Kill, hang or restart."""
+        self._ask_form(process_form(kind, self._subject()))
 
-        self._form("link: replace what messages meet on their way", fields, line)
-
-    def _is_at_links(self) -> bool:
-        focused = self.screen.focused
-        return isinstance(focused, Board) and focused.id == "links"
-
-    def _pattern(self, end: str) -> str:
-        """An end of the matrix as a pattern: a role stands for its agents."""
-        names = [card.name for card in self.state.intro.agents]
-        if end in names or end == "*":
-            return end
-        return ",".join(c.name for c in self.state.intro.agents if c.role == end) or end
+    def action_link(self) -> None:
+        """Degrade or cut links."""
+        first, second = (pattern_of(end, self.state.intro) for end in self._ends())
+        self._ask_form(link_form(first, second))
 
     def action_partition(self) -> None:
         """Cuts two sides off from each other."""
-        fields = [
-            Field("from", "one side", self._subject(), "a name, a pattern, or a,b"),
-            Field("to", "the other", "*", "everybody else: *"),
-            self._for_field(),
-        ]
-        self._form(
-            "partition: no message crosses between two sides", fields,
-            lambda v: _words("partition", v["from"], v["to"], for_=v["for"]),
-        )  # fmt: skip
+        self._ask_form(partition_form(self._subject()))
 
     def action_noise(self) -> None:
         """Noise on numbers."""
-        fields = [
-            Field("sigma", "noise", "10%", "relative to each number"),
-            Field("topic", "topic", "", "all of them"),
-            self._for_field(),
-        ]
-        self._form(
-            "noise on the numbers in messages", fields,
-            lambda v: _words("noise", v["sigma"], topic=v["topic"], for_=v["for"]),
-        )  # fmt: skip
+        self._ask_form(noise_form())
 
     def action_heal(self) -> None:
         """Lifts every fault."""
@@ -494,60 +330,37 @@ class Console(App[str]):
     def action_command(self) -> None:
         """Any command, typed."""
         screen = LineScreen(
-            ":", complete=lambda line: complete(line, self.source.intro, _OWN_WORDS),
+            ":", complete=lambda line: complete(line, self.source.intro, OWN_WORDS),
             check=self.check, past=self._typed,
         )  # fmt: skip
         self.push_screen(screen, self._typed_line)
 
     def check(self, line: str) -> str:
         """What a line means, for the person who types it. Raises: SimError."""
-        words = split_words(line)
-        if words and words[0] in _OWN_WORDS:
-            return self._own_word(words, is_done=False)
-        entry = parse_command(words, self.source.intro)
-        for i, word in enumerate(words):
-            span = word.partition("=")[2] if word.startswith("--for=") else ""
-            span = words[i + 1] if word == "--for" else span
-            if span:
-                return f"{entry}   {for_you(duration_ns(span) / SECOND, self.state.frame)}"
-        return entry
+        return meaning(line, self.state)
 
     def _typed_line(self, line: str | None) -> None:
         if not line:
             return
         self._typed = [*(x for x in self._typed if x != line), line][-50:]
         words = split_words(line)
-        if words[0] in _OWN_WORDS:
-            self._own_word(words, is_done=True)
+        if words[0] in OWN_WORDS:
+            self._do_own(words)
         elif self._may_change():
             self.ask("inject", parse_command(words, self.source.intro))
 
-    def _own_word(self, words: list[str], is_done: bool) -> str:
-        """Commands of the console itself: checks, and does if that is wanted."""
+    def _do_own(self, words: list[str]) -> None:
+        """Does one of the console's own words. Raises: ScenarioError if that cannot be."""
+        check_own(words, self.state.total_ns)
         word, rest = words[0], " ".join(words[1:])
-        if word == "speed":
-            try:
-                speed_factor(rest)
-            except ValueError as error:
-                raise ScenarioError(f"speed: {error}") from None
-        if word == "goto":
-            try:
-                time_ns(rest, self.state.total_ns)
-            except ValueError as error:
-                raise ScenarioError(f"goto: {error}") from None
-        ends = [end.strip() for end in rest.split(">")]
-        if word == "inspect" and not all(ends):
-            raise ScenarioError("inspect: expected an agent, or A > B")
-        if is_done:
-            acts: dict[str, Callable[[], None]] = {
-                "speed": lambda: self.ask("speed", rest),
-                "goto": lambda: self._seek(rest),
-                "inspect": lambda: self.inspect(*ends[:2]),
-                "find": lambda: self._find(rest),
-                "quit": self.action_leave,
-            }
-            acts.get(word, lambda: self.ask(word))()
-        return f"{word} {rest}".strip()
+        acts: dict[str, Callable[[], None]] = {
+            "speed": lambda: self.ask("speed", rest),
+            "goto": lambda: self._seek(rest),
+            "inspect": lambda: self.inspect(*ends_of(rest)[:2]),
+            "find": lambda: self._find(rest),
+            "quit": self.action_leave,
+        }
+        acts.get(word, lambda: self.ask(word))()
 
     def _find(self, text: str) -> None:
         self.main.agents.find = text
@@ -579,12 +392,3 @@ class Console(App[str]):
     async def action_quit(self) -> None:
         """The framework's own way out asks as well."""
         self.action_leave()
-
-
-def _words(command: str, *plain: str, **options: str) -> str:
-    """A command line of what a form holds; empty options are left out."""
-    words = [command, *(shlex.quote(word) if "*" not in word else word for word in plain if word)]
-    for name, value in options.items():
-        if value:
-            words += [f"--{name.rstrip('_')}", shlex.quote(value)]
-    return " ".join(words)

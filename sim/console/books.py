@@ -5,7 +5,8 @@ from __future__ import annotations
 from sim.console.board import Panel
 from sim.console.ink import Picture, Row, spread, width_of
 from sim.console.state import State
-from sim.console.words import bytes_text, count
+from sim.console.words import count
+from sim.units import size_text
 
 
 class Books(Panel):
@@ -38,7 +39,7 @@ class Books(Panel):
         is_wide = width >= 132
         tail: Row = [("digest ", "dim"), (_short(digest, 16 if is_wide else 4), "bold")]
         if is_wide:
-            tail = [(f"{bytes_text(books.get('bytes', 0))}   ", "dim"), *tail, (windows, "dim")]
+            tail = [(f"{size_text(books.get('bytes', 0))}   ", "dim"), *tail, (windows, "dim")]
         tail.append((" ", ""))
         body = [*head, *(why if dropped else []), *flight]
         if width_of(body) + width_of(tail) + 1 > width:

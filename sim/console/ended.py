@@ -6,12 +6,12 @@ from textwrap import wrap
 
 from sim.console.board import Panel
 from sim.console.ink import Picture, Row, cut, left, plain, right, width_of
-from sim.console.outcome import cards_of, columns_of, rating, star_of, value_text
+from sim.console.outcome import cards_of, rating, star_of, value_text
 from sim.console.state import State
 from sim.console.story import line_row
-from sim.console.words import bytes_text, count, end_clock, span, speed
-from sim.outcome import RULE
-from sim.units import SECOND
+from sim.console.words import count, end_clock, span, speed
+from sim.outcome import RULE, in_order
+from sim.units import SECOND, size_text
 from sim.wire.live import Frame, MetricCard
 
 _EACH = 12
@@ -86,7 +86,7 @@ class Ended(Panel):
         return rows
 
     def _metrics(self, frame: Frame, width: int) -> list[Row]:
-        columns = columns_of(frame)
+        columns = in_order(frame.reference)
         while columns and _LABEL + _EACH * (len(columns) + 1) > width:
             columns.remove(next((c for c in columns if c != RULE), columns[0]))
         head: Row = [(" " * _LABEL, ""), (right("run", _EACH), "bold")]
@@ -154,4 +154,4 @@ def _equation(frame: Frame) -> str:
     sent, delivered, flying = (int(books.get(k, 0)) for k in ("sent", "delivered", "in_flight"))
     text = f"sent {count(sent)} = delivered {count(delivered)}"
     text += f" + dropped {count(sum(dropped.values()))}{f' ({reasons})' if reasons else ''}"
-    return f"{text} + in flight {count(flying)}; {bytes_text(books.get('bytes', 0))}"
+    return f"{text} + in flight {count(flying)}; {size_text(books.get('bytes', 0))}"

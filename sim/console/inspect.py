@@ -9,7 +9,8 @@ from sim.console.board import Panel
 from sim.console.ink import Picture, Row, cut, join, left, plain, right
 from sim.console.state import State
 from sim.console.story import line_row
-from sim.console.words import action, age, bytes_text, clock, count, delay, number
+from sim.console.words import action, age, clock, count, delay, number
+from sim.units import size_text
 from sim.wire.live import Detail, Passed
 
 _VALUES: Final = 6
@@ -70,7 +71,7 @@ class Head(Panel):
             ("out", count(agents.sent[i])), ("in", count(agents.received[i])),
             ("last message", age(agents.age_ns[i])), ("late", count(agents.late[i])),
             ("missing", count(agents.missing[i])), ("restarts", count(agents.restarts[i])),
-            ("pid", str(agents.pid[i] or "-")), ("memory", bytes_text(agents.rss_bytes[i])),
+            ("pid", str(agents.pid[i] or "-")), ("memory", size_text(agents.rss_bytes[i])),
             ("processor", f"{agents.cpu_seconds[i]:.1f} s"),
         )  # fmt: skip
         parts: list[Row] = [[(f"{name} ", "dim"), (value, "")] for name, value in facts]

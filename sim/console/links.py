@@ -7,7 +7,8 @@ from typing import Final
 from sim.console.board import Panel
 from sim.console.ink import Picture, Row, left, right
 from sim.console.state import State
-from sim.console.words import bytes_text, delay, short_name
+from sim.console.words import delay, short_name
+from sim.units import size_text
 from sim.wire.live import LinkMatrix
 
 MODES: Final = ("loss", "delay", "sent")
@@ -162,7 +163,7 @@ class Links(Panel):
                 text += ", cut"
         else:
             total = int(frame.books.get("bytes", 0))
-            text = f"{ends[0]} > {ends[1]}: nothing sent; {bytes_text(total)} in all"
+            text = f"{ends[0]} > {ends[1]}: nothing sent; {size_text(total)} in all"
         return [(text[:width], "dim")]
 
 

@@ -9,20 +9,13 @@ from sim.console.board import Panel
 from sim.console.ink import Picture, Row, cut, join, left, right
 from sim.console.state import ENDED, State
 from sim.console.words import number
-from sim.outcome import BOUNDS, GAP, NO_CONTROL, RULE
+from sim.outcome import BOUNDS, GAP, NO_CONTROL, RULE, in_order
 from sim.wire.live import Frame, Intro, MetricCard
 
 _SHORT: Final = {NO_CONTROL: "nobody", "optimum": "best"}
-_ORDER: Final = (NO_CONTROL, RULE, *BOUNDS)
 _GAP_CARD: Final = MetricCard(
     GAP, "", "lower", False, "0 at the bound, 100 % as good as no control at all"
 )
-
-
-def columns_of(frame: Frame) -> list[str]:
-    """Names of the other columns, in the order they are read."""
-    known = [name for name in _ORDER if name in frame.reference]
-    return known + [name for name in frame.reference if name not in known]
 
 
 def cards_of(intro: Intro, frame: Frame) -> list[MetricCard]:
@@ -86,7 +79,7 @@ class Outcome(Panel):
             title = [("outcome", "title")]
         if frame is None:
             return Picture([[("waiting for the first frame", "dim")]], title)
-        columns = columns_of(frame)
+        columns = in_order(frame.reference)
         each = 10 if width >= 48 else 7
         columns = _fitting(columns, (width - 15 - each) // each)
         label = width - each * (1 + len(columns)) - 2

@@ -18,8 +18,9 @@ from rich.text import Text
 
 from broker.population import Event
 from sim.clock import monotonic
+from sim.console import words
 from sim.progress import Progress
-from sim.units import SECOND
+from sim.units import SECOND, clock_text
 
 SIGNS: Final = {
     "fault": "▲",
@@ -58,20 +59,6 @@ class Rates:
         self.speed = (progress.done - done) / SECOND / (now - began)
         self.messages_per_s = (progress.sent - sent) / (now - began)
         self._at = (now, progress.done, progress.sent)
-
-
-def speed_text(speed: float) -> str:
-    """`900x`, `0.5x`, `12,400x`."""
-    return f"{speed:,.0f}x" if speed >= 10 else f"{speed:.2g}x"
-
-
-def clock_text(ns: int) -> str:
-    """A virtual instant as a clock shows it: `13:45:06`, `1 d 02:00:00.250`."""
-    seconds, rest = divmod(ns, SECOND)
-    days, seconds = divmod(seconds, 86_400)
-    text = f"{seconds // 3600:02d}:{seconds % 3600 // 60:02d}:{seconds % 60:02d}"
-    thousandths = f".{rest // 1_000_000:03d}" if rest else ""
-    return f"{days} d {text}{thousandths}" if days else text + thousandths
 
 
 def event_text(event: Event) -> Text:
@@ -173,7 +160,7 @@ class Display:
             return Text(f"{progress.done} of {progress.total}")
         if progress.phase == "comparing":
             return Text(share)
-        speed = f"{speed_text(self._rates.speed)}  " if self._rates.speed else ""
+        speed = f"{words.speed(self._rates.speed)}  " if self._rates.speed else ""
         text = Text(f"{share}  {speed}{progress.up} up")
         if progress.down:
             text.append(f"  {progress.down} down", style="bold yellow")
@@ -197,7 +184,7 @@ class Display:
         share = f"{progress.done / total:.0%}"
         if progress.phase == "running":
             down = f", {progress.down} down" if progress.down else ""
-            speed = f"  {speed_text(self._rates.speed)}" if self._rates.speed else ""
+            speed = f"  {words.speed(self._rates.speed)}" if self._rates.speed else ""
             line = (
                 f"{clock_text(progress.done // SECOND * SECOND)}  {share:>4}{speed}  "
                 f"{progress.up} up{down}  {progress.sent:,} messages"

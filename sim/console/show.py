@@ -13,7 +13,6 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from sim.console.progress import clock_text
 from sim.doctor import Check
 from sim.prepare import Prepared
 from sim.scenario.commands import COMMANDS
@@ -21,7 +20,7 @@ from sim.scenario.faults import idle_faults
 from sim.scenario.roster import AgentPlan
 from sim.scenario.schema import Fault, LinkRule, LinkSpec
 from sim.scenario.topology import replace_link
-from sim.units import NEVER, duration_text
+from sim.units import NEVER, clock_text, duration_text
 from sim.worlds import catalogue
 
 _FAULTS_MAX: Final = 30

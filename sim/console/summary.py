@@ -10,12 +10,11 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from sim.console.progress import clock_text, speed_text
-from sim.outcome import BOUNDS, GAP, NO_CONTROL, RULE, Result
-from sim.units import SECOND, duration_text
+from sim.console.words import speed
+from sim.outcome import GAP, Result, in_order
+from sim.units import SECOND, clock_text, duration_text, number_text, size_text
 from sim.worlds.world import Metric
 
-_COLUMNS: Final[tuple[str, ...]] = (NO_CONTROL, RULE, *BOUNDS)
 _FAULTS_MAX: Final = 8
 _FAILURES_MAX: Final = 5
 _STATUS_STYLES: Final = {"completed": "bold green", "failed": "bold red"}
@@ -23,13 +22,7 @@ _STATUS_STYLES: Final = {"completed": "bold green", "failed": "bold red"}
 
 def number(value: float | None) -> str:
     """About four digits: `41.2`, `18,204`, `0.0031`; a dash where there is none."""
-    if value is None or value != value:
-        return "-"
-    if value == int(value) if abs(value) < 1e15 else False:
-        return f"{value:,.0f}"
-    if abs(value) >= 1000:
-        return f"{value:,.0f}"
-    return f"{value:.4g}"
+    return "-" if value is None or value != value else number_text(value)
 
 
 def print_result(console: Console, result: Result, command: Sequence[str] = ()) -> None:
@@ -70,13 +63,11 @@ def _headline(result: Result) -> Text:
     text.append(result.status, style=_STATUS_STYLES.get(result.status, "bold yellow"))
     seconds = result.virtual_seconds
     virtual = f"{seconds:g} s" if seconds < 60 else duration_text(round(seconds) * SECOND)
-    speed = result.virtual_seconds / max(result.wall_seconds, 1e-9)
+    pace = speed(result.virtual_seconds / max(result.wall_seconds, 1e-9))
     many = "es" * (result.processes != 1)
     where = f"{result.processes} process{many}" if result.processes else "this process"
     agents = f"{result.agents} agent{'s' * (result.agents != 1)}"
-    text.append(
-        f"  {virtual} in {result.wall_seconds:.1f} s ({speed_text(speed)})  {agents} in {where}"
-    )
+    text.append(f"  {virtual} in {result.wall_seconds:.1f} s ({pace})  {agents} in {where}")
     return text
 
 
@@ -85,8 +76,7 @@ def _outcome(result: Result) -> Table:
     table = Table(box=None, padding=(0, 1), pad_edge=False, header_style="dim")
     table.add_column("", overflow="fold")
     table.add_column("run", justify="right", no_wrap=True, style="bold")
-    columns = [name for name in _COLUMNS if name in result.reference]
-    columns += [name for name in result.reference if name not in columns]
+    columns = in_order(result.reference)
     for name in columns:
         table.add_column(name, justify="right", no_wrap=True)
     for name, metric in sorted(result.metrics.items(), key=_rank):
@@ -157,12 +147,5 @@ def books(result: Result) -> str:
     dropped = f"{sum(m['dropped'].values()):,}" + (f" ({reasons})" if reasons else "")
     return (
         f"sent {m['sent']:,} = delivered {m['delivered']:,} + dropped {dropped} "
-        f"+ in flight {m['in_flight']:,}   {_bytes(m['bytes'])}"
+        f"+ in flight {m['in_flight']:,}   {size_text(m['bytes'])}"
     )
-
-
-def _bytes(count: int) -> str:
-    for unit, scale in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
-        if count >= scale:
-            return f"{count / scale:.3g} {unit}"
-    return f"{count} B"

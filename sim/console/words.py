@@ -35,14 +35,6 @@ def count(value: int) -> str:
     return f"{value:,}" if abs(value) < 10_000_000 else f"{value / 1e6:,.1f}M"
 
 
-def bytes_text(value: float) -> str:
-    """`2.1 MB`."""
-    for unit, scale in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
-        if value >= scale:
-            return f"{value / scale:.3g} {unit}"
-    return f"{value:.0f} B"
-
-
 def age(ns: int) -> str:
     """Since when, in at most four characters: `80ms`, `2s`, `15m`, `3h`; `-` if never."""
     if ns < 0 or ns >= NEVER:

@@ -10,15 +10,17 @@ import numpy as np
 
 from sim.errors import CheckpointError
 from sim.outcome import GAP
+from sim.report.cells import strip
+from sim.report.colours import COLOURS
+from sim.report.curves import Curve, Panel, figures, is_still, wide
+from sim.report.outcome import metric_label
 from sim.report.page import Cell, Raw, figure, join, key, page, save, section, table, tag
-from sim.report.plots import COLOURS, Curve, Panel, panels, strip, wide
 from sim.report.words import number, percent, plain, span
 from sim.store.difference import Difference, differences
 from sim.store.rundata import RunData
 
 FILE: Final = "comparison.html"
 _KEYS_MAX: Final = 120
-_PANELS: Final = 12
 
 
 def compare_runs(runs: Sequence[str | Path | RunData] | Difference, out: str | Path = FILE) -> Path:
@@ -89,7 +91,9 @@ def _outcome(found: Difference) -> list[Cell]:
             zeros.append(plain(name))
             continue
         show = percent if name == GAP else number
-        cells: list[Cell] = [_words(found, name)]
+        cells: list[Cell] = [
+            metric_label(name, card.unit if card else "", card.better if card else "")
+        ]
         for i, value in enumerate(values):
             shown: list[Cell] = [show(value)]
             by, share = found.change(name, i)
@@ -99,7 +103,7 @@ def _outcome(found: Difference) -> list[Cell]:
                     classes[len(rows), i + 1] = "better" if is_better else "worse"
                 shown.append(tag("small", _change(name, by, share)))
             cells.append(join(shown, ""))
-        dots = [(float("nan") if v is None else v, COLOURS[i]) for i, v in enumerate(values)]
+        dots = [(value, COLOURS[i]) for i, value in enumerate(values)]
         rows.append([*cells, strip(dots)])
         css.append("first" if is_objective else "")
     width = len(found.runs) + 1
@@ -112,12 +116,6 @@ def _outcome(found: Difference) -> list[Cell]:
     if zeros:
         parts.append(tag("p", f"Zero everywhere: {', '.join(zeros)}.", "note"))
     return parts
-
-
-def _words(found: Difference, name: str) -> Raw:
-    card = found.cards.get(name)
-    arrow = {"lower": " ↓", "higher": " ↑"}.get(card.better if card else "", "")
-    return join([plain(name), tag("small", f" {card.unit if card else ''}{arrow}")], "")
 
 
 def _change(name: str, by: float, share: float | None) -> str:
@@ -173,9 +171,7 @@ def _curves(found: Difference) -> list[Cell]:
         ]
         if not curves:
             continue
-        values = np.concatenate([curve.y for curve in curves])
-        values = values[np.isfinite(values)]
-        if not len(values) or np.ptp(values) <= 1e-9 * max(abs(values).max(), 1e-9):
+        if is_still(np.concatenate([curve.y for curve in curves])):
             still.append(plain(name))
             continue
         card = found.cards.get(name)
@@ -184,10 +180,7 @@ def _curves(found: Difference) -> list[Cell]:
         (big if card and card.objective else small).append(panel)
     parts: list[Cell] = [_legend(found)]
     parts += [figure(wide(f"objective{i}", panel, end)) for i, panel in enumerate(big)]
-    parts += [
-        figure(panels(f"metrics{at}", small[at : at + _PANELS], end))
-        for at in range(0, len(small), _PANELS)
-    ]
+    parts += figures("metrics", small, end)
     if missing:
         parts.append(tag("p", f"Without a recording: {', '.join(missing)}.", "note"))
     if still:

@@ -20,6 +20,8 @@ class Raw(str):
 
 
 Cell: TypeAlias = "str | int | float | Raw | None"
+ROWS_MAX: Final = 40
+"""Of a table on a page; longer ones are cut or summed."""
 
 STYLE: Final = """
 :root {

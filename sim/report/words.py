@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import math
 
-from sim.units import SECOND, format_ns
+from sim.units import SECOND, format_ns, number_text
 
 
 def number(value: float | None) -> str:
     """About four digits: `41.2`, `18,204`, `0.0031`, `1.2e-7`; a dash where there is none."""
     if value is None or not math.isfinite(value):
         return "–"
-    if value == int(value) or abs(value) >= 10_000:
-        return f"{value:,.0f}".replace("-", "−")
-    if abs(value) < 1e-4:
+    shown = number_text(value)
+    if 0 < abs(value) < 1e-4:
         mantissa, _, power = f"{value:.1e}".partition("e")
-        return f"{mantissa.removesuffix('.0')}e{int(power)}".replace("-", "−")
-    shown = f"{value:,.4g}" if abs(value) < 1000 else f"{value:,.0f}"
+        shown = f"{mantissa.removesuffix('.0')}e{int(power)}"
     return shown.replace("-", "−")
 
 
@@ -50,14 +48,6 @@ def span(seconds: float) -> str:
     if seconds >= 1 or seconds == 0:
         return f"{seconds:.3g} s"
     return f"{seconds * 1e3:.3g} ms" if seconds >= 1e-3 else f"{seconds * 1e6:.3g} µs"
-
-
-def size(count: float) -> str:
-    """Bytes: `31.7 MB`."""
-    for unit, scale in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
-        if count >= scale:
-            return f"{count / scale:.3g} {unit}"
-    return f"{count:.0f} B"
 
 
 def plain(name: str) -> str:

@@ -12,7 +12,7 @@ from checkers.markup import check_page
 
 from sim.errors import SimError, UnknownKeyError
 from sim.report.report import write_report
-from sim.report.words import clock, number, percent, size, span
+from sim.report.words import clock, number, percent, span
 
 SECTIONS = (
     "Outcome", "Metrics over time", "Rewards", "Agents", "Who was up when", "Links", "Delays",
@@ -144,7 +144,6 @@ def test_what_cannot_be_written_or_found_is_an_error(
         (clock(49_506), "13:45:06"), (clock(0), "00:00:00"), (clock(0.25), "00:00:00.250"),
         (span(86_400), "24 h"), (span(100), "1 min 40 s"), (span(2.345), "2.35 s"),
         (span(0.041), "41 ms"), (span(2e-5), "20 µs"),
-        (size(31_700_000), "31.7 MB"), (size(12), "12 B"),
     ],
 )  # fmt: skip
 def test_numbers_read_well(made: str, expected: str) -> None:

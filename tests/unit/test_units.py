@@ -11,13 +11,16 @@ from hypothesis import strategies as st
 from sim.units import (
     NEVER,
     SECOND,
+    clock_text,
     duration_ns,
     duration_text,
     format_ns,
     fraction,
+    number_text,
     rate_bytes_per_s,
     seconds_ns,
     size_bytes,
+    size_text,
     speed_factor,
 )
 
@@ -128,3 +131,10 @@ def test_format() -> None:
     assert format_ns(93_600 * SECOND) == "1 d 02:00:00"
     assert format_ns(20_000_000) == "20 ms"
     assert format_ns(NEVER) == "never"
+
+
+def test_quantities_read_well() -> None:
+    assert clock_text(250_000_000) == "00:00:00.250"
+    assert clock_text(93_600 * SECOND) == "1 d 02:00:00"
+    assert [size_text(n) for n in (31_700_000, 2_000, 12)] == ["31.7 MB", "2 kB", "12 B"]
+    assert [number_text(n) for n in (41.2, -18_204.4, 0.00312)] == ["41.2", "-18,204", "0.00312"]

@@ -8,7 +8,7 @@ from __future__ import annotations
 import itertools
 from collections import deque
 from collections.abc import Iterable, Sequence
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 import numpy as np
@@ -16,16 +16,14 @@ import numpy as np
 from broker.kernel import Kernel
 from broker.ledger import REASONS
 from broker.tape import Columns
-from sim.errors import MalformedFrameError, UnknownKeyError
+from sim.errors import UnknownKeyError
 from sim.ids import did_you_mean
-from sim.scenario.schema import LinkSpec
+from sim.scenario.sentences import link_text
 from sim.spaces import Space
-from sim.units import duration_text
-from sim.wire.codec import decode_payload
 from sim.wire.live import Detail, Line, Passed
+from sim.wire.payload import payload_text
 
 MESSAGES_MAX: Final = 60
-_PAYLOAD_CHARS_MAX: Final = 200
 _LOG_LINES_MAX: Final = 60
 
 
@@ -167,30 +165,3 @@ def _named(space: Space, values: Sequence[float]) -> list[tuple[str, list[float]
         found.append((f.name, list(values[at : at + f.size]), f.unit))
         at += f.size
     return found
-
-
-def payload_text(body: bytes) -> str:
-    """A payload as a person reads it, cut short."""
-    try:
-        value: Any = decode_payload(body)
-    except MalformedFrameError:
-        return "(not readable)"
-    if isinstance(value, np.ndarray):
-        value = value.tolist()
-    if isinstance(value, list):
-        shown = ", ".join(f"{v:.4g}" if isinstance(v, float) else str(v) for v in value[:24])
-        text = f"[{shown}{', ...' * (len(value) > 24)}]"
-    else:
-        text = str(value)
-    return text if len(text) <= _PAYLOAD_CHARS_MAX else text[: _PAYLOAD_CHARS_MAX - 1] + "…"
-
-
-def link_text(spec: LinkSpec) -> str:
-    """`20ms + exponential 5ms, loss 1 %, 250 kB/s`."""
-    text = duration_text(spec.floor_ns) if spec.floor_ns else "0"
-    if spec.jitter != "none":
-        text += f" + {spec.jitter} {duration_text(round(spec.a_ns))}"
-    text += f", loss {100 * spec.loss_probability:.3g} %"
-    if spec.rate_bytes_per_s < float("inf"):
-        text += f", {spec.rate_bytes_per_s / 1000:.4g} kB/s"
-    return text

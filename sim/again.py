@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any, Final, TypeAlias
 
 from broker.history import History
-from broker.inspection import payload_text
 from broker.kernel import Kernel
 from broker.pace import Pace
 from broker.server import drive
@@ -46,6 +45,7 @@ from sim.store.runlog import (
     scan_log,
 )
 from sim.units import NEVER, format_ns
+from sim.wire.payload import payload_text
 
 Parting: TypeAlias = tuple[int, int, int, str]
 """A difference: when, a message sent otherwise before one that ended otherwise, which, in words."""

@@ -39,6 +39,27 @@ class Panel:
         return False
 
 
+class ScrolledPanel(Panel):
+    """A panel of more rows than it has room for; scrolls by lines, or five of them as a page."""
+
+    is_movable = True
+
+    def __init__(self) -> None:
+        self._first = 0
+
+    def move(self, lines: int, pages: int = 0) -> bool:
+        """Scrolls."""
+        self._first = max(self._first + lines + 5 * pages, 0)
+        return True
+
+    def seen(self, count: int, room: int) -> tuple[slice, Row]:
+        """Which of so many have room, and a note of how many have not."""
+        self._first = min(self._first, max(count - room, 0))
+        hidden = count - room
+        note: Row = [(f"↕ {hidden} more", "dim")] if hidden > 0 else []
+        return slice(self._first, self._first + room), note
+
+
 def strip_of(row: Row, width: int) -> Strip:
     """A row as what the compositor takes, exactly `width` cells."""
     strip = Strip([Segment(text, style_of(ink)) for text, ink in row if text])

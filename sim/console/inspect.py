@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from sim.console.agents import STATES, player_text
-from sim.console.board import Panel
+from sim.console.board import Panel, ScrolledPanel
 from sim.console.ink import Picture, Row, cut, join, left, plain, right
 from sim.console.state import State
 from sim.console.story import line_row
@@ -88,19 +88,12 @@ class Head(Panel):
         return [row or [("an ordinary link", "dim")]]
 
 
-class Seen(Panel):
+class Seen(ScrolledPanel):
     """Observation, action and rewards; of a link its books."""
 
-    is_movable = True
-
     def __init__(self, subject: Subject) -> None:
+        super().__init__()
         self.subject = subject
-        self._first = 0
-
-    def move(self, lines: int, pages: int = 0) -> bool:
-        """Scrolls."""
-        self._first = max(self._first + lines + 5 * pages, 0)
-        return True
 
     def draw(self, width: int, height: int) -> Picture:
         """A row per field, values and units in columns."""
@@ -110,10 +103,8 @@ class Seen(Panel):
         if detail is None:
             return Picture([self._short(width)], title)
         rows = _accounts(detail, width) if is_link else self._fields(detail, width)
-        self._first = min(self._first, max(len(rows) - height, 0))
-        hidden = len(rows) - height
-        note: Row = [(f"↕ {hidden} more", "dim")] if hidden > 0 else []
-        return Picture(rows[self._first : self._first + height], title, note)
+        seen, note = self.seen(len(rows), height)
+        return Picture(rows[seen], title, note)
 
     def _short(self, width: int) -> Row:
         """What the table knows, as long as the broker has told nothing."""
@@ -164,19 +155,12 @@ def _accounts(detail: Detail, width: int) -> list[Row]:
     return rows or [[("nothing was sent", "dim")]]
 
 
-class Messages(Panel):
+class Messages(ScrolledPanel):
     """What passed, newest first, with its fate."""
 
-    is_movable = True
-
     def __init__(self, subject: Subject) -> None:
+        super().__init__()
         self.subject = subject
-        self._first = 0
-
-    def move(self, lines: int, pages: int = 0) -> bool:
-        """Scrolls."""
-        self._first = max(self._first + lines + 5 * pages, 0)
-        return True
 
     def draw(self, width: int, height: int) -> Picture:
         """A row per message."""
@@ -186,11 +170,8 @@ class Messages(Panel):
             is_told = detail is not None
             said = "none yet" if is_told else "not known here"
             return Picture([[(said, "dim")]], title)
-        self._first = min(self._first, max(len(detail.messages) - height, 0))
-        some = detail.messages[self._first : self._first + height]
-        hidden = len(detail.messages) - height
-        note: Row = [(f"↕ {hidden} more", "dim")] if hidden > 0 else []
-        return Picture([self._message(m, width) for m in some], title, note)
+        seen, note = self.seen(len(detail.messages), height)
+        return Picture([self._message(m, width) for m in detail.messages[seen]], title, note)
 
     def _message(self, m: Passed, width: int) -> Row:
         is_mine = m.sender == self.subject.agent
@@ -208,19 +189,12 @@ class Messages(Panel):
         return [*row, (cut(plain(m.payload), max(width - used, 0)), "")]
 
 
-class Log(Panel):
+class Log(ScrolledPanel):
     """What the agent logged and what happened to it."""
 
-    is_movable = True
-
     def __init__(self, subject: Subject) -> None:
+        super().__init__()
         self.subject = subject
-        self._first = 0
-
-    def move(self, lines: int, pages: int = 0) -> bool:
-        """Scrolls."""
-        self._first = max(self._first + lines + 5 * pages, 0)
-        return True
 
     def draw(self, width: int, height: int) -> Picture:
         """Newest first."""
@@ -232,7 +206,7 @@ class Log(Panel):
                 line for line in reversed(subject.state.lines)
                 if line.agent == subject.agent or subject.agent in line.text.split()
             ][:200]  # fmt: skip
-        self._first = min(self._first, max(len(lines) - height, 0))
-        rows = [line_row(x, width, False) for x in lines[self._first : self._first + height]]
+        seen, _ = self.seen(len(lines), height)
+        rows = [line_row(line, width, False) for line in lines[seen]]
         title: Row = [("log", "title")]
         return Picture(rows or [[("nothing yet", "dim")]], title)

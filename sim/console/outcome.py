@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from sim.console.board import Panel
+from sim.console.board import ScrolledPanel
 from sim.console.ink import Picture, Row, cut, join, left, right
 from sim.console.state import ENDED, State
 from sim.console.words import number
@@ -57,19 +57,12 @@ def rating(card: MetricCard, own: float | None, other: float | None) -> tuple[st
     return ("✓", "good") if is_better else ("✗", "red")
 
 
-class Outcome(Panel):
+class Outcome(ScrolledPanel):
     """A row per metric, the objective first."""
 
-    is_movable = True
-
     def __init__(self, state: State) -> None:
+        super().__init__()
         self.state = state
-        self._first = 0
-
-    def move(self, lines: int, pages: int = 0) -> bool:
-        """Scrolls."""
-        self._first = max(self._first + lines + 5 * pages, 0)
-        return True
 
     def draw(self, width: int, height: int) -> Picture:
         """Shapes: one row of headings, one per metric, one of counts."""
@@ -88,13 +81,11 @@ class Outcome(Panel):
         zeros = len(frame.metrics) - len(cards)
         notes = self._notes(frame, columns, zeros, width)
         room = max(height - 1 - len(notes), 1)
-        self._first = min(self._first, max(len(cards) - room, 0))
-        for card in cards[self._first : self._first + room]:
+        seen, hidden = self.seen(len(cards), room)
+        for card in cards[seen]:
             rows.append(_metric(card, frame, columns, label, each))
         rows += [[] for _ in range(height - len(rows) - len(notes))]
-        hidden = len(cards) - room
-        note: Row = [(f"↕ {hidden} more", "dim")] if hidden > 0 else []
-        return Picture([*rows, *notes][:height], title, note)
+        return Picture([*rows, *notes][:height], title, hidden)
 
     def _notes(self, frame: Frame, columns: Sequence[str], zeros: int, width: int) -> list[Row]:
         agents = frame.agents

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
@@ -19,6 +18,7 @@ from sim.scenario.commands import COMMANDS
 from sim.scenario.faults import idle_faults
 from sim.scenario.roster import AgentPlan
 from sim.scenario.schema import Fault, LinkRule, LinkSpec
+from sim.scenario.sentences import link_text
 from sim.scenario.topology import replace_link
 from sim.units import NEVER, clock_text, duration_text
 from sim.worlds import catalogue
@@ -198,23 +198,6 @@ def _print_links(console: Console, prepared: Prepared) -> None:
 def _ends(rule: LinkRule) -> str:
     arrow = "<->" if rule.both else "->"
     return f"{', '.join(rule.source)} {arrow} {', '.join(rule.target)}"
-
-
-def link_text(spec: LinkSpec) -> str:
-    """`20ms + exponential 5ms, loss 1 %, 250 kB/s (queue 64 kB)`."""
-    parts = [duration_text(spec.floor_ns)]
-    first = duration_text(spec.a_ns)
-    if spec.jitter == "normal":
-        parts[0] += f" + normal {first} +- {duration_text(round(spec.b))}"
-    elif spec.jitter == "lognormal":
-        parts[0] += f" + lognormal {first}, sigma {spec.b:g}"
-    elif spec.jitter != "none":
-        parts[0] += f" + {spec.jitter} {first}"
-    if spec.loss_probability:
-        parts.append(f"loss {spec.loss_probability * 100:g} %")
-    if math.isfinite(spec.rate_bytes_per_s):
-        parts.append(f"{spec.rate_bytes_per_s:,.0f} B/s (queue {spec.queue_bytes:,} B)")
-    return ", ".join(parts)
 
 
 # --- faults -------------------------------------------------------------------------------------

@@ -1,8 +1,10 @@
-"""What a fault is, in words: for the schedule, the run's story and its summary."""
+"""What a fault or a link is, in words: for the schedule, the story, the summary, onlookers."""
 
 from __future__ import annotations
 
-from sim.scenario.schema import Fault
+import math
+
+from sim.scenario.schema import Fault, LinkSpec
 from sim.units import duration_text
 
 
@@ -92,3 +94,20 @@ def _about(fault: Fault) -> str:
     """The fields and topics of a fault, where it is not about all."""
     fields = f" in {people(tuple(map(str, fault.fields)))}" if fault.fields else ""
     return fields + (f" on {people(fault.topics)}" if fault.topics else "")
+
+
+def link_text(spec: LinkSpec) -> str:
+    """`20ms + exponential 5ms, loss 1 %, 250 kB/s (queue 64 kB)`."""
+    parts = [duration_text(spec.floor_ns)]
+    first = duration_text(spec.a_ns)
+    if spec.jitter == "normal":
+        parts[0] += f" + normal {first} +- {duration_text(round(spec.b))}"
+    elif spec.jitter == "lognormal":
+        parts[0] += f" + lognormal {first}, sigma {spec.b:g}"
+    elif spec.jitter != "none":
+        parts[0] += f" + {spec.jitter} {first}"
+    if spec.loss_probability:
+        parts.append(f"loss {spec.loss_probability * 100:g} %")
+    if math.isfinite(spec.rate_bytes_per_s):
+        parts.append(f"{spec.rate_bytes_per_s:,.0f} B/s (queue {spec.queue_bytes:,} B)")
+    return ", ".join(parts)

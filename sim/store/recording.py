@@ -17,20 +17,19 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from sim.errors import CheckpointError, MalformedFrameError, UnknownKeyError
+from sim.errors import CheckpointError, UnknownKeyError
 from sim.ids import did_you_mean
 from sim.store.capture import COLUMNS, EVENTS, FILE, FORMAT, FRAME_PARTS, INTRO, METADATA, TOPICS
 from sim.store.columns import FILE as COLUMNS_FILE
 from sim.store.columns import Columns
 from sim.store.mcapfile import McapFile
-from sim.wire.codec import decode_payload
 from sim.wire.live import ActiveFault, AgentColumns, Detail, Frame, Intro, Line, LinkMatrix, Passed
+from sim.wire.payload import payload_text
 
 IN_FLIGHT, DELIVERED = -1, 0
 """Fates beside the reasons, which count from 1."""
 _DETAIL_MESSAGES: Final = 100
 _DETAIL_LINES: Final = 100
-_PAYLOAD_CHARACTERS: Final = 200
 Ints = NDArray[np.int64]
 
 
@@ -314,29 +313,6 @@ def open_recording(run_dir: str | Path) -> Recording:
     if not path.is_file():
         raise CheckpointError(f"{run_dir} has no recording ({FILE}): the run kept none")
     return Recording(path)
-
-
-def payload_text(body: bytes | None) -> str:
-    """What a message said, in one line."""
-    if body is None:
-        return ""
-    try:
-        text = _short(decode_payload(body))
-    except MalformedFrameError:
-        text = f"{len(body)} bytes: {body[:24].hex(' ')}"
-    return text if len(text) <= _PAYLOAD_CHARACTERS else text[: _PAYLOAD_CHARACTERS - 3] + "..."
-
-
-def _short(value: Any) -> str:
-    if isinstance(value, float):
-        return f"{value:.6g}"
-    if isinstance(value, np.ndarray):
-        return _short(value.ravel()[:64].tolist())
-    if isinstance(value, list):
-        return "[" + ", ".join(map(_short, value[:64])) + "]"
-    if isinstance(value, dict):
-        return ", ".join(f"{key} {_short(item)}" for key, item in list(value.items())[:32])
-    return repr(value[:_PAYLOAD_CHARACTERS]) if isinstance(value, str | bytes) else str(value)
 
 
 def _rows(sequences: Ints, wanted: Ints) -> tuple[Ints, NDArray[np.bool_]]:

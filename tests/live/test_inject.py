@@ -76,8 +76,7 @@ def test_a_run_that_goes_on_takes_every_command(tmp_path: Path) -> None:
         door.ask("stop")
         door.close()
     finally:
-        run.stderr.close()
-        run.wait(30)
+        run.communicate(timeout=30)  # who closes its stderr early breaks it off
     assert run.returncode == 130
     ended = subprocess.run([*sim, "inject", "heal"], cwd=tmp_path, capture_output=True, text=True)
     assert "no run goes on" in ended.stderr

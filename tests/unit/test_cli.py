@@ -18,12 +18,13 @@ import sim
 from broker.population import Event
 from sim.cli import _how_to_run, main
 from sim.console.progress import Display
-from sim.console.show import link_text, print_check
+from sim.console.show import print_check
 from sim.console.summary import number, print_result
 from sim.doctor import Check
 from sim.outcome import Result
 from sim.progress import Progress
 from sim.scenario.schema import LinkSpec
+from sim.scenario.sentences import link_text
 from sim.units import SECOND
 from sim.worlds.grid_data import load_bundled
 from sim.worlds.world import Metric

@@ -172,21 +172,18 @@ class Control:
         kernel = self._kernel
         entry = parse(text, "command", line=False).plain()
         now = kernel.next_gap
-        if isinstance(entry, dict) and "heal" in entry:
-            faults = self._telemetry.lift_all(now)
-        else:
-            spec = read_fault(entry)
-            at = now if spec.at_ns is None else spec.at_ns
-            if at < now:
-                raise ScenarioError(f"command: at {format_ns(at)} is past; it is {format_ns(now)}")
-            first = 1 + max((f.id for f in self._known() if f.id >= LIVE_ID), default=LIVE_ID - 1)
-            index = f"live-{first - LIVE_ID}"
-            seed = kernel.scenario.seed
-            faults = resolve_fault(spec, self._setting, seed, index, at, kernel.horizon, first)
-        if not faults:
-            if kernel.horizon <= now:
-                raise ScenarioError("command: the episode ends before it could strike")
+        spec = read_fault(entry)
+        at = now if spec.at_ns is None else spec.at_ns
+        if at < now:
+            raise ScenarioError(f"command: at {format_ns(at)} is past; it is {format_ns(now)}")
+        if spec.kind == "heal" and spec.at_ns is None and not kernel.in_force.faults:
             return "nothing is in force that could be lifted"
+        first = 1 + max((f.id for f in self._known() if f.id >= LIVE_ID), default=LIVE_ID - 1)
+        index = f"live-{first - LIVE_ID}"
+        seed = kernel.scenario.seed
+        faults = resolve_fault(spec, self._setting, seed, index, at, kernel.horizon, first)
+        if not faults:
+            raise ScenarioError("command: the episode ends before it could strike")
         self._log.add(Input(now, kernel.windows, list(faults), text))
         kernel.inject(faults)
         first_of = {fault.id: fault for fault in reversed(faults)}

@@ -24,6 +24,7 @@ from broker.actions import Actions, take_actions
 from broker.faults import FaultBoard, fault_bytes
 from broker.gate import check_done
 from broker.handover import Handover
+from broker.in_force import InForce
 from broker.network import Network
 from broker.population import ENDED, HUNG, UNPLAYED, UP, Agents, Event, Order
 from broker.supervision import Supervisor
@@ -86,6 +87,7 @@ class Kernel:
             scenario.supervision, self.agents, self.network, self.handover, self.events
         )
         self.faults_applied: list[Fault] = []
+        self.in_force = InForce()
         self._faults = deque(sorted(faults, key=lambda f: f.time_ns))
         self._is_eager = is_eager
         self._table_floor = table.lookahead()[0]
@@ -358,8 +360,12 @@ class Kernel:
         self.digest.add("faults", fault_bytes(fault))
         self.faults_applied.append(fault)
         self.events.append(Event(fault.time_ns, "fault", "", fault.text, fault.cause))
+        self.in_force.see(fault)
         agents = self.agents
-        if fault.kind == "world":
+        if fault.kind == "heal":
+            for lift in self.in_force.lifts(fault.time_ns, self._faults):
+                self._apply(lift)
+        elif fault.kind == "world":
             for target in fault.targets:
                 self.world.inject(fault.event, target, fault.is_on)
         elif fault.kind not in ("kill", "restart", "hang"):
@@ -399,6 +405,7 @@ class Kernel:
         self.episode += 1
         self.network.begin_episode(self.episode)
         self.board.begin_episode(self.episode)
+        self.in_force.clear()
         self.handover.clear()
         self._verbs.clear()
         self._episode_began = self._next_step = instant

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -16,7 +15,6 @@ from broker.kernel import Kernel
 from broker.ledger import REASONS
 from broker.population import DOWN, ENDED, HUNG, UNPLAYED, UP, Event
 from broker.tape import Columns
-from sim.scenario.schema import Fault
 from sim.spaces import Space
 from sim.units import NEVER, format_ns
 from sim.wire.live import (
@@ -97,9 +95,6 @@ class Telemetry:
         self._accounts: NDArray[np.int64] = np.zeros((0, 2), dtype=np.int64)
         self._failed: dict[str, str] = {}
         self._failures_read = 0
-        self._faults: dict[int, ActiveFault] = {}
-        self._down: dict[str, int] = {}
-        self._faults_read = 0
 
     # --- what is heard --------------------------------------------------------------------------
 
@@ -114,50 +109,21 @@ class Telemetry:
         pair = self._end_of[arrived["sender"]] * len(self._ends) + self._end_of[arrived["to"]]
         np.add.at(self._delays, (pair, bins), 1)
 
-    def _read_faults(self) -> None:
+    def _in_force(self) -> list[ActiveFault]:
         kernel = self._kernel
-        for fault in kernel.faults_applied[self._faults_read :]:
-            if fault.kind == "restart":
-                self._faults.pop(fault.id, None)
-                for name in fault.targets:
-                    killed = self._down.pop(name, None)
-                    if killed is not None and killed not in self._down.values():
-                        self._faults.pop(killed, None)
-            elif not fault.is_on:
-                self._faults.pop(fault.id, None)
-            else:
-                if fault.kind == "kill":
-                    self._down |= dict.fromkeys(fault.targets, fault.id)
-                self._faults[fault.id] = ActiveFault(
-                    fault.id, fault.kind, fault.text, fault.time_ns,
-                    kernel.lifts_at(fault.id), fault.cause,
-                )  # fmt: skip
-        self._faults_read = len(kernel.faults_applied)
-        for failure in kernel.agents.failures[self._failures_read :]:
-            self._failed[failure.agent] = failure.error.partition("\n")[0]
-        self._failures_read = len(kernel.agents.failures)
+        return [
+            ActiveFault(
+                fault.id, fault.kind, fault.text, fault.time_ns, kernel.lifts_at(fault.id),
+                fault.cause,
+            )
+            for fault in kernel.in_force.faults.values()
+        ]  # fmt: skip
 
-    def lift_all(self, time_ns: int) -> tuple[Fault, ...]:
-        """What lifts everything in force at a stated time, and starts again who was killed and
-        would not start again by itself.
-        """
-        self._read_faults()
-        kernel = self._kernel
-        applied = {f.id: f for f in kernel.faults_applied if f.is_on}
-        awaited = {n for f in kernel.scheduled if f.kind == "restart" for n in f.targets}
-        found = []
-        for fault in [applied[i] for i in self._faults if i in applied]:
-            replace = msgspec.structs.replace
-            if fault.kind != "kill":
-                text = f"over: {fault.text}"
-                found.append(replace(fault, time_ns=time_ns, is_on=False, text=text))
-                continue
-            names = tuple(n for n in fault.targets if n in self._down and n not in awaited)
-            if names:
-                text = f"{', '.join(names)} restarted"
-                again = replace(fault, kind="restart", targets=names, time_ns=time_ns, text=text)
-                found.append(again)
-        return tuple(found)
+    def _read_failures(self) -> None:
+        failures = self._kernel.agents.failures
+        for failure in failures[self._failures_read :]:
+            self._failed[failure.agent] = failure.error.partition("\n")[0]
+        self._failures_read = len(failures)
 
     # --- what is shown --------------------------------------------------------------------------
 
@@ -175,7 +141,7 @@ class Telemetry:
         Cost: 1 to 3 ms for 30 agents and a drawn feeder.
         """
         kernel = self._kernel
-        self._read_faults()
+        self._read_failures()
         speed, possible, wanted = rates
         return Frame(
             serial=0,
@@ -194,7 +160,7 @@ class Telemetry:
             scene=kernel.world.scene(),
             agents=self.agents(infos or {}),
             links=self.links(),
-            faults=list(self._faults.values()),
+            faults=self._in_force(),
             books=kernel.network.totals(),
             digest=kernel.digest.chain.hex(),
             decisions=kernel.real_time_decisions,
@@ -254,12 +220,12 @@ class Telemetry:
         return named
 
     def _notes(self) -> list[str]:
-        agents = self._kernel.agents
+        agents, killed = self._kernel.agents, self._kernel.in_force.killed
         notes = []
         for i, (name, state) in enumerate(zip(agents.names, agents.state.tolist(), strict=True)):
             note = ""
             if state in (DOWN, ENDED):
-                note = self._failed.get(name, "killed" if name in self._down else "")
+                note = self._failed.get(name, "killed" if name in killed else "")
                 starts = agents.starts_at(i)
                 if starts < NEVER:
                     note = f"{note}; starts at {format_ns(starts)}".lstrip("; ")

@@ -211,7 +211,7 @@ def _named(spec: FaultSpec, setting: Setting) -> Fault:
         targets = spec.topics or ("*",)
     elif kind == "world":
         targets = _struck_by_world(spec, setting, where)
-    elif kind != "broker":
+    elif kind not in ("broker", "heal"):
         targets = tuple(find(getattr(spec, kind), setting.names, where, "agent"))
     if spec.field:
         _check_fields(spec, setting, targets)

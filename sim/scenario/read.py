@@ -53,6 +53,7 @@ _FAULT_KEYS: Final = {
     "noise": ("for", "topics"),
     "world": ("for", "target", "choose"),
     "broker": (),
+    "heal": (),
 }
 _TOPOLOGY_KEYS: Final = {"hub": "star", "branching": "tree", "edges": "edges"}
 
@@ -431,7 +432,7 @@ def _check_parts(kind: str, values: dict[str, Node], node: Node, path: str) -> N
                 f"{values['field'].where}: {path}.field: does not belong to drop: an observation "
                 "arrives as a whole, or not at all"
             )
-    for name in ("freeze", "stuck"):
+    for name in ("freeze", "stuck", "heal"):
         if name in values and values[name].value is False:
             raise _wrong(values[name], f"{path}.{name}", "true, or no such fault")
 

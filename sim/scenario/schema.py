@@ -22,7 +22,7 @@ ON_FAILURE: Final = ("stop", "fallback", "restart")
 JITTERS: Final = ("constant", "uniform", "normal", "exponential", "lognormal")
 FAULTS: Final = (
     "kill", "restart", "hang", "slow", "skew", "sensor", "actuator", "byzantine",
-    "partition", "link", "noise", "world", "broker",
+    "partition", "link", "noise", "world", "broker", "heal",
 )  # fmt: skip
 SENSOR_MODES: Final = ("freeze", "noise", "drop")
 LIES: Final = ("random", "sign-flip", "stale", "inflate")
@@ -348,6 +348,9 @@ class FaultSpec(LinkValues, frozen=True, kw_only=True):
         str, Key("choice", "Kills the broker's own process; the run can be resumed.",
                  choices=("kill",))
     ] = ""  # fmt: skip
+    heal: Annotated[
+        bool | None, Key("flag", "Lifts everything in force; who was killed starts again.")
+    ] = None
     both: Annotated[bool, Key("flag", "Whether `link` counts in both directions.")] = True
     choose: Annotated[
         int | None,
@@ -371,7 +374,7 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True):
     """A fault at its instant, with names. What is lifted again is a second record, `is_on` false.
 
     targets, targets_b: agents, but for partition: the two sides, disjoint; link: from and to (and
-        back, if `both`); noise: topic patterns; world: what the event strikes; broker: nothing.
+        back, if `both`); noise: topic patterns; world: what the event strikes; broker: -.
     id:      the same for what is applied and what lifts it; larger for later entries, which win.
     number:  standard deviation of noise, factor of slow and inflate, drift, probability of drop.
     mode:    of a sensor or byzantine fault. topics, fields: patterns and names it is about.

@@ -49,6 +49,8 @@ def _begins(fault: Fault) -> str:
             )
         case "broker":
             return "broker killed"
+        case "heal":
+            return "everything lifted"
         case _:
             verbs = {"kill": "killed", "restart": "restarted", "hang": "stopped"}
             return f"{a} {verbs[fault.kind]}"

@@ -37,6 +37,7 @@ network:
 ENTRIES = {
     "kill": "{at: 900ms, kill: agent-2, for: 200ms}",
     "restart": "{at: 1250ms, restart: agent-1}",
+    "heal": "{at: 1850ms, heal: true}",
     "hang": "{at: 700ms, hang: agent-3, for: 333ms}",
     "slow": "{at: 400ms, slow: 'agent-[125]', factor: 1.7, for: 777ms}",
     "skew": "{at: 350ms, skew: 'agent-*', choose: 2, offset: -2s, drift: 500ppm, for: 1s}",

@@ -431,3 +431,23 @@ def test_episodes_and_faults_are_the_same_in_processes() -> None:
     assert_same_run(inline, completed(play(kernel_of(scenario), process_transport())))
     packed = kernel_of(scenario, agents_per_host=2)
     assert_same_run(inline, completed(play(packed, process_transport())))
+
+
+def test_heal_lifts_what_is_in_force_and_starts_who_would_stay_down() -> None:
+    faults = (
+        "{at: 100ms, kill: agent-2}, {at: 150ms, partition: [agent-1, agent-3]}, "
+        "{at: 200ms, kill: agent-3, for: 600ms}, {at: 300ms, hang: agent-1}, {at: 400ms, heal: true}"
+    )
+    stage = Stage({})
+    kernel = kernel_of(text(agents=3, duration="1s", faults=faults))
+    completed(play(kernel, stage.transport()))
+    told = [(f.time_ns // MS, f.kind, f.targets, f.is_on) for f in kernel.faults_applied[4:]]
+    assert told == [
+        (400, "heal", (), True),
+        (400, "restart", ("agent-2",), True),
+        (400, "partition", ("agent-1",), False),
+        (400, "hang", ("agent-1",), False),
+        (800, "restart", ("agent-3",), True),
+    ]
+    assert [(t // MS, name) for t, name in stage.starts[3:]] == [(400, "agent-2"), (800, "agent-3")]
+    assert not kernel.in_force.faults

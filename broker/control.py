@@ -37,6 +37,8 @@ FRAME_SECONDS: Final = 0.1
 STORY_MAX: Final = 2_000
 """Lines kept for those who come later; the run's directory has them all."""
 _FIRST_LINES: Final = 500
+_RECENT_MAX: Final = 4 * 1024 * 1024
+"""Bytes of messages kept, sent lately, whoever sent them; at least those of one look."""
 _LAST_SECONDS: Final = 1.0
 """How long the last frame is offered to an onlooker that is slow."""
 
@@ -69,6 +71,8 @@ class Control:
         self._onlookers: dict[bytes, _Onlooker] = {}
         self._story: deque[Line] = deque(maxlen=STORY_MAX)
         self._told = 0
+        self._recent: deque[Columns] = deque()
+        self._kept = 0
         self._frames = 0
         self._next = 0.0
         self._offenders = 0
@@ -87,7 +91,11 @@ class Control:
         return told
 
     def hear(self, columns: Columns) -> None:
-        """Takes what the tape told."""
+        """Takes what the tape told, and keeps the last of it for who begins to inspect."""
+        self._recent.append(columns)
+        self._kept += columns.size
+        while self._kept > _RECENT_MAX and len(self._recent) > 1:
+            self._kept -= self._recent.popleft().size
         for onlooker in self._onlookers.values():
             if onlooker.inspection is not None:
                 onlooker.inspection.hear(columns)
@@ -143,6 +151,8 @@ class Control:
         elif ask.what == "inspect":
             onlooker = self._onlookers.setdefault(peer, _Onlooker(self._told))
             onlooker.inspection = Inspection(kernel, ask.text) if ask.text else None
+            for columns in self._recent if onlooker.inspection else ():
+                onlooker.inspection.hear(columns)  # type: ignore[union-attr]
             self._next = 0.0
         elif ask.what == "pause":
             pace.pause()

@@ -97,8 +97,8 @@ class Inspection:
 
     def detail(self, story: Iterable[Line]) -> Detail:
         """What is known now. story: lines of the run, oldest first."""
-        about = {self.agent, self.target}
-        log = [line for line in story if line.agent in about][-_LOG_LINES_MAX:]
+        about = {self.agent, self.target} - {""}
+        log = [line for line in story if line.agent in about][: -_LOG_LINES_MAX - 1 : -1]
         detail = Detail(
             agent=self.agent,
             target=self.target,

@@ -20,11 +20,12 @@ class Pace:
     """Holds virtual time back to `speed` virtual seconds per real second, or altogether.
 
     A paused run waits between two windows for as long as it is left; nobody's deadline runs, as no
-    host has anything to answer.
+    host has anything to answer. rush: so many windows are not held back by the speed.
     """
 
-    def __init__(self, speed: float = float("inf")) -> None:
+    def __init__(self, speed: float = float("inf"), rush: int = 0) -> None:
         self.speed = speed
+        self._rush = rush
         self.is_paused = False
         self._until_window = -1
         self._until_step = -1
@@ -79,7 +80,7 @@ class Pace:
         if self.is_paused:
             is_due = kernel.windows < self._until_window or kernel.steps < self._until_step
             return 0.0 if is_due else IDLE_SECONDS
-        if self.speed == float("inf"):
+        if self.speed == float("inf") or kernel.windows < self._rush:
             return 0.0
         if self._virtual is None:
             self._real, self._virtual = monotonic(), kernel.now

@@ -29,6 +29,12 @@ class Columns:
     dropped: dict[str, Ints]
     arrived: dict[str, NDArray[Any]]
 
+    @property
+    def size(self) -> int:
+        """About how many bytes it holds."""
+        rows = len(self.sent["length"]) + len(self.arrived["sequence"])
+        return 64 * rows + int(self.sent["length"].sum())
+
 
 SENT: Final = ("sequence", "sent", "sender", "to", "topic", "kind", "length")
 ARRIVED: Final = ("sequence", "arrival", "sent", "sender", "to", "topic")

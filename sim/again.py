@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -42,9 +43,10 @@ from sim.store.runlog import (
     Input,
     Record,
     RunLog,
+    damage,
     scan_log,
 )
-from sim.units import NEVER, format_ns
+from sim.units import NEVER, SECOND, format_ns
 from sim.wire.payload import payload_text
 
 Parting: TypeAlias = tuple[int, int, int, str]
@@ -57,7 +59,8 @@ _AGAIN: Final = ("events.mcap", "events.jsonl", "summary.json")
 class Past:
     """What a run's directory tells of it.
 
-    end: how the run ended, None if it broke off. keep: bytes of the log that stand.
+    end: how the run ended, None if it broke off. keep: bytes of the log that stand. damaged: where
+    the log is damaged, and not just cut off; -1 if nowhere.
     """
 
     path: Path
@@ -66,6 +69,7 @@ class Past:
     records: list[Record]
     end: End | None
     keep: int
+    damaged: int = -1
 
     @property
     def agents_per_host(self) -> int:
@@ -105,7 +109,8 @@ def read_past(path: Path) -> Past:
     log, scenario = path / "run.log", path / "scenario.yaml"
     if not scenario.is_file():
         raise CheckpointError(f"{path} has no scenario.yaml: it broke off before it began")
-    found = scan_log(log.read_bytes() if log.is_file() else b"", str(log))
+    data = log.read_bytes() if log.is_file() else b""
+    found = scan_log(data, str(log))
     header = found[0][0] if found else None
     plain: dict[str, Any] = header.manifest if isinstance(header, Header) else {}
     if not plain:
@@ -119,7 +124,7 @@ def read_past(path: Path) -> Past:
     keep = standing[-1][1] if standing else 0
     return Past(
         path, load_scenario(str(scenario)), plain, [r for r, _ in standing],
-        end if is_ended else None, keep,
+        end if is_ended else None, keep, damage(data, found[-1][1] if found else 0),
     )  # fmt: skip
 
 
@@ -172,14 +177,39 @@ class Checked(Recorder):
 
 
 def price(past: Past) -> str:
-    """What resuming will cost, for people."""
+    """What resuming will cost, for people.
+
+    Raises: CheckpointError if there is nothing to resume.
+    """
+    _check_open(past)
     total = past.scenario.duration_ns * past.scenario.episodes
+    folds = sum(isinstance(r, Fold) for r in past.records)
     inputs = sum(isinstance(r, Input | Decision) for r in past.records)
+    speed = _possible_speed(past)
+    about = f", about {past.reached_ns / SECOND / speed:.0f} s" if speed else ""
     return (
-        f"{past.path.name}: runs again what the log holds, {format_ns(past.reached_ns)} of "
-        f"{format_ns(total)} at full speed with {inputs} inputs and decisions, checks "
-        f"{sum(isinstance(r, Fold) for r in past.records)} folds, then goes on"
+        f"{past.path.name}: runs again the first {format_ns(past.reached_ns)} of "
+        f"{format_ns(total)} at full speed{about}, with {inputs} inputs and decisions, and "
+        f"checks {folds} folds; then it goes on"
     )
+
+
+def _possible_speed(past: Past) -> float:
+    """Virtual seconds per real second that the run could do, by its recording; 0 if unknown."""
+    try:
+        recording = open_recording(past.path)
+        last = recording.part("/run", len(recording.times) - 1)
+    except (CheckpointError, IndexError):
+        return 0.0
+    return float(last.get("possible") or 0.0)
+
+
+def _check_open(past: Past) -> None:
+    is_written = (past.path / "summary.json").is_file()
+    if past.end is not None and past.end.status == "completed" and is_written:
+        raise CheckpointError(f"{past.path} has come to its end; there is nothing to resume")
+    if address_of(past.path) is not None:
+        raise CheckpointError(f"{past.path} still goes on; `sim watch {past.path.name}`")
 
 
 def resume(
@@ -195,11 +225,7 @@ def resume(
 
     Raises: CheckpointError if it has come to its end, still goes on, or parts from its log.
     """
-    is_written = (past.path / "summary.json").is_file()
-    if past.end is not None and past.end.status == "completed" and is_written:
-        raise CheckpointError(f"{past.path} has come to its end; there is nothing to resume")
-    if address_of(past.path) is not None:
-        raise CheckpointError(f"{past.path} still goes on; `sim watch {past.path.name}`")
+    _check_open(past)
 
     def recorder(prepared: Prepared) -> Recorder:
         for name in _AGAIN:
@@ -214,7 +240,8 @@ def resume(
         checked.until_window = history.end_window
         return checked
 
-    history, pace = History(past.records), Pace(speed)
+    history = History(past.records)
+    pace = Pace(speed, rush=history.end_window)
     return conduct(
         past.scenario, recorder, pace, inline=past.inline, agents_per_host=past.agents_per_host,
         history=history, compare=compare, on_progress=on_progress, on_live=on_live,
@@ -226,17 +253,25 @@ def resume(
 
 @dataclass
 class Verdict:
-    """What running again found. parting: where the two part, "" if nowhere."""
+    """What running again found. parting: where the two part, "" if nowhere. doubts: what the log
+    or the summary say that does not fit, though the runs do not part.
+    """
 
     folds: int
     reached_ns: int
     is_whole: bool
     parting: str = ""
     details: list[str] = field(default_factory=list)
+    doubts: list[str] = field(default_factory=list)
 
     @property
     def is_same(self) -> bool:
         return not self.parting
+
+    @property
+    def is_proven(self) -> bool:
+        """Whether nothing speaks against it, in the log or in the summary."""
+        return self.is_same and not self.doubts
 
 
 class _Parted(Exception):
@@ -315,7 +350,39 @@ def verify(past: Past, *, inline: bool = True, on_progress: OnProgress | None = 
     verdict = Verdict(comparer.count, comparer.time_ns, past.end is not None)
     if is_whole and past.end is not None and kernel.digest.chain.hex() != past.end.digest:
         verdict.parting = "the last digest is another: the log lacks folds"
+    verdict.doubts = _doubts(past, kernel, verdict)
     return verdict
+
+
+def _doubts(past: Past, kernel: Kernel, verdict: Verdict) -> list[str]:
+    """What the log and the summary claim, and running again does not show."""
+    found = []
+    if past.damaged >= 0:
+        found.append(
+            f"run.log is damaged at byte {past.damaged:,}: nothing after "
+            f"{format_ns(max(verdict.reached_ns, 0))} is proven"
+        )
+    try:
+        said = json.loads((past.path / "summary.json").read_text())
+    except (OSError, ValueError):
+        return found
+    if said.get("status") == "completed" and not verdict.is_whole:
+        found.append("summary.json says that the run was completed, its log does not go so far")
+    if not verdict.is_whole or kernel.status == "running":
+        return found
+    here: dict[str, Any] = {
+        "digest": kernel.digest.chain.hex(), "status": kernel.status,
+        "messages": kernel.network.totals(),
+    }  # fmt: skip
+    for name, value in here.items():
+        if said.get(name) != value:
+            found.append(f"summary.json: {name} is {said.get(name)}, here it is {value}")
+    metrics = said.get("metrics", {})
+    for name, metric in kernel.world.metrics().items():
+        value = metric.value if math.isfinite(metric.value) else None
+        if metrics.get(name) != value:
+            found.append(f"summary.json: {name} is {metrics.get(name)}, here it is {value}")
+    return found
 
 
 def _where(

@@ -53,8 +53,9 @@ OnLive = Callable[[str], None]
 class Live:
     """One run, driven by `run`.
 
-    columns: what the outcome is read against, as far as it is known. on_live: see OnLive; without
-    a directory to be found by, a run has no door unless somebody wants to be told.
+    columns: what the outcome is read against, as far as it is known. on_watched: called once, when
+    somebody begins to watch. on_live: see OnLive; without a directory to be found by, a run has no
+    door unless somebody wants to be told.
     """
 
     prepared: Prepared
@@ -67,6 +68,7 @@ class Live:
     history: History = field(default_factory=History)
     columns: Columns | None = None
     on_live: OnLive | None = None
+    on_watched: Callable[[], None] = lambda: None
     events: list[dict[str, Any]] = field(default_factory=list)
     _control: Control | None = None
     _capture: Capture | None = None
@@ -75,6 +77,7 @@ class Live:
     _infos: dict[int, HostInfo] = field(default_factory=dict)
     _next_info: float = 0.0
     _status: str = "running"
+    _is_watched: bool = False
     _text: str = ""
 
     def __post_init__(self) -> None:
@@ -219,6 +222,9 @@ class Live:
             for line in self._control.tell(news):
                 if self._capture is not None:
                     self._capture.line(line)
+            if self._control.has_onlookers and not self._is_watched:
+                self._is_watched = True
+                self.on_watched()
             self._control.show(self._frame)
         self.report(self._progress(news))
 

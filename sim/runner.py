@@ -118,7 +118,7 @@ def conduct(
 ) -> Result:
     """A loaded scenario to its end, given from outside what `history` holds."""
     report = on_progress or (lambda progress: None)
-    helper: Popen | None = None
+    helpers: list[Popen] = []
     with Interrupts() as interrupts:
         transport = make_transport(scenario, inline, report)
         try:
@@ -126,23 +126,26 @@ def conduct(
             kernel = prepared.kernel(agents_per_host, is_eager)
             recorder = make_recorder(prepared)
             path = recorder.path / FILE if recorder.path else None
+
+            def watched() -> None:
+                if compare and path:
+                    helpers.append(start_columns(path.parent))
+
             live = Live(
                 prepared, kernel, transport, recorder, interrupts, report, pace,
-                history or History(), Columns(path) if path else None, on_live,
+                history or History(), Columns(path) if path else None, on_live, watched,
             )  # fmt: skip
             with recorder, one_thread():
-                if compare and path and on_live:
-                    helper = start_columns(path.parent)
                 result = live.run(inline)
                 recorder.write(result.record())
                 if compare and result.status == "completed":
-                    _compare(result, prepared, live, report, path, helper)
+                    _compare(result, prepared, live, report, path, helpers)
                     recorder.write(result.record())
                 live.warn()
                 live.say(result.status, "")
                 live.close()
         finally:
-            if helper is not None:
+            for helper in helpers:
                 helper.kill()
                 helper.wait()
             transport.close()
@@ -155,7 +158,7 @@ def _compare(
     live: Live,
     report: OnProgress,
     path: Path | None,
-    helper: Popen | None,
+    helpers: Sequence[Popen],
 ) -> None:
     """Fills the columns: those that the helper finds, then those that are missing."""
 
@@ -164,7 +167,7 @@ def _compare(
         live.say("comparing", f"for comparison: {progress.text}")
 
     try:
-        while helper is not None and helper.poll() is None:
+        while any(helper.poll() is None for helper in helpers):
             tell(Progress("comparing", 0, 1, text="no control, rule, bound"))
             pause(_LOOK_SECONDS)
     except KeyboardInterrupt:

@@ -57,7 +57,7 @@ def verify_run(options: argparse.Namespace) -> int:
         errors.print(f"books not recounted: {error}", style="yellow", markup=False)
         if options.books:
             raise
-    is_same = (verdict is None or verdict.is_same) and not books
+    is_same = (verdict is None or verdict.is_proven) and not books
     if options.json:
         print_json(_document(path.name, verdict, differences, books if is_counted else None))
     else:
@@ -73,7 +73,7 @@ def _document(
         document |= {
             "is_same": verdict.is_same, "folds": verdict.folds, "is_whole": verdict.is_whole,
             "reached_seconds": verdict.reached_ns / 1e9, "parting": verdict.parting,
-            "details": verdict.details,
+            "details": verdict.details, "doubts": verdict.doubts,
         }  # fmt: skip
     return document
 
@@ -85,6 +85,8 @@ def _print_verdict(console: Console, verdict: Verdict | None, books: list[str] |
             f"[bold green]the same run[/]  {verdict.folds:,} folds agree, to "
             f"{format_ns(verdict.reached_ns)}, {whole}"
         )
+        for text in verdict.doubts:
+            console.print(f"! {text}", style="red", markup=False, soft_wrap=True)
     elif verdict is not None:
         console.print(f"[bold red]another run[/]  {verdict.folds:,} folds agree, then")
         for text in (verdict.parting, *verdict.details):
@@ -102,7 +104,7 @@ def resume_run(options: argparse.Namespace) -> int:
     from sim.again import price, read_past, resume
     from sim.console.progress import Display
     from sim.console.summary import print_result
-    from sim.store.rundir import find_run
+    from sim.store.rundir import find_run, run_name
 
     path = find_run(options.run)
     past = read_past(path)
@@ -121,7 +123,7 @@ def resume_run(options: argparse.Namespace) -> int:
         print_json(result.summary())
         print_result(errors, result)
     else:
-        print_result(Console(highlight=False), result, ["sim", "verify", path.name])
+        print_result(Console(highlight=False), result, ["sim", "verify", str(run_name(path))])
     return result.exit_code
 
 

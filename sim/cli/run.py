@@ -85,6 +85,8 @@ def print_refusal(scenario: str, seed: int, error: BaseException) -> None:
 def next_command(options: argparse.Namespace, result: Result) -> list[str]:
     """What a person would probably want to type next."""
     words = ["sim", "run", options.scenario]
+    from sim.store.rundir import run_name
+
     mine = [b.rpartition("=")[2].partition(":")[0] for b in options.behaviours if ".py:" in b]
     seed = [] if options.seed is None else ["--seed", str(options.seed)]
     again = [
@@ -98,11 +100,7 @@ def next_command(options: argparse.Namespace, result: Result) -> list[str]:
         return ["sim", "doctor"]
     if result.status == "failed":
         return [*words, *seed, *again, "--inline"]
-    if result.status == "interrupted":
-        directory = result.run_dir
-        return ["sim", "resume", directory.name] if directory else [*words, *seed, *again]
-    if not any("loss" in text for text in options.overrides):
-        return [*words, *seed, *again, "--set", "network.default.loss=30%"]
-    if not mine:
-        return ["sim", "show", options.scenario]
-    return [*words, *again, "--seed", str(result.seed + 1)]
+    if result.run_dir is not None:
+        verb = "resume" if result.status == "interrupted" else "report"
+        return ["sim", verb, str(run_name(result.run_dir))]
+    return [*words, *seed, *again]

@@ -16,8 +16,8 @@ import msgspec
 from sim.clock import monotonic
 
 FILE: Final = "columns.json"
-POINTS: Final = 400
-"""Moments of a run at which its metrics are noted."""
+POINTS: Final = 1_500
+"""Moments of a run at which its metrics are noted: each minute of a day."""
 _LOOK_SECONDS: Final = 1.0
 
 

@@ -191,6 +191,12 @@ def find_run(text: str | Path, runs: str | Path = RUNS) -> Path:
     raise UnknownKeyError(f"no run {name!r}; {did_you_mean(name, [*known[::-1], LAST])}")
 
 
+def run_name(path: Path) -> str | Path:
+    """What a person may call a run: its name if it is under runs/, or else its path."""
+    is_near = path.parent.resolve() == Path(RUNS).resolve()
+    return path.name if is_near else path
+
+
 _PARTS: Final = ("manifest.json", "run.log", "events.mcap", "summary.json")
 
 

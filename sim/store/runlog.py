@@ -195,3 +195,16 @@ def scan_log(data: bytes, name: str = "run.log") -> list[tuple[Record, int]]:
             f"{name} is a log of version {header.version}; this is version {VERSION}"
         )
     return records
+
+
+def damage(data: bytes, at: int) -> int:
+    """Where a log is damaged and not just cut off, given where its last good record ends; else -1.
+
+    A write that broke off leaves the beginning of a record; anything else is damage.
+    """
+    rest = len(data) - at
+    if rest < _HEAD.size:
+        return -1
+    length, _ = _HEAD.unpack_from(data, at)
+    is_torn = length <= _BODY_BYTES_MAX and rest < _HEAD.size + length
+    return -1 if is_torn else at

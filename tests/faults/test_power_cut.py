@@ -14,6 +14,7 @@ import pytest
 import yaml
 from checkers.live import Conducted, ask, finish, step
 
+from broker.pace import Pace
 from sim.again import read_past, resume, verify
 from sim.errors import CheckpointError
 from sim.scenario.load import parse_scenario
@@ -160,8 +161,11 @@ def test_a_header_that_is_damaged_is_no_log(wholes: list[Whole], tmp_path: Path)
         read_past(copy(whole, tmp_path / "damaged", bytes(damaged)))
 
 
-def test_what_was_lost_may_be_commanded_again(wholes: list[Whole], tmp_path: Path) -> None:
+def test_what_was_lost_may_be_commanded_again(
+    wholes: list[Whole], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Resumed from after the first command, with the others given anew: the whole run's digest."""
+    monkeypatch.setattr("sim.again.Pace", lambda speed, rush: Pace(speed))  # it would be too quick
     whole = wholes[-1]
     second = [i for i, r in enumerate(whole.records) if isinstance(r, Input)][1]
     path = copy(whole, tmp_path / "cut", whole.data[: whole.cuts[second - 1]])

@@ -100,7 +100,7 @@ def test_outcome_for_people(call: Call) -> None:
     for text in ("sent", "= delivered", "+ dropped", "+ in flight", "digest"):
         assert text in out
     assert "runs/quickstart-0001" in out
-    assert "sim run quickstart --duration 1s --set network.default.loss=30%" in out
+    assert "sim report quickstart-0001" in out
     assert "100%" in err
     assert max(map(len, out.splitlines())) <= 80
 

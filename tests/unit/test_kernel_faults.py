@@ -436,7 +436,8 @@ def test_episodes_and_faults_are_the_same_in_processes() -> None:
 def test_heal_lifts_what_is_in_force_and_starts_who_would_stay_down() -> None:
     faults = (
         "{at: 100ms, kill: agent-2}, {at: 150ms, partition: [agent-1, agent-3]}, "
-        "{at: 200ms, kill: agent-3, for: 600ms}, {at: 300ms, hang: agent-1}, {at: 400ms, heal: true}"
+        "{at: 200ms, kill: agent-3, for: 600ms}, {at: 300ms, hang: agent-1}, "
+        "{at: 400ms, heal: true}"
     )
     stage = Stage({})
     kernel = kernel_of(text(agents=3, duration="1s", faults=faults))

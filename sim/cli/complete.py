@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shlex
 from typing import Any
 
 
@@ -12,6 +13,7 @@ def complete(parser: argparse.ArgumentParser) -> None:
     if "_ARGCOMPLETE" not in os.environ:
         return
     import argcomplete
+    from argcomplete.completers import SuppressCompleter
 
     for name, command in _commands(parser).items():
         for action in command._actions:
@@ -23,7 +25,9 @@ def complete(parser: argparse.ArgumentParser) -> None:
                 )
             elif action.dest == "words":
                 action.completer = _words  # type: ignore[attr-defined]
-    argcomplete.autocomplete(parser, always_complete_options=False)
+    argcomplete.autocomplete(
+        parser, always_complete_options=False, default_completer=SuppressCompleter()
+    )
 
 
 def _commands(parser: argparse.ArgumentParser) -> dict[str, argparse.ArgumentParser]:
@@ -39,7 +43,8 @@ def _scenarios(prefix: str, **rest: Any) -> list[str]:
     from sim.scenario.load import bundled
 
     names = [name for name in bundled() if name.startswith(prefix)]
-    return [*names, *FilesCompleter(("yaml", "yml"))(prefix)]
+    files = FilesCompleter(("yaml", "yml"))(prefix)
+    return [*names, *(file for file in files if prefix.startswith(".") or file[0] != ".")]
 
 
 def _runs(prefix: str, **rest: Any) -> list[str]:
@@ -47,7 +52,7 @@ def _runs(prefix: str, **rest: Any) -> list[str]:
 
     from sim.store.rundir import RUNS
 
-    return [path.name for path in Path(RUNS).glob(f"{prefix}*") if path.is_dir()]
+    return sorted(path.name for path in Path(RUNS).glob(f"{prefix}*") if path.is_dir())
 
 
 def _alive(prefix: str, **rest: Any) -> list[str]:
@@ -74,5 +79,9 @@ def _words(prefix: str, parsed_args: argparse.Namespace, **rest: Any) -> list[st
         return []
     if intro is None:
         return []
-    line = " ".join([*typed, prefix] if typed[-1:] != [prefix] else typed)
-    return [found.rpartition(" ")[2] for found in complete_line(line, intro)]
+    if typed[-1:] == [prefix]:
+        typed.pop()
+    head = shlex.join(typed)
+    found = complete_line(f"{head} {prefix.split(' ')[0]}", intro)
+    names = [" ".join(shlex.split(line[len(head) + 1 :])) for line in found]
+    return [name for name in names if name.startswith(prefix)]

@@ -18,9 +18,13 @@ _RERUN: Final = "SIM_HASH_SEED_SET"
 def run_scenario(options: argparse.Namespace) -> int:
     if options.inline and options.is_command:
         fix_hash_seed()
+    from sim.cli.screen import Screen, is_terminal, stand_by
+
+    has_console = not (options.headless or options.json or options.inline) and is_terminal()
+    if has_console and options.is_command:
+        stand_by()
     from rich.console import Console
 
-    from sim.cli.screen import Screen, is_terminal
     from sim.console.progress import Display
     from sim.console.summary import print_result
     from sim.installation import check_names
@@ -28,7 +32,6 @@ def run_scenario(options: argparse.Namespace) -> int:
 
     errors = Console(stderr=True, highlight=False)
     is_live = errors.is_terminal and not options.inline and errors.width >= 40
-    has_console = not (options.headless or options.json or options.inline) and is_terminal()
     scenario = "unknown"
     try:
         check_names()

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import sys
 import termios
+from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Final
 
 from sim.console.progress import Display
 from sim.launch.console import Popen, start_console
+from sim.launch.launcher import subreaper
 from sim.progress import Progress
 
 _RESET: Final = "\x1b[?1049l\x1b[?25h\x1b[?1000l\x1b[?1002l\x1b[?1003l\x1b[?1006l\x1b[?2004l\x1b[0m"
@@ -24,6 +27,45 @@ def is_terminal() -> bool:
     return all(stream.isatty() for stream in streams) and os.environ.get("TERM") not in (
         None, "", "dumb",
     )  # fmt: skip
+
+
+def stand_by() -> None:
+    """Leaves a process in the foreground that outlives the run's, and goes on as its child.
+
+    Should the broker be killed, the shell would take the terminal from under the console; like
+    this, the console has it until a person leaves. Signals are the child's; its end is ours.
+    """
+    subreaper(True)
+    child = os.fork()
+    if child == 0:
+        subreaper(False)
+        return
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _passing_on(child, number))
+    status = 0
+    while True:
+        try:
+            pid, ended = os.waitpid(-1, 0)
+        except ChildProcessError:
+            break
+        if pid == child:
+            status = os.waitstatus_to_exitcode(ended)
+    if status < 0:
+        sys.stdout.write(_RESET)
+        print("the run's broker was killed; `sim resume` goes on from its log", file=sys.stderr)
+    sys.stdout.flush()
+    os._exit(status if status >= 0 else 128 - status)
+
+
+def _passing_on(child: int, number: int) -> Callable[[int, Any], None]:
+    """A terminal's own Ctrl-C reaches the child anyway; the other signals are handed on."""
+
+    def handle(signum: int, frame: Any) -> None:
+        if number != signal.SIGINT:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(child, number)
+
+    return handle
 
 
 class Screen:

@@ -147,6 +147,8 @@ class Network:
             values[:, i] = time, send.reference, stream.serial, len(send.body), send.kind
             bodies[i] = send.body
             stream.serial += 1
+            if self.tape is not None and not counts[i]:
+                self.tape.unheard.append((time, sender, send.topic))
             hashed += _HEAD.pack(time, sender, len(send.body)), send.topic.encode(), send.body
         self._digest.add("payloads", *hashed)
         rows = np.concatenate(streams, dtype=ROW, casting="no")

@@ -22,12 +22,14 @@ class Columns:
     sent:    sequence, time (ns), sender, receiver, topic, kind, bytes; `bodies` beside it.
     dropped: sequence, reason (1-based, of `broker.ledger.REASONS`).
     arrived: sequence, arrival and sent (ns), sender, to, topic; only what was delivered.
+    unheard: (time, sender, topic) of publications that nobody subscribed to.
     """
 
     sent: dict[str, NDArray[Any]]
     bodies: NDArray[np.object_]
     dropped: dict[str, Ints]
     arrived: dict[str, NDArray[Any]]
+    unheard: list[tuple[int, int, str]] = field(default_factory=list)
 
     @property
     def size(self) -> int:
@@ -44,6 +46,7 @@ ARRIVED: Final = ("sequence", "arrival", "sent", "sender", "to", "topic")
 class Tape:
     """Collects; `take` hands over and forgets."""
 
+    unheard: list[tuple[int, int, str]] = field(default_factory=list)
     _sent: list[NDArray[Any]] = field(default_factory=list)
     _bodies: list[NDArray[np.object_]] = field(default_factory=list)
     _dropped: list[tuple[Ints, Any]] = field(default_factory=list)
@@ -66,6 +69,7 @@ class Tape:
         """Everything since the last time."""
         sent, bodies, dropped, arrived = self._sent, self._bodies, self._dropped, self._arrived
         self._sent, self._bodies, self._dropped, self._arrived = [], [], [], []
+        unheard, self.unheard = self.unheard, []
         return Columns(
             {name: _joined([rows[name] for rows in sent]) for name in SENT},
             np.concatenate(bodies) if bodies else np.zeros(0, dtype=object),
@@ -74,6 +78,7 @@ class Tape:
                 "reason": _joined([np.broadcast_to(r, len(s)) for s, r in dropped]),
             },
             {name: _joined([rows[name] for rows in arrived]) for name in ARRIVED},
+            unheard,
         )
 
 

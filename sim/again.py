@@ -404,6 +404,8 @@ def _where(
             verdict.details = list(_first_event(past, kernel, comparer.kept, parted))
         except CheckpointError as error:
             verdict.details = [f"the recording does not help: {error}"]
+    if not verdict.details and pairs == ["payloads"]:
+        verdict.details = _unheard(kernel, comparer.kept)
     if not verdict.details and "world" in pairs:
         verdict.details = ["every message is the same: it is the world that went another way"]
     return verdict
@@ -476,3 +478,13 @@ def _other_fates(
             text = f"{who} is {here}; in the record it is {there}"
             found.append((int(old.sent[row]), 1, sequence, text))
     return found
+
+
+def _unheard(kernel: Kernel, kept: Sequence[Columns]) -> list[str]:
+    """Who said something that nobody hears: the recording does not have it."""
+    names = kernel.network.table.names
+    said = dict.fromkeys((names[a], topic) for c in kept for _, a, topic in c.unheard)
+    if not said:
+        return []
+    who = ", ".join(f"{topic!r} of {name}" for name, topic in said)
+    return [f"the difference is in what nobody subscribes to: {who}"]

@@ -153,3 +153,45 @@ def test_a_run_at_its_end_or_of_another_kind_is_not_resumed(run: Path, tmp_path:
     (other / "scenario.yaml").unlink()
     with pytest.raises(CheckpointError, match=r"no scenario\.yaml"):
         read_past(other)
+
+
+def test_what_is_said_to_nobody_is_named_by_who_says_it(tmp_path: Path) -> None:
+    text = """
+import sim
+
+class Whisperer(sim.Agent):
+    async def run(self):
+        async for obs in self.observations():
+            self.publish("whisper", {value})
+"""
+    (tmp_path / "whisper.py").write_text(text.replace("{value}", "1"))
+    agents = {"agent-3": {"behaviour": "whisper.py:Whisperer"}}
+    scenario = parse_scenario(
+        yaml.safe_dump({**SCENARIO, "agents": agents, "faults": []}), folder=str(tmp_path)
+    )
+    sim.run(scenario, inline=True, compare=False, run_dir=tmp_path / "run")
+    (tmp_path / "whisper.py").write_text(text.replace("{value}", "2"))
+    verdict = verify(read_past(tmp_path / "run"))
+    assert "in its payloads" in verdict.parting
+    assert verdict.details == [
+        "the difference is in what nobody subscribes to: 'whisper' of agent-3"
+    ]
+
+
+def test_a_damaged_log_and_a_summary_that_lies_are_told(run: Path) -> None:
+    log = run / "run.log"
+    data = bytearray(log.read_bytes())
+    data[len(data) // 2] ^= 1
+    whole = log.read_bytes()
+    log.write_bytes(data)
+    verdict = verify(read_past(run))
+    assert verdict.is_same
+    assert not verdict.is_proven
+    assert "run.log is damaged at byte" in verdict.doubts[0]
+    log.write_bytes(whole)
+    assert verify(read_past(run)).is_proven
+    summary = json.loads((run / "summary.json").read_text())
+    for name, value in (("digest", "00"), ("status", "failed"), ("metrics", {"reward": 1.0})):
+        (run / "summary.json").write_text(json.dumps({**summary, name: value}))
+        doubts = verify(read_past(run)).doubts
+        assert "summary.json: " in doubts[0]

@@ -37,6 +37,7 @@ class Log(Protocol):
         """What real time decided, before it takes effect."""
 
 
+_LOOKS, _LOOK_SECONDS = 10, 0.05
 _WAIT_SECONDS: Final = 0.2
 """How long the loop waits for anything before it looks up: progress is shown, Ctrl-C heard."""
 
@@ -172,7 +173,14 @@ class Shell:
         """The broker's own death, as the scenario or a person wants it; once only."""
         if self.history.has_died(self.kernel.now):
             return
-        self._decide("died", -1, "the broker is killed, as asked")
+        text = "the broker is killed, as asked; `sim resume` goes on"
+        self._decide("died", -1, text)
+        self.kernel.events.append(Event(self.kernel.now, "warning", "", text))
+        for _ in range(_LOOKS):  # until it has been told
+            if not self.kernel.events:
+                break
+            self.on_window(self.kernel)
+            self.idle(_LOOK_SECONDS)
         os.kill(os.getpid(), signal.SIGKILL)
 
     def _send(self, host: int, activation: Activation) -> None:

@@ -7,6 +7,7 @@ depend on how windows were cut.
 from __future__ import annotations
 
 from collections import deque
+from typing import Final
 
 from broker.handover import Handover
 from broker.network import Network
@@ -14,6 +15,9 @@ from broker.population import DOWN, ENDED, Agents, Event, Failure
 from sim.errors import AgentError, RestartLimitError
 from sim.scenario.schema import Supervision
 from sim.units import NEVER, format_ns
+
+SUPERVISOR: Final = "supervisor"
+"""The cause of what the scenario's supervision does."""
 
 
 class Supervisor:
@@ -82,11 +86,20 @@ class Supervisor:
         """Starts an agent anew after a while that doubles; or says why the run must stop."""
         rule = self._rule
         recent = self._agents.count_restart(agent, grid, rule.within_ns)
+        name = self._agents.names[agent]
         if recent < rule.restarts:
-            self._agents.start(agent, grid + (rule.backoff_ns << recent), episode)
-        elif rule.then == "stop":
+            wait = rule.backoff_ns << recent
+            self._agents.start(agent, grid + wait, episode)
+            text = f"starts anew in {format_ns(wait)}, {recent + 1} of {rule.restarts} times"
+            self._story.append(Event(grid, "warning", name, text, SUPERVISOR))
+            return None
+        text = f"failed {recent + 1} times within {format_ns(rule.within_ns)}: " + (
+            "the run stops" if rule.then == "stop" else "the device is left to its own"
+        )
+        self._story.append(Event(grid, "warning", name, text, SUPERVISOR))
+        if rule.then == "stop":
             return RestartLimitError(
-                f"{self._agents.names[agent]} failed more than {rule.restarts} times within "
+                f"{name} failed more than {rule.restarts} times within "
                 f"{format_ns(rule.within_ns)}; the last time: {cause}"
             )
         return None

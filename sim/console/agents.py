@@ -61,6 +61,8 @@ def _player(state: State, frame: Frame, i: int) -> tuple[str, str]:
 
 
 def _state(state: State, frame: Frame, i: int) -> tuple[str, str]:
+    if state.is_lost:
+        return "? unknown", "faint"
     return STATES.get(frame.agents.state[i], (frame.agents.state[i], "warn"))
 
 
@@ -241,6 +243,8 @@ class Agents(Panel):
         up = states.count("up")
         rest = sum(states.count(s) for s in ("down", "hung", "failed"))
         done = states.count("finished")
+        if self.state.is_lost:
+            return [("agents", "title"), ("  as last seen", "bad")]
         title: Row = [("agents", "title"), (f"  {up} up", "good")]
         if rest:
             title.append((f"  {rest} down", "bad"))

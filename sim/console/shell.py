@@ -11,6 +11,7 @@ from typing import Any, Final
 from textual.app import App, ScreenStackError
 from textual.worker import get_current_worker
 
+from sim.console import terminal
 from sim.console.screens import BoardScreen, MainScreen, OutcomeScreen
 from sim.console.source import Source
 from sim.console.state import State
@@ -42,6 +43,11 @@ class Shell(App[str]):
         """Begins to look for frames."""
         self.push_screen(self.main)
         self.set_interval(1 / FRAMES_PER_SECOND, self.tick)
+
+    def panic(self, *renderables: Any) -> None:
+        """A mistake of the framework's or ours; none if the terminal is gone."""
+        terminal.end_if_gone()
+        super().panic(*renderables)
 
     # --- frames ---------------------------------------------------------------------------------
 

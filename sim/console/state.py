@@ -7,11 +7,14 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Final
 
 from sim import clock
 from sim.console.drawings import Drawing, figures
 from sim.console.history import History
+from sim.console.words import clock as clock_text
+from sim.console.words import is_coarse
 from sim.wire.live import Frame, Intro, Line
 
 LINES_MAX: Final = 5000
@@ -123,9 +126,21 @@ class State:
         return self.frame is not None and self.frame.status in ENDED
 
     @property
+    def is_lost(self) -> bool:
+        """Whether the broker is gone though the run has not ended."""
+        return bool(self.lost) and not self.is_over
+
+    @property
+    def lost_text(self) -> str:
+        """When the broker was lost, and how the run goes on."""
+        at = clock_text(self.now_ns, is_coarse(self.intro))
+        name = Path(self.intro.directory).name
+        return f"broker lost at {at} (virtual); sim resume {name or 'DIRECTORY'} goes on"
+
+    @property
     def is_paused(self) -> bool:
         """Whether the clock stands because somebody wants it to."""
-        return self.frame is not None and self.frame.status == "paused"
+        return self.frame is not None and self.frame.status == "paused" and not self.lost
 
     def fault_times(self) -> list[tuple[int, bool]]:
         """(virtual time, whether a person did it) of every fault, past or scheduled."""

@@ -387,7 +387,8 @@ async def test_a_broker_that_vanishes_is_said_not_thrown() -> None:
         await pilot.pause()
         text = screen_text(app)
         assert "LOST" in text
-        assert "sim resume" in text
+        assert "broker lost at 00:00:09 (virtual); sim resume" in text
+        assert "up" not in text.split("agents")[1].splitlines()[0]
         await press(app, pilot, "k")
         assert isinstance(app.screen, MainScreen)
         await press(app, pilot, "q")

@@ -122,12 +122,17 @@ class Shell(App[str]):
         if not is_ok:
             self.tell(said, False)
         elif what == "inject":
-            self.tell(said or "done, and recorded")
+            said = said or "done, and recorded"
+            if self.state.is_paused and not said.startswith("nothing"):
+                self.tell(f"{said}; strikes when the run goes on", seconds=12)
+            else:
+                self.tell(said)
         if then is not None:
             then()
         self.tick()
 
-    def tell(self, text: str, is_ok: bool = True) -> None:
+    def tell(self, text: str, is_ok: bool = True, seconds: float = 0) -> None:
         """A word for the person, that goes by itself."""
         severity: Any = "information" if is_ok else "warning"
-        self.notify(text, severity=severity, markup=False, timeout=4 if is_ok else 7)
+        seconds = seconds or (4 if is_ok else 7)
+        self.notify(text, severity=severity, markup=False, timeout=seconds)

@@ -5,6 +5,7 @@ Takes frames and keeps what they only tell once: the story, the past, the frames
 
 from __future__ import annotations
 
+import re
 from collections import deque
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -20,6 +21,8 @@ from sim.wire.live import Frame, Intro, Line
 LINES_MAX: Final = 5000
 ENDED: Final = ("completed", "failed", "interrupted")
 _WAITING_SECONDS: Final = 2.0
+_OF_AGENTS: Final = ("kill", "hang", "slow", "skew", "sensor", "actuator", "byzantine")
+_NAMES: Final = re.compile(r"[^\s,]+")
 
 
 class State:
@@ -48,6 +51,8 @@ class State:
         self._last_line = -1
         self._fault_times: list[tuple[int, bool]] = []
         self._faults_of = -1
+        self._struck_by: tuple[str, ...] = ()
+        self._struck: set[int] = set()
 
     def take(self, frame: Frame) -> None:
         """A frame, which may be earlier than the last if the run is a recorded one."""
@@ -124,6 +129,17 @@ class State:
     def is_over(self) -> bool:
         """Whether the run has ended."""
         return self.frame is not None and self.frame.status in ENDED
+
+    def struck(self) -> set[int]:
+        """Agents with a fault of their own in force, as far as the faults' texts name them."""
+        faults = self.frame.faults if self.frame else []
+        texts = tuple(fault.text for fault in faults if fault.kind in _OF_AGENTS)
+        if texts != self._struck_by:
+            self._struck_by = texts
+            words = {word for text in texts for word in _NAMES.findall(text)}
+            cards = enumerate(self.intro.agents)
+            self._struck = {i for i, card in cards if card.name in words}
+        return self._struck
 
     @property
     def is_lost(self) -> bool:

@@ -24,13 +24,14 @@ _TROUBLE: Final = {"failed": 0, "down": 1, "hung": 2, "finished": 3, "up": 4, "a
 
 
 class _Column(NamedTuple):
-    """width 0: takes what is left. rank: the higher, the sooner it goes."""
+    """rank: the higher, the sooner it goes. grows: cells more if there is room."""
 
     title: str
     width: int
     is_right: bool
     rank: int
     text: Callable[[State, Frame, int], tuple[str, str]]
+    grows: int = 0
 
 
 def is_stale(state: State, frame: Frame, i: int) -> bool:
@@ -61,7 +62,10 @@ def _player(state: State, frame: Frame, i: int) -> tuple[str, str]:
 
 
 def _state(state: State, frame: Frame, i: int) -> tuple[str, str]:
-    return STATES.get(frame.agents.state[i], (frame.agents.state[i], "warn"))
+    if state.is_lost:
+        return "? unknown", "faint"
+    text, ink = STATES.get(frame.agents.state[i], (frame.agents.state[i], "warn"))
+    return (f"▲{text[1:]}", "mark") if ink == "good" and i in state.struck() else (text, ink)
 
 
 def _action(state: State, frame: Frame, i: int) -> tuple[str, str]:
@@ -117,29 +121,51 @@ def _memory(state: State, frame: Frame, i: int) -> tuple[str, str]:
 
 
 _COLUMNS: Final = (
-    _Column("name", 14, False, 0, _name),
-    _Column("role", 10, False, 3, _role),
-    _Column("played by", 14, False, 8, _player),
-    _Column("state", 9, False, 0, _state),
-    _Column("action", 0, False, 0, _action),
-    _Column("reward", 7, True, 7, _reward),
-    _Column("score", 7, True, 1, _score),
-    _Column("out", 6, True, 6, _sent),
-    _Column("in", 6, True, 5, _received),
-    _Column("age", 5, True, 1, _age),
-    _Column("late", 4, True, 6, _late),
-    _Column("rest.", 5, True, 8, _restarts),
+    _Column("name", 12, False, 0, _name, 9),
+    _Column("role", 7, False, 3, _role, 4),
+    _Column("player", 9, False, 6, _player, 9),
+    _Column("state", 8, False, 0, _state, 1),
+    _Column("action", 16, False, 0, _action, 60),
+    _Column("reward", 6, True, 5, _reward, 1),
+    _Column("score", 6, True, 1, _score, 1),
+    _Column("in", 5, True, 5, _received, 2),
+    _Column("out", 5, True, 6, _sent, 2),
+    _Column("age", 4, True, 1, _age, 1),
+    _Column("late", 4, True, 10, _late),
+    _Column("rest", 4, True, 7, _restarts, 4),
     _Column("pid", 7, True, 4, _pid),
-    _Column("MB", 4, True, 9, _memory),
+    _Column("MB", 3, True, 8, _memory),
 )
+_GROWING: Final = (
+    "age", "state", "role", "score", "name", "action", "player", "reward", "in", "out", "rest"
+)  # fmt: skip
+_STEPS: Final = (8, 100)
+"""Cells that each column grows by at most, in the order above, the first time and the second."""
 
 
-def columns_for(width: int) -> list[_Column]:
-    """Columns that fit, those that say least gone first."""
-    columns = list(_COLUMNS)
-    while len(columns) > 4 and sum(c.width + 1 for c in columns) + 24 > width:
+def columns_for(width: int, names: int = 12, pids: int = 7) -> list[_Column]:
+    """Columns that fit, those that say least gone first; what is left over makes some wider.
+
+    names, pids: characters of the longest of them.
+    """
+    sizes = {"name": min(max(names, 6), 14), "pid": min(max(pids, 3), 7)}
+    columns = [c._replace(width=sizes.get(c.title, c.width)) for c in _COLUMNS]
+    while len(columns) > 4 and _width(columns) > width:
         columns.remove(max(columns, key=lambda c: c.rank))
+    for limit in _STEPS:
+        for title in _GROWING:
+            spare = width - _width(columns)
+            columns = [
+                c._replace(width=c.width + more, grows=c.grows - more)
+                if c.title == title and (more := min(max(spare, 0), c.grows, limit)) > 0
+                else c
+                for c in columns
+            ]
     return columns
+
+
+def _width(columns: list[_Column]) -> int:
+    return sum(c.width + 1 for c in columns) - 1
 
 
 class Agents(Panel):
@@ -172,6 +198,7 @@ class Agents(Panel):
             "trouble": lambda i: (
                 _TROUBLE.get(agents.state[i], 3),
                 agents.state[i] == "up" and not is_stale(self.state, frame, i),
+                agents.state[i] == "up" and i not in self.state.struck(),
             ),
             "role": lambda i: cards[i].role,
             "score": lambda i: _or_last(agents.score[i]),
@@ -222,25 +249,29 @@ class Agents(Panel):
         self._first = min(max(self._first, at - room + 1), at, max(len(order) - room, 0))
         self._first = max(self._first, 0)
         self._shown = order[self._first : self._first + room]
-        columns = columns_for(width)
-        wide = width - sum(c.width + 1 for c in columns if c.width) - 1
-        rows: list[Row] = [_titles(columns, wide, self.sort)]
+        names = max(len(self.state.intro.agents[i].name) for i in order) if order else 0
+        columns = columns_for(width, names, len(str(max(frame.agents.pid, default=0))))
+        rows: list[Row] = [_titles(columns, self.sort)]
         for i in self._shown:
             row: Row = []
             for column in columns:
                 text, ink = column.text(self.state, frame, i)
-                size = column.width or wide
-                row += [((right if column.is_right else left)(text, size), ink), (" ", "")]
+                fit = right if column.is_right else left
+                row += [(fit(text, column.width), ink), (" ", "")]
+            row.pop()
             rows.append(selected(row, width) if i == self.state.selected else row)
         if not order:
             rows.append([(f"nobody is called *{self.find}*", "dim")])
-        return Picture(rows, self._title(frame), self._note(len(order), width))
+        is_part = len(columns) < len(_COLUMNS)
+        return Picture(rows, self._title(frame, is_part), self._note(len(order), width))
 
-    def _title(self, frame: Frame) -> Row:
+    def _title(self, frame: Frame, is_part: bool) -> Row:
         states = frame.agents.state
         up = states.count("up")
         rest = sum(states.count(s) for s in ("down", "hung", "failed"))
         done = states.count("finished")
+        if self.state.is_lost:
+            return [("agents", "title"), ("  as last seen", "bad")]
         title: Row = [("agents", "title"), (f"  {up} up", "good")]
         if rest:
             title.append((f"  {rest} down", "bad"))
@@ -248,6 +279,8 @@ class Agents(Panel):
             title.append((f"  {done} finished", "dim"))
         if self.find:
             title.append((f"  / {self.find}", "accent"))
+        if is_part:
+            title += [("  [x]", "key"), (" all columns", "dim")]
         return title
 
     def _note(self, many: int, width: int) -> Row:
@@ -259,11 +292,12 @@ class Agents(Panel):
         return keys
 
 
-def _titles(columns: list[_Column], wide: int, sort: str) -> Row:
+def _titles(columns: list[_Column], sort: str) -> Row:
     row: Row = []
     for column in columns:
-        size = column.width or wide
-        text = (right if column.is_right else left)(column.title, size)
+        is_long = column.title == "rest" and column.width >= 8
+        title = "restarts" if is_long else column.title
+        text = (right if column.is_right else left)(title, column.width)
         row += [(text, "accent" if column.title == sort else "dim"), (" ", "")]
     return row
 

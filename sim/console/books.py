@@ -20,9 +20,8 @@ class Books(Panel):
     def draw(self, width: int, height: int) -> Picture:
         """Reasons and bytes only where there is room."""
         frame = self.state.frame
-        if self.state.lost and not self.state.is_over:
-            text = f" {self.state.lost}; `sim resume` goes on from its log"
-            return Picture([[(text[: width - 1], "bad")]])
+        if self.state.is_lost:
+            return Picture([[(f" {self.state.lost_text}"[: width - 1], "bad")]])
         if frame is None:
             return Picture([[]])
         books = frame.books

@@ -66,7 +66,8 @@ class Charts(Panel):
         shown = names[self._first : self._first + many]
         until = max(state.now_ns, 1)
         length = round(state.total_ns * SPANS[self._span])
-        since = max(until - length, 0) if self._span else 0
+        first = self._first_known(until)
+        since = max(until - length, 0) if self._span else first
         until = max(until, since + length // 50) if self._span else until
         plot = max(width - _LABEL - _SCALE, 8)
         marks = self._marks(since, until, plot)
@@ -76,11 +77,23 @@ class Charts(Panel):
             rows += self._chart(name, (since, until), (plot, each), marks)
         rows += [[] for _ in range(height - 1 - len(rows))]
         rows = [*rows[: height - 1], self._axis(since, until, plot, marks)]
-        said = "whole run so far" if not self._span else f"last 1/{round(1 / SPANS[self._span])}"
+        said = f"last 1/{round(1 / SPANS[self._span])}" if self._span else self._whole(first)
         title: Row = [("charts", "title"), (f"  {said}  ", "dim"), ("▲", "mark"), (" fault", "dim")]
         above, below = self._first, len(names) - self._first - many
         note: Row = [(f"{above + below} more ", "dim"), ("[c]", "key")] if above + below else []
         return Picture(rows, title, note)
+
+    def _first_known(self, until: int) -> int:
+        """Since when figures are known: a console that came late has not seen the beginning."""
+        samples = self.state.history.samples
+        first = samples[0].now_ns if samples else 0
+        is_late = max(until // 50, 2 * self.state.intro.dt_ns) < first < until
+        return first if is_late else 0
+
+    def _whole(self, first: int) -> str:
+        if not first:
+            return "whole run so far"
+        return f"since {clock(first, is_coarse(self.state.intro))}"
 
     def _marks(self, since: int, until: int, plot: int) -> dict[int, str]:
         found = {}

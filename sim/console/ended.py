@@ -9,7 +9,7 @@ from sim.console.ink import Picture, Row, cut, left, plain, right, width_of
 from sim.console.outcome import cards_of, rating, star_of, value_text
 from sim.console.state import State
 from sim.console.story import line_row
-from sim.console.words import count, end_clock, span, speed
+from sim.console.words import clock, count, end_clock, is_coarse, span, speed
 from sim.outcome import RULE, in_order
 from sim.units import SECOND, size_text
 from sim.wire.live import Frame, MetricCard
@@ -18,6 +18,7 @@ _EACH = 12
 _LABEL = 30
 _LINES_MAX = 200
 _FACT_MAX = 12
+_FAILED_MAX = 3
 
 
 class Ended(Panel):
@@ -76,13 +77,32 @@ class Ended(Panel):
             (f" {frame.status.upper()} ", ink), (f"  at {at}", "bold"),
             (f"{about}  {len(state.intro.agents)} agents", "dim"),
         ]]  # fmt: skip
-        if frame.text:
-            rows += _fact("", frame.text, width, "red" if frame.status == "failed" else "")
+        rows += self._why(frame, width)
         rows += _fact("messages", _equation(frame), width)
         rows += _fact("digest", frame.digest, width)
         rows += _fact("run", state.intro.directory, width)
         if frame.decisions:
             rows += _fact("real time", f"{frame.decisions} decisions, in run.log", width)
+        return rows
+
+    def _why(self, frame: Frame, width: int) -> list[Row]:
+        """Who failed, when and of what: before everything else."""
+        if frame.status != "failed":
+            return _fact("", frame.text, width) if frame.text else []
+        is_short = is_coarse(self.state.intro)
+        rows: list[Row] = []
+        said = ""
+        failures = [
+            line for line in reversed(self.state.lines)
+            if line.kind == "error" and line.cause != "supervisor"
+        ]  # fmt: skip
+        for line in failures[:_FAILED_MAX]:
+            who = f"{line.agent} at " if line.agent else "at "
+            said += line.text
+            rows += _fact("failed", f"{who}{clock(line.time_ns, is_short)}: {line.text}", width,
+                          "red")  # fmt: skip
+        if frame.text and (not rows or frame.text not in said):
+            rows += _fact("because", frame.text, width, "red")
         return rows
 
     def _metrics(self, frame: Frame, width: int) -> list[Row]:
@@ -125,7 +145,7 @@ class Ended(Panel):
     def _story(self, width: int) -> list[Row]:
         rows: list[Row] = []
         lines = list(self.state.lines)
-        for title, kinds in (("failures", ("error",)), ("faults", ("fault",)),
+        for title, kinds in (("failures", ("error",)), ("faults struck and lifted", ("fault",)),
                              ("warnings", ("warning", "stall"))):  # fmt: skip
             found = [line for line in lines if line.kind in kinds]
             if found:

@@ -65,7 +65,7 @@ def partition_form(subject: str) -> Form:
 def noise_form() -> Form:
     """Noise on numbers."""
     fields = [
-        Field("sigma", "noise", "10%", "relative to each number"),
+        Field("sigma", "noise", "10%", "relative to each number", True),
         Field("topic", "topic", "", "all of them"),
         _for_field(),
     ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -18,6 +19,7 @@ from textual.widgets.option_list import Option
 from sim.console.ink import over
 from sim.errors import SimError
 
+_TYPED_SECONDS: Final = 1.0
 _BOX: Final = """
     align: center middle;
     background: #10151b 60%;
@@ -26,29 +28,36 @@ _BOX: Final = """
 
 @dataclass(frozen=True)
 class Field:
-    """A line of a form."""
+    """A line of a form. is_first: typed into first; else the first that is empty."""
 
     name: str
     label: str
     value: str = ""
     hint: str = ""
+    is_first: bool = False
 
 
 class FormScreen(ModalScreen[str]):
     """Fields that become the words of a command; gives the command line, "" if cancelled.
 
     line: the command of the values. check: raises SimError if it means nothing; returns what to
-    say of it.
+    say of it. Keys that are pressed faster than they are shown still go where they belong: moving
+    is done before the next key is given to a field.
     """
 
-    BINDINGS = [Binding("escape", "dismiss('')", "cancel")]  # noqa: RUF012
+    BINDINGS = [  # noqa: RUF012
+        Binding("escape", "dismiss('')", "cancel"),
+        Binding("down,tab", "move(1)", "next", priority=True),
+        Binding("up,shift+tab", "move(-1)", "previous", priority=True),
+        Binding("enter", "do", "do it", priority=True),
+    ]
     DEFAULT_CSS = f"""
     FormScreen {{ {_BOX} }}
     FormScreen > Vertical {{
         width: 70; height: auto; padding: 1 2; border: round #56c8e0; background: #18202a;
     }}
     FormScreen Horizontal {{ height: 1; margin: 0 0 0 0; }}
-    FormScreen Label {{ width: 14; color: #7f8b99; }}
+    FormScreen Label {{ width: 13; color: #7f8b99; }}
     FormScreen Input {{
         width: 1fr; height: 1; border: none; padding: 0; background: #0b0f14; color: #d3d9e0;
     }}
@@ -77,7 +86,7 @@ class FormScreen(ModalScreen[str]):
             yield Static("")
             for field in self._fields:
                 with Horizontal():
-                    yield Label(Text(field.label))
+                    yield Label(Text(f"  {field.label}"), id=f"label-{field.name}")
                     yield Input(
                         field.value, placeholder=field.hint, id=f"field-{field.name}",
                         select_on_focus=True,
@@ -86,9 +95,32 @@ class FormScreen(ModalScreen[str]):
 
     def on_mount(self) -> None:
         """The first field is typed into."""
-        first = next((f for f in self._fields if not f.value), self._fields[0])
-        self.query_one(f"#field-{first.name}", Input).focus()
+        first = next((i for i, f in enumerate(self._fields) if f.is_first), None)
+        if first is None:
+            first = next((i for i, f in enumerate(self._fields) if not f.value), 0)
+        self.set_focus(self._inputs()[first])
+        self._mark()
         self._say()
+
+    def _inputs(self) -> list[Input]:
+        return [self.query_one(f"#field-{field.name}", Input) for field in self._fields]
+
+    def _mark(self) -> None:
+        """Marks the field that is typed into."""
+        for field, typed in zip(self._fields, self._inputs(), strict=True):
+            mark, ink = ("▸ ", "accent") if typed is self.focused else ("  ", "dim")
+            text = Text(f"{mark}{field.label}", over(ink))
+            self.query_one(f"#label-{field.name}", Label).update(text)
+
+    def on_descendant_focus(self, event: events.DescendantFocus) -> None:
+        """By a click, too."""
+        self._mark()
+
+    def action_move(self, step: int) -> None:
+        """To another field, at once."""
+        inputs = self._inputs()
+        at = next((i for i, typed in enumerate(inputs) if typed is self.focused), 0)
+        self.set_focus(inputs[(at + step) % len(inputs)], scroll_visible=False)
 
     def values(self) -> dict[str, str]:
         """What is typed."""
@@ -101,8 +133,13 @@ class FormScreen(ModalScreen[str]):
         """Says at once what it would mean."""
         self._say()
 
-    def on_input_submitted(self, event: Input.Submitted) -> None:
-        """Enter does it, if it means something."""
+    async def action_do(self) -> None:
+        """Enter does it, if it means something; after what was typed before."""
+        taken = [asyncio.Event() for _ in self._fields]
+        for typed, event in zip(self._inputs(), taken, strict=True):
+            typed.call_later(event.set)
+        waits = [asyncio.ensure_future(event.wait()) for event in taken]
+        await asyncio.wait(waits, timeout=_TYPED_SECONDS)
         line = self._line(self.values())
         try:
             self._check(line)
@@ -110,12 +147,6 @@ class FormScreen(ModalScreen[str]):
             self._say(str(error))
         else:
             self.dismiss(line)
-
-    def on_key(self, event: events.Key) -> None:
-        """Arrows move between fields."""
-        if event.key in ("up", "down"):
-            (self.focus_previous if event.key == "up" else self.focus_next)()
-            event.stop()
 
     def _say(self, error: str = "") -> None:
         line = self._line(self.values())

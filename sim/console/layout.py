@@ -67,7 +67,7 @@ def _wide(width: int, room: int) -> dict[str, Box]:
     middle = 13 + (spare + 1) * 2 // 5
     lower = room - upper - middle
     outcome = min(max(width * 7 // 20, 50), 64)
-    links = min(max(width * 9 // 25, 47), 64)
+    links = min(max(width * 13 // 40, 47), 64)
     charts = width * 21 // 50
     second, third = 1 + upper, 1 + upper + middle
     return {

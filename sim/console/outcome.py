@@ -8,7 +8,7 @@ from typing import Final
 from sim.console.board import ScrolledPanel
 from sim.console.ink import Picture, Row, cut, join, left, right
 from sim.console.state import ENDED, State
-from sim.console.words import number
+from sim.console.words import number, short_number
 from sim.outcome import BOUNDS, GAP, NO_CONTROL, RULE, in_order
 from sim.wire.live import Frame, Intro, MetricCard
 
@@ -89,9 +89,9 @@ class Outcome(ScrolledPanel):
 
     def _notes(self, frame: Frame, columns: Sequence[str], zeros: int, width: int) -> list[Row]:
         agents = frame.agents
-        faults = sum(line.kind == "fault" for line in self.state.lines)
+        in_force = "faults in force" if width >= 44 else "faults now"
         figures = {
-            "faults": faults, "restarts": sum(agents.restarts), "late": sum(agents.late),
+            in_force: len(frame.faults), "restarts": sum(agents.restarts), "late": sum(agents.late),
             "missing": sum(agents.missing),
         }  # fmt: skip
         parts: list[Row] = [
@@ -154,4 +154,9 @@ def _metric(card: MetricCard, frame: Frame, columns: Sequence[str], label: int, 
 def _fitting_text(name: str, value: float | None, each: int) -> str:
     """With as many digits as leave a space before it."""
     text = value_text(name, value)
-    return text if len(text) < each else value_text(name, value, 3)
+    if len(text) < each:
+        return text
+    if name == GAP and value is not None:
+        text = f"{100 * value:.0f} %"
+        return text if len(text) < each else f"{short_number(100 * value, each - 3)} %"
+    return short_number(value, each - 1)

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import Final
 
+from sim.console import terminal
 from sim.console.app import DETACHED, STOPPED, Console
 from sim.console.source import LiveSource, RecordedSource, Recording, Source
 from sim.errors import SimError
@@ -42,14 +43,18 @@ def _need_terminal() -> None:
 
 def _show(source: Source, is_owner: bool) -> int:
     app = Console(source, is_owner)
+    terminal.watch()
     try:
         left = app.run()
+    except OSError:
+        terminal.end_if_gone()
+        raise
     finally:
         source.close()
     if app.return_code:
         return app.return_code
-    if app.state.lost and not app.state.is_over:
-        print(f"{app.state.lost}; `sim resume` goes on from its log")
+    if app.state.is_lost:
+        print(app.state.lost_text)
         return SimError.exit_code
     if left == DETACHED and not source.is_recorded:
         name = Path(source.intro.directory).name or "the run"

@@ -11,6 +11,7 @@ from typing import Any, Final
 from textual.app import App, ScreenStackError
 from textual.worker import get_current_worker
 
+from sim.console import terminal
 from sim.console.screens import BoardScreen, MainScreen, OutcomeScreen
 from sim.console.source import Source
 from sim.console.state import State
@@ -42,6 +43,11 @@ class Shell(App[str]):
         """Begins to look for frames."""
         self.push_screen(self.main)
         self.set_interval(1 / FRAMES_PER_SECOND, self.tick)
+
+    def panic(self, *renderables: Any) -> None:
+        """A mistake of the framework's or ours; none if the terminal is gone."""
+        terminal.end_if_gone()
+        super().panic(*renderables)
 
     # --- frames ---------------------------------------------------------------------------------
 
@@ -116,12 +122,17 @@ class Shell(App[str]):
         if not is_ok:
             self.tell(said, False)
         elif what == "inject":
-            self.tell(said or "done, and recorded")
+            said = said or "done, and recorded"
+            if self.state.is_paused and not said.startswith("nothing"):
+                self.tell(f"{said}; strikes when the run goes on", seconds=12)
+            else:
+                self.tell(said)
         if then is not None:
             then()
         self.tick()
 
-    def tell(self, text: str, is_ok: bool = True) -> None:
+    def tell(self, text: str, is_ok: bool = True, seconds: float = 0) -> None:
         """A word for the person, that goes by itself."""
         severity: Any = "information" if is_ok else "warning"
-        self.notify(text, severity=severity, markup=False, timeout=4 if is_ok else 7)
+        seconds = seconds or (4 if is_ok else 7)
+        self.notify(text, severity=severity, markup=False, timeout=seconds)

@@ -13,6 +13,7 @@ import threading
 from bisect import bisect_right
 from collections import deque
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, Final, Protocol
 
 import msgspec
@@ -27,7 +28,7 @@ BACK: Final = "back"
 SEEK: Final = "seek"
 """What may be asked of a recording beside `sim.wire.live.ASKS`: a frame back; a time to go to."""
 _ASK_SECONDS: Final = 5.0
-_SILENT_SECONDS: Final = 4.0
+_SILENT_SECONDS: Final = 0.5
 _FRAMES_MAX: Final = 1000
 _CLOCK: Final = re.compile(r"(?:d(\d+)\s+)?(\d{1,3}):(\d{2})(?::(\d{2}(?:\.\d+)?))?")
 
@@ -88,6 +89,7 @@ class LiveSource:
         self._asks: queue.SimpleQueue[_Request] = queue.SimpleQueue()
         self._frames: deque[Frame] = deque(maxlen=_FRAMES_MAX)
         self._lost = ""
+        self._looked = clock.monotonic()
         self._is_closed = threading.Event()
         self._thread = threading.Thread(target=self._serve, name="sim-console", daemon=True)
         self._thread.start()
@@ -97,6 +99,8 @@ class LiveSource:
         frames = []
         while self._frames:
             frames.append(self._frames.popleft())
+        if not frames and not self._lost and clock.monotonic() - self._looked > _SILENT_SECONDS:
+            self._look()
         if not frames and self._lost:
             raise SimError(self._lost)
         return frames
@@ -121,21 +125,20 @@ class LiveSource:
         self._thread.join(timeout=2 * _ASK_SECONDS)
 
     def _serve(self) -> None:
-        heard = clock.monotonic()
         try:
             while not self._is_closed.is_set():
                 while not self._asks.empty():
                     self._pass_on(self._asks.get())
                 frames = self._client.news(0.05)
-                now = clock.monotonic()
                 if frames:
                     self._frames.extend(frames)
-                    heard = now
-                elif now - heard > _SILENT_SECONDS:
-                    heard = now
+                    self._looked = clock.monotonic()
+                elif clock.monotonic() - self._looked > _SILENT_SECONDS:
                     self._look()
+                if self._lost:
+                    break
         except SimError as error:
-            self._lost = str(error)
+            self._lost = self._lost or str(error)
         finally:
             self._lost = self._lost or "the console has left"
             self._leave()
@@ -148,11 +151,12 @@ class LiveSource:
         request.is_done.set()
 
     def _look(self) -> None:
-        """Whether a silent broker is still there. Raises: SimError if it is not."""
+        """Whether a silent broker is still there; also while an ask waits for its answer."""
+        self._looked = clock.monotonic()
         if not getattr(self._client, "is_open", True):
-            raise SimError("the run has ended")
-        if self.intro.pid > 0 and not _is_alive(self.intro.pid):
-            raise SimError(f"the run was lost: its broker (pid {self.intro.pid}) is gone")
+            self._lost = "the run has ended"
+        elif self.intro.pid > 0 and not _is_alive(self.intro.pid):
+            self._lost = f"the run was lost: its broker (pid {self.intro.pid}) is gone"
 
     def _leave(self) -> None:
         while not self._asks.empty():
@@ -185,7 +189,11 @@ def _is_alive(pid: int) -> bool:
         return False
     except PermissionError:
         return True
-    return True
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text("utf-8", "replace")
+    except OSError:
+        return True
+    return stat.rpartition(")")[2].split()[:1] not in (["Z"], ["X"])
 
 
 # --- recorded -----------------------------------------------------------------------------------

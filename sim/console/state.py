@@ -5,18 +5,24 @@ Takes frames and keeps what they only tell once: the story, the past, the frames
 
 from __future__ import annotations
 
+import re
 from collections import deque
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Final
 
 from sim import clock
 from sim.console.drawings import Drawing, figures
 from sim.console.history import History
+from sim.console.words import clock as clock_text
+from sim.console.words import is_coarse
 from sim.wire.live import Frame, Intro, Line
 
 LINES_MAX: Final = 5000
 ENDED: Final = ("completed", "failed", "interrupted")
 _WAITING_SECONDS: Final = 2.0
+_OF_AGENTS: Final = ("kill", "hang", "slow", "skew", "sensor", "actuator", "byzantine")
+_NAMES: Final = re.compile(r"[^\s,]+")
 
 
 class State:
@@ -45,6 +51,8 @@ class State:
         self._last_line = -1
         self._fault_times: list[tuple[int, bool]] = []
         self._faults_of = -1
+        self._struck_by: tuple[str, ...] = ()
+        self._struck: set[int] = set()
 
     def take(self, frame: Frame) -> None:
         """A frame, which may be earlier than the last if the run is a recorded one."""
@@ -122,10 +130,33 @@ class State:
         """Whether the run has ended."""
         return self.frame is not None and self.frame.status in ENDED
 
+    def struck(self) -> set[int]:
+        """Agents with a fault of their own in force, as far as the faults' texts name them."""
+        faults = self.frame.faults if self.frame else []
+        texts = tuple(fault.text for fault in faults if fault.kind in _OF_AGENTS)
+        if texts != self._struck_by:
+            self._struck_by = texts
+            words = {word for text in texts for word in _NAMES.findall(text)}
+            cards = enumerate(self.intro.agents)
+            self._struck = {i for i, card in cards if card.name in words}
+        return self._struck
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether the broker is gone though the run has not ended."""
+        return bool(self.lost) and not self.is_over
+
+    @property
+    def lost_text(self) -> str:
+        """When the broker was lost, and how the run goes on."""
+        at = clock_text(self.now_ns, is_coarse(self.intro))
+        name = Path(self.intro.directory).name
+        return f"broker lost at {at} (virtual); sim resume {name or 'DIRECTORY'} goes on"
+
     @property
     def is_paused(self) -> bool:
         """Whether the clock stands because somebody wants it to."""
-        return self.frame is not None and self.frame.status == "paused"
+        return self.frame is not None and self.frame.status == "paused" and not self.lost
 
     def fault_times(self) -> list[tuple[int, bool]]:
         """(virtual time, whether a person did it) of every fault, past or scheduled."""

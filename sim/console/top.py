@@ -121,6 +121,8 @@ class Tiny(Panel):
             (f" {len(intro.agents) - down} up", ""),
             *([(f" {down} down", "bad")] * (down > 0)),
         ]
+        if state.is_lost:
+            tail = []
         if frame and width >= 50:
             tail.append((f" {speed(frame.wanted)}", "dim"))
         tail += [(" ", ""), *mark]
@@ -129,6 +131,8 @@ class Tiny(Panel):
         if width_of(line) > width:
             line = [(clock_now, "bold"), (" ", ""), *mark]
         rows: list[Row] = [line]
+        if state.is_lost:
+            rows.append([(state.lost_text, "bad")])
         if frame is None or height == 1:
             return Picture(rows)
         for card in sorted(intro.metrics, key=lambda m: not m.objective)[:2]:

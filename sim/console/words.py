@@ -30,6 +30,26 @@ def number(value: float | None, digits: int = 4) -> str:
     return f"{value:.{digits}g}"
 
 
+def short_number(value: float | None, width: int) -> str:
+    """The same with as many digits as fit into `width` characters, at least one: `7e-4`."""
+    texts = [number(value, digits) for digits in (4, 3, 2)]
+    if value is not None and math.isfinite(value):
+        size = abs(value)
+        if 1e4 <= size < 1e7:
+            texts.append(f"{value / 1e3:,.0f}k")
+        elif size >= 1e6:
+            texts.append(_power(f"{value:.1e}"))
+        elif size >= 1:
+            texts.append(f"{value:.0f}")
+        texts += [_power(f"{value:.1e}"), _power(f"{value:.0e}")]
+    return next((text for text in texts if len(text) <= width), texts[-1])
+
+
+def _power(text: str) -> str:
+    """`7e-4` for `7e-04`."""
+    return text.replace("e-0", "e-").replace("e+0", "e").replace("e+", "e")
+
+
 def count(value: int) -> str:
     """`18,204`; above ten million `18.2M`."""
     return f"{value:,}" if abs(value) < 10_000_000 else f"{value / 1e6:,.1f}M"

@@ -23,18 +23,22 @@ class World(Panel):
         frame = self.state.frame
         if frame is None:
             return Picture([[("waiting for the first frame", "dim")]], [("world", "title")])
-        faults = frame.faults[-max(height // 3, 1) :]
-        room = height - len(faults)
+        most = max(height // 3, 1)
+        hidden = len(frame.faults) - most
+        if hidden > 0 and most > 1:
+            hidden, most = hidden + 1, most - 1
+        faults = frame.faults[-most:]
+        room = height - len(faults) - (hidden > 0)
         rows = [*self.state.drawing.draw(frame.scene, width, room)][:room]
         rows += [[] for _ in range(room - len(rows))]
         rows += [self._fault(fault, width) for fault in reversed(faults)]
+        if hidden > 0:
+            rows.append([("▲ ", "mark"), (f"+{hidden} more", "warn"), (" faults in force", "dim")])
         about = frame.scene.get("title", "")
         title: Row = [("world", "title")]
         if isinstance(about, str) and about:
             title.append((f"  {cut(plain(about), max(width - 10, 4))}", "dim"))
-        hidden = len(frame.faults) - len(faults)
-        note: Row = [(f"+{hidden} faults", "warn")] if hidden else []
-        return Picture(rows, title, note)
+        return Picture(rows, title)
 
     def _fault(self, fault: ActiveFault, width: int) -> Row:
         if 0 <= fault.until_ns < NEVER:

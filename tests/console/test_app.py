@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from console.fakes import FakeRecording, FakeSource, detail_of, replace, stored
+from textual import events
 from textual.pilot import Pilot
 from textual.widgets import Input, OptionList
 
@@ -149,6 +150,29 @@ async def test_a_dialog_says_what_is_wrong_and_how_long_it_is_for_you() -> None:
         await press(app, pilot, "escape")
         assert isinstance(app.screen, MainScreen)
         assert source.asked == []
+
+
+async def test_a_dialog_takes_keys_faster_than_it_shows_them() -> None:
+    source = live()
+    async with shown(source) as (app, pilot):
+        await press(app, pilot, "l")
+        for key in ("3", "0", "%", "down", "down", "2", "0", "s", "up", "5", "m", "s", "enter"):
+            app.post_message(events.Key(key, key if len(key) == 1 else None))
+        await settle(app, pilot)
+        await settle(app, pilot)
+        assert source.asked == [
+            ("inject", "{link: [agent-1, '*'], loss: 30%, latency: 5ms, for: 20s}")
+        ]
+
+
+async def test_noise_begins_with_its_amount() -> None:
+    source = live()
+    async with shown(source) as (app, pilot):
+        await press(app, pilot, "n")
+        assert "▸ noise" in screen_text(app)
+        await type_in(pilot, "25%")
+        await press(app, pilot, "enter")
+        assert source.asked == [("inject", "{noise: 25%}")]
 
 
 async def test_noise_needs_no_topic() -> None:
@@ -387,7 +411,8 @@ async def test_a_broker_that_vanishes_is_said_not_thrown() -> None:
         await pilot.pause()
         text = screen_text(app)
         assert "LOST" in text
-        assert "sim resume" in text
+        assert "broker lost at 00:00:09 (virtual); sim resume" in text
+        assert "up" not in text.split("agents")[1].splitlines()[0]
         await press(app, pilot, "k")
         assert isinstance(app.screen, MainScreen)
         await press(app, pilot, "q")

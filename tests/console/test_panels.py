@@ -29,7 +29,16 @@ from sim.console.outcome import Outcome
 from sim.console.state import State
 from sim.console.story import Story
 from sim.console.top import Tiny, Top
-from sim.console.words import action, clock, delay, for_you, number, short_name, span
+from sim.console.words import (
+    action,
+    clock,
+    delay,
+    for_you,
+    number,
+    short_name,
+    short_number,
+    span,
+)
 from sim.console.world import World
 from sim.wire.live import ActiveFault, Frame, Intro, Line
 
@@ -387,3 +396,86 @@ def test_episodes_are_counted() -> None:
     state = State(intro, False, lambda: 0.0)
     state.take(replace(stored("quickstart")[1][4], episode=1))
     assert "episode 2/3" in text_of(Top(state), 160, 1)
+
+
+def test_the_agents_show_every_column_that_has_room() -> None:
+    state = state_of("smart_grid", 14)
+    assert state.frame is not None
+    many = len(state.intro.agents)
+    columns = replace(state.frame.agents, pid=[4_123_456] * many)  # type: ignore[arg-type]
+    state.frame = replace(state.frame, agents=columns)
+    box = arrange(160, 45)["agents"]
+    heading = text_of(Agents(state), box.width - 4, 12).splitlines()[2].split()
+    wanted = "name role player state action reward score in out age rest pid MB"
+    assert heading == wanted.split()
+    assert "[x] all columns" in text_of(Agents(state), box.width - 4, 12)
+    heading = text_of(Agents(state), 156, 12).splitlines()[2].split()
+    assert {"late", "restarts"} <= set(heading)
+    assert "all columns" not in text_of(Agents(state), 156, 12)
+    heading = text_of(Agents(state), 76, 12).splitlines()[2].split()
+    assert {"name", "role", "state", "action", "score", "age"} <= set(heading)
+
+
+def test_an_agent_that_is_struck_is_marked_and_comes_first() -> None:
+    state = state_of("smart_grid", 14)
+    assert state.frame is not None
+    fault = ActiveFault(9, "slow", "battery-1, ev-3 slowed down 10 times for 1h", 0, -1, "scenario")
+    state.frame = replace(state.frame, faults=[fault], agents=replace(
+        state.frame.agents, age_ns=[0] * len(state.intro.agents)
+    ))  # type: ignore[arg-type]  # fmt: skip
+    rows = text_of(Agents(state), 100, 12).splitlines()[3:]
+    assert [row.split()[0] for row in rows if "▲ up" in row] == ["battery-1", "ev-3"]
+    assert "▲ up" in rows[0]
+    assert "▲ up" in rows[1]
+
+
+@pytest.mark.parametrize("name", RUNS)
+@pytest.mark.parametrize("width", [36, 46, 60])
+def test_numbers_of_the_outcome_never_touch(name: str, width: int) -> None:
+    state = state_of(name)
+    assert state.frame is not None
+    small = {"a": 0.00068, "b": -0.00012345, "c": 123_456.7, "d": -98_765_432.1, "e": 1e-12}
+    rows = dict.fromkeys(("no control", "rule", "bound"), small)
+    state.frame = replace(state.frame, metrics=small, reference=rows, whole=[])
+    for row in text_of(Outcome(state), width, 20).splitlines()[3:]:
+        if row[:2] in ("a ", "b ", "c ", "d ", "e "):
+            numbers = row.split("↓")[1].replace("✓", "").replace("=", "").split()
+            assert len(set(numbers)) == 1
+            assert float(numbers[0].replace(",", "").replace("k", "e3"))
+
+
+def test_short_numbers_keep_what_fits() -> None:
+    assert [short_number(0.00068, w) for w in (7, 6, 5)] == ["0.00068", "6.8e-4", "7e-4"]
+    assert short_number(12_345.6, 5) == "12k"
+    assert short_number(-98_765_432.1, 6) == "-9.9e7"
+    assert short_number(math.nan, 3) == "-"
+
+
+def test_charts_say_since_when_a_late_watcher_knows() -> None:
+    intro, frames = stored("smart_grid")
+    state = State(intro, False, lambda: 0.0)
+    for frame in frames[14:20]:
+        state.take(frame)
+    first = clock(frames[14].now_ns, True)
+    assert f"since {first}" in text_of(Charts(state))
+    assert "whole run so far" in text_of(Charts(state_of("smart_grid", 20)))
+
+
+def test_many_faults_are_counted() -> None:
+    state = state_of("quickstart", 10)
+    assert state.frame is not None
+    faults = [ActiveFault(i, "kill", f"agent-{i} killed", 0, -1, "scenario") for i in range(13)]
+    state.frame = replace(state.frame, faults=faults)
+    text = text_of(World(state), 36, 8)
+    assert "+12 more" in text
+    assert "faults now 13" in text_of(Outcome(state), 36, 8)
+
+
+def test_a_failure_is_told_first() -> None:
+    state = state_of("quickstart", 10)
+    assert state.frame is not None
+    state.add_lines([Line(900, 8 * SECOND, "error", "agent-2", "ValueError: no such target")])
+    state.frame = replace(state.frame, status="failed", text="ValueError: no such target")
+    rows = text_of(Ended(state), 78, 20).splitlines()[2:]
+    assert "FAILED" in rows[0]
+    assert "agent-2 at 00:00:08: ValueError: no such target" in rows[1]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import subprocess
 import threading
 import time
 from typing import Any
@@ -118,6 +119,19 @@ def test_a_silent_broker_is_looked_after(
     assert until(lambda: source._lost)
     with pytest.raises(SimError, match="ended"):
         source.news()
+    source.close()
+
+
+def test_a_dead_broker_is_noticed_at_once(client: FakeClient) -> None:
+    broker = subprocess.Popen(["sleep", "60"])
+    client.intro = replace(client.intro, pid=broker.pid)
+    source = LiveSource("somewhere", connect=lambda address: client)
+    broker.kill()
+    began = time.monotonic()
+    assert until(lambda: source._lost)
+    assert time.monotonic() - began < 1.0
+    assert "is gone" in source._lost
+    broker.wait()
     source.close()
 
 

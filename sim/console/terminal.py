@@ -1,0 +1,51 @@
+"""What becomes of the console when its terminal goes away: it ends, and says nothing to nobody."""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+import termios
+import threading
+import time
+from typing import Final
+
+from sim.errors import SimError
+
+_LOOK_SECONDS: Final = 0.5
+
+
+def is_gone() -> bool:
+    """Whether there was a terminal at the standard input and it has been hung up."""
+    try:
+        termios.tcgetattr(0)
+    except termios.error as error:
+        return bool(error.args[0] == errno.EIO)
+    return False
+
+
+def end_if_gone() -> None:
+    """Ends this process at once if its terminal is gone: whatever is written would wait for ever.
+
+    The run knows nothing of it; to the broker this is an onlooker that takes no more frames.
+    """
+    if is_gone():
+        os._exit(SimError.exit_code)
+
+
+def watch() -> None:
+    """From now on ends the process when the terminal goes."""
+    before = threading.excepthook
+
+    def failed(what: threading.ExceptHookArgs) -> None:
+        end_if_gone()
+        before(what)
+
+    def look() -> None:
+        while True:
+            time.sleep(_LOOK_SECONDS)
+            end_if_gone()
+
+    if sys.stdin.isatty():
+        threading.excepthook = failed
+        threading.Thread(target=look, name="sim-terminal", daemon=True).start()

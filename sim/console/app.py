@@ -384,7 +384,9 @@ class Console(Shell):
             self.push_screen(ChoiceScreen("quit: and the run?", choices), self._leave)
 
     def _leave(self, choice: str | None) -> None:
-        if choice == "stop":
+        if self.state.lost:
+            self.exit(OVER)
+        elif choice == "stop":
             self.ask("stop", done=lambda: self.exit(STOPPED))
         elif choice == "detach":
             self.exit(DETACHED)

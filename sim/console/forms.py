@@ -204,14 +204,19 @@ class ChoiceScreen(ModalScreen[str]):
 
     def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
         """Enter, or a click."""
-        self.dismiss(event.option.id or "")
+        self._choose(event.option.id or "")
 
     def on_key(self, event: events.Key) -> None:
         """The key of a choice."""
         for key, word, _ in self._choices:
             if event.key == key:
                 event.stop()
-                self.dismiss(word)
+                self._choose(word)
+
+    def _choose(self, word: str) -> None:
+        """Once: a second key may come before the first has taken effect."""
+        if self.app.screen is self:
+            self.dismiss(word)
 
 
 class LineScreen(ModalScreen[str]):

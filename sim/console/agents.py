@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 from sim.console.board import Panel
 from sim.console.ink import Picture, Row, left, right, selected
 from sim.console.state import State
-from sim.console.words import action, age, count, memory, number
+from sim.console.words import action, age, count, memory, short_number
 from sim.wire.live import Frame
 
 SORTS: Final = ("trouble", "name", "role", "score", "age", "memory")
@@ -77,11 +77,11 @@ def _action(state: State, frame: Frame, i: int) -> tuple[str, str]:
 
 
 def _reward(state: State, frame: Frame, i: int) -> tuple[str, str]:
-    return number(frame.agents.reward[i], 3), "dim"
+    return short_number(frame.agents.reward[i], 6), "dim"
 
 
 def _score(state: State, frame: Frame, i: int) -> tuple[str, str]:
-    return number(frame.agents.score[i]), ""
+    return short_number(frame.agents.score[i], 6), ""
 
 
 def _many(value: int) -> str:
@@ -263,7 +263,8 @@ class Agents(Panel):
         if not order:
             rows.append([(f"nobody is called *{self.find}*", "dim")])
         is_part = len(columns) < len(_COLUMNS)
-        return Picture(rows, self._title(frame, is_part), self._note(len(order), width))
+        note = self._note(len(order), width - 20 * is_part)
+        return Picture(rows, self._title(frame, is_part), note)
 
     def _title(self, frame: Frame, is_part: bool) -> Row:
         states = frame.agents.state

@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 from sim.console.board import Panel
 from sim.console.ink import Picture, Row, left, right, selected
 from sim.console.state import State
-from sim.console.words import action, age, count, memory, number
+from sim.console.words import action, age, count, memory, short_number
 from sim.wire.live import Frame
 
 SORTS: Final = ("trouble", "name", "role", "score", "age", "memory")
@@ -77,11 +77,11 @@ def _action(state: State, frame: Frame, i: int) -> tuple[str, str]:
 
 
 def _reward(state: State, frame: Frame, i: int) -> tuple[str, str]:
-    return number(frame.agents.reward[i], 3), "dim"
+    return short_number(frame.agents.reward[i], 6), "dim"
 
 
 def _score(state: State, frame: Frame, i: int) -> tuple[str, str]:
-    return number(frame.agents.score[i]), ""
+    return short_number(frame.agents.score[i], 6), ""
 
 
 def _many(value: int) -> str:
@@ -139,17 +139,22 @@ _COLUMNS: Final = (
 _GROWING: Final = (
     "age", "state", "role", "score", "name", "action", "player", "reward", "in", "out", "rest"
 )  # fmt: skip
+_FIXED: Final = ("name", "state")
+_NARROW: Final = 80
+"""Up to here a table that is as wide as the terminal still leaves some out."""
 _STEPS: Final = (8, 100)
 """Cells that each column grows by at most, in the order above, the first time and the second."""
 
 
-def columns_for(width: int, names: int = 12, pids: int = 7) -> list[_Column]:
+def columns_for(width: int, names: int = 12, pids: int = 7, passed: int = 0) -> list[_Column]:
     """Columns that fit, those that say least gone first; what is left over makes some wider.
 
-    names, pids: characters of the longest of them.
+    names, pids: characters of the longest of them. passed: columns that were moved past.
     """
     sizes = {"name": min(max(names, 6), 14), "pid": min(max(pids, 3), 7)}
     columns = [c._replace(width=sizes.get(c.title, c.width)) for c in _COLUMNS]
+    for column in [c for c in columns if c.title not in _FIXED][:passed]:
+        columns.remove(column)
     while len(columns) > 4 and _width(columns) > width:
         columns.remove(max(columns, key=lambda c: c.rank))
     for limit in _STEPS:
@@ -181,6 +186,7 @@ class Agents(Panel):
         self._shown: list[int] = []
         self._page = 5
         self._has_moved = False
+        self._passed = 0
 
     def next_sort(self) -> str:
         """The next order."""
@@ -218,6 +224,13 @@ class Agents(Panel):
         self.state.selected = order[at]
         return True
 
+    def turn(self, columns: int) -> bool:
+        """To the columns on the right, where not all have room."""
+        if self.state.intro.is_recorded:
+            return False
+        self._passed = min(max(self._passed + columns, 0), len(_COLUMNS) - len(_FIXED) - 4)
+        return True
+
     def jump(self, is_end: bool) -> bool:
         """Selects the first or last."""
         order = self.order()
@@ -250,7 +263,8 @@ class Agents(Panel):
         self._first = max(self._first, 0)
         self._shown = order[self._first : self._first + room]
         names = max(len(self.state.intro.agents[i].name) for i in order) if order else 0
-        columns = columns_for(width, names, len(str(max(frame.agents.pid, default=0))))
+        pids = len(str(max(frame.agents.pid, default=0)))
+        columns = columns_for(width, names, pids, self._passed)
         rows: list[Row] = [_titles(columns, self.sort)]
         for i in self._shown:
             row: Row = []
@@ -263,9 +277,12 @@ class Agents(Panel):
         if not order:
             rows.append([(f"nobody is called *{self.find}*", "dim")])
         is_part = len(columns) < len(_COLUMNS)
-        return Picture(rows, self._title(frame, is_part), self._note(len(order), width))
+        is_near = width > _NARROW and not self._passed
+        hint = ("x", " all columns") if is_near else ("← →", " columns")
+        note = self._note(len(order), width - 20 * is_part)
+        return Picture(rows, self._title(frame, hint if is_part else None), note)
 
-    def _title(self, frame: Frame, is_part: bool) -> Row:
+    def _title(self, frame: Frame, hint: tuple[str, str] | None) -> Row:
         states = frame.agents.state
         up = states.count("up")
         rest = sum(states.count(s) for s in ("down", "hung", "failed"))
@@ -279,8 +296,8 @@ class Agents(Panel):
             title.append((f"  {done} finished", "dim"))
         if self.find:
             title.append((f"  / {self.find}", "accent"))
-        if is_part:
-            title += [("  [x]", "key"), (" all columns", "dim")]
+        if hint:
+            title += [(f"  [{hint[0]}]", "key"), (hint[1], "dim")]
         return title
 
     def _note(self, many: int, width: int) -> Row:

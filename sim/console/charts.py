@@ -87,7 +87,7 @@ class Charts(Panel):
         """Since when figures are known: a console that came late has not seen the beginning."""
         samples = self.state.history.samples
         first = samples[0].now_ns if samples else 0
-        is_late = max(until // 50, 2 * self.state.intro.dt_ns) < first < until
+        is_late = max(self.state.total_ns // 100, 2 * self.state.intro.dt_ns) < first < until
         return first if is_late else 0
 
     def _whole(self, first: int) -> str:

@@ -46,8 +46,8 @@ def _show(source: Source, is_owner: bool) -> int:
     terminal.watch()
     try:
         left = app.run()
-    except OSError:
-        terminal.end_if_gone()
+    except OSError as error:
+        terminal.end_if_gone(error)
         raise
     finally:
         source.close()

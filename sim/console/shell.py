@@ -46,7 +46,7 @@ class Shell(App[str]):
 
     def panic(self, *renderables: Any) -> None:
         """A mistake of the framework's or ours; none if the terminal is gone."""
-        terminal.end_if_gone()
+        terminal.end_if_gone(*renderables)
         super().panic(*renderables)
 
     # --- frames ---------------------------------------------------------------------------------

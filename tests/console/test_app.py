@@ -534,3 +534,11 @@ async def test_an_agent_of_a_recording_can_be_looked_at() -> None:
         assert "agent-1" in screen_text(app)
         await press(app, pilot, "full_stop")
         assert now() == 3
+
+
+async def test_what_is_done_while_paused_is_said_to_strike_later() -> None:
+    source = live()
+    source.frames[-1] = replace(source.frames[-1], status="paused")
+    async with shown(source) as (app, pilot):
+        await press(app, pilot, "k", "enter")
+        assert "strikes when the run goes on" in told(app)

@@ -414,6 +414,11 @@ def test_the_agents_show_every_column_that_has_room() -> None:
     assert "all columns" not in text_of(Agents(state), 156, 12)
     heading = text_of(Agents(state), 76, 12).splitlines()[2].split()
     assert {"name", "role", "state", "action", "score", "age"} <= set(heading)
+    panel = Agents(state)
+    for _ in range(9):
+        panel.turn(1)
+    heading = text_of(panel, 76, 12).splitlines()[2].split()
+    assert heading == "name state late restarts pid MB".split()
 
 
 def test_an_agent_that_is_struck_is_marked_and_comes_first() -> None:

@@ -33,7 +33,9 @@ except ImportError:  # the library then says what is missing
     ZstdError = ValueError  # type: ignore[assignment,misc]
 
 _CHUNKS_KEPT: Final = 6
-_TORN: Final = (McapError, ZstdError, struct.error, ValueError, EOFError, OverflowError)
+_TORN: Final = (
+    McapError, ZstdError, struct.error, ValueError, EOFError, OverflowError, MemoryError,
+)  # fmt: skip
 """What the library raises for bytes that are missing or wrong."""
 
 
@@ -88,7 +90,8 @@ class McapFile:
         begun, told = -1, True
         with self.path.open("rb") as file:
             where = 0
-            records = StreamReader(file, emit_chunks=True).records
+            size = self.path.stat().st_size
+            records = StreamReader(file, emit_chunks=True, record_size_limit=size).records
             while (record := self._next(records)) is not None:
                 if isinstance(record, Chunk):
                     if not told:

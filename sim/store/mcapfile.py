@@ -33,7 +33,9 @@ except ImportError:  # the library then says what is missing
     ZstdError = ValueError  # type: ignore[assignment,misc]
 
 _CHUNKS_KEPT: Final = 6
-_TORN: Final = (McapError, ZstdError, struct.error, ValueError, EOFError, OverflowError)
+_TORN: Final = (
+    McapError, ZstdError, struct.error, ValueError, EOFError, OverflowError, MemoryError,
+)  # fmt: skip
 """What the library raises for bytes that are missing or wrong."""
 
 
@@ -73,6 +75,11 @@ class McapFile:
             stop = starts[at + 1][0] if at + 1 < len(starts) else self._counts[topic]
             if start < end and stop > first:
                 found = self._chunk(chunk).get(topic, [])
+                if len(found) != stop - start:
+                    raise CheckpointError(
+                        f"{self.path} is damaged in chunk {chunk}: it has {len(found)} messages on "
+                        f"{topic}, and an index of {stop - start}"
+                    )
                 yield from found[max(first - start, 0) : end - start]
 
     def message(self, topic: str, number: int) -> Message:
@@ -88,7 +95,8 @@ class McapFile:
         begun, told = -1, True
         with self.path.open("rb") as file:
             where = 0
-            records = StreamReader(file, emit_chunks=True).records
+            size = self.path.stat().st_size
+            records = StreamReader(file, emit_chunks=True, record_size_limit=size).records
             while (record := self._next(records)) is not None:
                 if isinstance(record, Chunk):
                     if not told:
@@ -96,7 +104,7 @@ class McapFile:
                     begun, told = len(self._chunks), False
                     self._chunks.append(where)
                     if not self._topics:
-                        self._look_into(begun, channels_only=True)
+                        self._chunk(begun)  # which names the topics: without it there is nothing
                 elif isinstance(record, MessageIndex):
                     told = self._take_index(record, begun) or told
                 elif isinstance(record, Attachment):
@@ -132,15 +140,14 @@ class McapFile:
         starts.append((self._counts[topic], chunk))
         self._counts[topic] += count
 
-    def _look_into(self, number: int, channels_only: bool = False) -> None:
+    def _look_into(self, number: int) -> None:
         """A chunk's insides, where the file's own index does not tell."""
         try:
             found = self._chunk(number)
         except CheckpointError:
             return
-        if not channels_only:
-            for topic, messages in found.items():
-                self._add(topic, number, len(messages))
+        for topic, messages in found.items():
+            self._add(topic, number, len(messages))
 
     def _chunk(self, number: int) -> dict[str, list[Message]]:
         kept = self._kept.get(number)

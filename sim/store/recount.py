@@ -8,7 +8,9 @@ the file carries, and counts message by message. What it finds is compared with 
 from __future__ import annotations
 
 import json
+import struct
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, TypeAlias
@@ -16,14 +18,26 @@ from typing import Any, Final, TypeAlias
 import msgspec
 import numpy as np
 from mcap.exceptions import McapError
-from mcap.records import Attachment, Channel, Message, Metadata
-from mcap.stream_reader import StreamReader
+from mcap.records import Attachment, Channel, Chunk, McapRecord, Message, Metadata
+from mcap.stream_reader import StreamReader, breakup_chunk
 from numpy.typing import NDArray
 
 from sim.errors import CheckpointError
 
+try:
+    from zstandard import ZstdError
+except ImportError:  # the library then says what is missing
+    ZstdError = ValueError  # type: ignore[assignment,misc]
+
 Key: TypeAlias = tuple[str, str, str]
 """Source, destination, topic."""
+_DAMAGE: Final = (
+    OSError, McapError, ZstdError, struct.error, ValueError, EOFError, OverflowError, MemoryError,
+    KeyError, IndexError, TypeError, AttributeError,
+)  # fmt: skip
+"""What the libraries raise, and what is raised here, for bytes that are missing or wrong."""
+_RATIO_MAX: Final = 100_000
+"""More bytes of a chunk per byte of the file than any compression makes."""
 _SHOWN_MAX: Final = 10
 """Single messages or accounts named for one kind of discrepancy; the rest are counted."""
 
@@ -68,9 +82,12 @@ def recount(run_dir: str | Path) -> list[str]:
     except (OSError, ValueError) as error:
         raise CheckpointError(f"{folder}: no summary to compare with: {error}") from None
     books = count(folder / "events.mcap")
-    found = [*books.faults, *_compare_totals(books, summary.get("messages", {}))]
-    if "accounts" in summary:
-        found += _compare_accounts(books, summary["accounts"])
+    try:
+        found = [*books.faults, *_compare_totals(books, summary.get("messages", {}))]
+        if "accounts" in summary:
+            found += _compare_accounts(books, summary["accounts"])
+    except (KeyError, TypeError, AttributeError) as error:
+        raise CheckpointError(f"{folder / 'summary.json'} is damaged: {error!r}") from None
     return found
 
 
@@ -79,32 +96,71 @@ def recount(run_dir: str | Path) -> list[str]:
 
 def count(path: Path) -> Books:
     """The books of a recording. Raises: CheckpointError if it cannot be read to its end."""
-    columns: dict[str, list[dict[str, NDArray[Any]]]] = {}
-    channels: dict[int, Channel] = {}
-    topics: dict[int, str] = {}
-    agents: list[str] = []
-    facts: dict[str, str] = {}
+    found = _Found()
+    place = "before chunk 0"
+    chunks = 0
     try:
         with path.open("rb") as file:
-            for record in StreamReader(file, validate_crcs=True).records:
-                if isinstance(record, Channel):
-                    channels[record.id] = record
-                elif isinstance(record, Attachment) and record.name == "intro.json":
-                    agents = [card["name"] for card in json.loads(record.data)["agents"]]
-                elif isinstance(record, Metadata) and record.name == "sim":
-                    facts = record.metadata
-                elif isinstance(record, Message):
-                    channel = channels[record.channel_id]
-                    if channel.topic == "/messages/topics":
-                        told = json.loads(record.data)
-                        topics.update(enumerate(told["names"], start=told["first"]))
-                    elif channel.message_encoding == "msgpack":
-                        columns.setdefault(channel.topic, []).append(_columns(channel, record))
-    except (OSError, McapError, ValueError, KeyError) as error:
-        raise CheckpointError(f"{path} cannot be counted: {error!r}") from None
-    if facts.get("messages") != "all":
-        raise CheckpointError(f"{path} has no messages: there is nothing to count")
-    return _Count(agents, topics, facts["reasons"].split()).of(columns)
+            size = path.stat().st_size
+            reader = StreamReader(
+                file, emit_chunks=True, validate_crcs=True, record_size_limit=size
+            )
+            for record in reader.records:
+                if isinstance(record, Chunk):
+                    place = f"in chunk {chunks}"
+                    for each in _inside(record, size):
+                        found.take(each)
+                    chunks += 1
+                    place = f"after chunk {chunks - 1}"
+                else:
+                    found.take(record)
+        if found.facts.get("messages") == "all":
+            place = "in what it tells of itself"
+            return _Count(found.agents, found.topics, found.facts["reasons"].split()).of(
+                found.columns
+            )
+    except FileNotFoundError:
+        raise CheckpointError(f"{path} cannot be counted: there is no such file") from None
+    except _DAMAGE as error:
+        words = str(error) if isinstance(error, ZstdError) else repr(error)
+        raise CheckpointError(f"{path} cannot be counted: it is damaged {place}: {words}") from None
+    raise CheckpointError(f"{path} has no messages: there is nothing to count")
+
+
+def _inside(chunk: Chunk, size: int) -> Iterator[McapRecord]:
+    """A chunk's records. Raises: ValueError if they cannot be what was written."""
+    if chunk.compression not in ("", "zstd", "lz4"):
+        raise ValueError(f"compressed by {chunk.compression!r}")
+    if chunk.uncompressed_size > _RATIO_MAX * size:
+        raise ValueError(f"{chunk.uncompressed_size} bytes in a file of {size}")
+    yield from breakup_chunk(chunk, validate_crc=True)
+
+
+class _Found:
+    """What the file holds that matters here."""
+
+    def __init__(self) -> None:
+        self.columns: dict[str, list[dict[str, NDArray[Any]]]] = {}
+        self.topics: dict[int, str] = {}
+        self.agents: list[str] = []
+        self.facts: dict[str, str] = {}
+        self._channels: dict[int, Channel] = {}
+
+    def take(self, record: McapRecord) -> None:
+        """The next record."""
+        if isinstance(record, Channel):
+            self._channels[record.id] = record
+        elif isinstance(record, Attachment) and record.name == "intro.json":
+            self.agents = [card["name"] for card in json.loads(record.data)["agents"]]
+        elif isinstance(record, Metadata) and record.name == "sim":
+            self.facts = record.metadata
+        elif isinstance(record, Message):
+            channel = self._channels[record.channel_id]
+            if channel.topic == "/messages/topics":
+                told = json.loads(record.data)
+                self.topics.update(enumerate(told["names"], start=told["first"]))
+            elif channel.message_encoding == "msgpack":
+                self.columns.setdefault(channel.topic, []).append(_columns(channel, record))
 
 
 def _columns(channel: Channel, message: Message) -> dict[str, NDArray[Any]]:

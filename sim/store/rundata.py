@@ -20,7 +20,7 @@ from sim.store.columns import FILE as COLUMNS_FILE
 from sim.store.columns import read_columns
 from sim.store.recording import DELIVERED, IN_FLIGHT, Recording, open_recording
 from sim.store.rundir import find_run
-from sim.store.runlog import Decision, End, Fold, Record, read_log
+from sim.store.runlog import Decision, End, Fold, Input, Record, scan_log
 from sim.units import SECOND
 
 TABLES: Final = ("metrics", "agents", "messages", "links", "faults", "events", "frames")
@@ -59,7 +59,10 @@ class RunData:
     def scenario(self) -> str:
         """The resolved scenario's text; "" if there is none."""
         path = self.path / "scenario.yaml"
-        return path.read_text(encoding="utf-8") if path.is_file() else ""
+        try:
+            return path.read_text(encoding="utf-8") if path.is_file() else ""
+        except (OSError, ValueError) as error:
+            raise CheckpointError(f"{path} cannot be read: {error}") from None
 
     @functools.cached_property
     def settings(self) -> dict[str, Any]:
@@ -81,8 +84,10 @@ class RunData:
     @property
     def status(self) -> str:
         """completed, failed, interrupted, or unfinished: still running, or the broker was ended."""
+        if "status" in self.summary:
+            return str(self.summary["status"])
         ends = [record.status for record in self.log if isinstance(record, End)]
-        return str(self.summary.get("status") or (ends[-1] if ends else UNFINISHED))
+        return ends[-1] if ends else UNFINISHED
 
     @functools.cached_property
     def reached(self) -> float:
@@ -95,11 +100,30 @@ class RunData:
             last = 0
         return max(last, self.folds[-1][0] if self.folds else 0) / SECOND
 
-    @functools.cached_property
+    @property
     def log(self) -> list[Record]:
         """Records of run.log, as far as it is whole."""
+        return self._log[0]
+
+    @property
+    def log_damage(self) -> str:
+        """What of run.log cannot be read, as a sentence; "" if it is whole."""
+        return self._log[1]
+
+    @functools.cached_property
+    def _log(self) -> tuple[list[Record], str]:
         path = self.path / "run.log"
-        return read_log(path) if path.is_file() else []
+        try:
+            data = path.read_bytes() if path.is_file() else b""
+        except OSError as error:
+            raise CheckpointError(f"{path} cannot be read: {error}") from None
+        found = scan_log(data, str(path))
+        at = found[-1][1] if found else 0
+        if data and not found:
+            raise CheckpointError(f"{path} is not the log of a run: none of its records is whole")
+        rest = len(data) - at
+        words = f"{path} cannot be read from byte {at:,} on: its last {rest:,} bytes are damaged"
+        return [record for record, _ in found], words if rest else ""
 
     @property
     def folds(self) -> list[tuple[int, str]]:
@@ -111,6 +135,11 @@ class RunData:
         """What real time or a person decided."""
         return [each for each in self.log if isinstance(each, Decision)]
 
+    @property
+    def inputs(self) -> list[Input]:
+        """What a person asked for while the run went on, in order."""
+        return [each for each in self.log if isinstance(each, Input)]
+
     def _json(self, name: str) -> dict[str, Any]:
         path = self.path / name
         if not path.is_file():
@@ -119,6 +148,8 @@ class RunData:
             found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
             raise CheckpointError(f"{path} cannot be read: {error}") from None
+        if not isinstance(found, dict):
+            raise CheckpointError(f"{path} cannot be read: it is no document of a run")
         return found
 
     # --- recorded -------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -204,3 +205,32 @@ def test_what_cannot_be_counted_is_said(run: Recorded, tmp_path: Path) -> None:
     (tmp_path / "events.mcap").write_bytes(data[: len(data) // 2])
     with pytest.raises(CheckpointError, match="cannot be counted"):
         recount(tmp_path)
+
+
+def test_a_flipped_byte_is_said_with_its_place(run: Recorded, tmp_path: Path) -> None:
+    """Wherever it is: nothing but a CheckpointError, a difference, or what was there before."""
+    summary = json.loads((run.folder / "summary.json").read_text())
+    (tmp_path / "summary.json").write_text(json.dumps(summary))
+    whole = (run.folder / "events.mcap").read_bytes()
+    chance = random.Random(41)
+    places, said = [], []
+    for _ in range(400):
+        data = bytearray(whole)
+        places.append(chance.randrange(len(data)))
+        data[places[-1]] ^= 1 << chance.randrange(8)
+        (tmp_path / "events.mcap").write_bytes(data)
+        try:
+            recount(tmp_path)
+        except CheckpointError as error:
+            said.append(str(error))
+    assert all(words.startswith(str(tmp_path / "events.mcap")) for words in said)
+    assert sum("is damaged in chunk" in words for words in said) > 200
+    assert len({words.partition("is damaged in chunk")[2][:2] for words in said}) > 1
+
+
+def test_a_damaged_summary_is_said(run: Recorded, tmp_path: Path) -> None:
+    (tmp_path / "events.mcap").write_bytes((run.folder / "events.mcap").read_bytes())
+    for junk in ("[]", '{"messages": 3}', '{"messages": {}, "accounts": [{}]}'):
+        (tmp_path / "summary.json").write_text(junk)
+        with pytest.raises(CheckpointError, match=r"summary\.json is damaged"):
+            recount(tmp_path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from checkers.recorded import Recorded, record_run
 import sim
 from sim.errors import CheckpointError, UnknownKeyError
 from sim.store.columns import Column, write_columns
+from sim.store.rundata import RunData
 from sim.store.rundir import find_run
 
 
@@ -127,3 +129,22 @@ def test_runs_are_found_by_name_and_the_nearest_is_named(
         find_run("gird-0002")
     with pytest.raises(UnknownKeyError, match="no run's"):
         find_run(".")
+
+
+def test_a_flipped_byte_of_a_recording_is_said_or_nothing_is_lost(
+    run: Recorded, tmp_path: Path
+) -> None:
+    whole = (run.folder / "events.mcap").read_bytes()
+    chance = random.Random(7)
+    rows, said = len(RunData(run.folder).messages), 0
+    for _ in range(80):
+        data = bytearray(whole)
+        data[chance.randrange(len(data))] ^= 1 << chance.randrange(8)
+        (tmp_path / "events.mcap").write_bytes(data)
+        try:
+            found = RunData(tmp_path)
+            is_cut = not found.recording.is_whole
+            assert is_cut or len(found.messages) == rows
+        except CheckpointError:
+            said += 1
+    assert said > 20

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from sim.errors import CheckpointError
+from sim.scenario.schema import Fault
 from sim.store.rundata import RunData
 from sim.store.runlog import Input
 from sim.units import SECOND, duration_text, seconds_ns
@@ -61,7 +62,7 @@ def strikes(data: RunData) -> list[Strike]:
     if not shown:
         shown = _told(data)
     try:
-        shown += _by_hand(data.inputs, kills, data.reached)
+        shown += _by_hand(data.inputs, kills, shown, data.reached)
     except CheckpointError:
         pass
     return sorted(shown, key=lambda strike: strike.begin)
@@ -152,13 +153,30 @@ def _told(data: RunData) -> list[Strike]:
     ]
 
 
-def _by_hand(inputs: Iterable[Input], kills: set[int], end: float) -> list[Strike]:
-    """Restarts and heals that a person asked for, which no frame shows in force."""
-    faults = [fault for record in inputs for fault in record.faults]
+def _by_hand(
+    inputs: Iterable[Input], kills: set[int], shown: Sequence[Strike], end: float
+) -> list[Strike]:
+    """What a person asked for and no frame shows in force: restarts and heals, and what came and
+    went between two frames.
+    """
+    faults = [f for record in inputs for f in record.faults if f.time_ns <= seconds_ns(end)]
     kills = kills | {fault.id for fault in faults if fault.kind == "kill"}
-    return [
-        Strike(time, f.kind, f.targets, f.text, f.cause, time)
-        for f in faults
-        if f.kind in _MOMENTS and f.is_on and f.id not in kills
-        if (time := f.time_ns / SECOND) <= end
-    ]
+    known = {(seconds_ns(s.begin), s.text) for s in shown}
+    found = []
+    for f in faults:
+        is_lift = not f.is_on or (f.kind == "restart" and f.id in kills)
+        if is_lift or (f.time_ns, f.text) in known:
+            continue
+        ends = [f.time_ns] if f.kind in _MOMENTS else [g.time_ns for g in faults if _ends(g, f)]
+        stop = min(ends, default=seconds_ns(end)) / SECOND
+        found.append(Strike(f.time_ns / SECOND, f.kind, f.targets, f.text, f.cause, stop))
+    return found
+
+
+def _ends(lift: Fault, fault: Fault) -> bool:
+    """Whether one of the log's faults lifts another."""
+    if lift.time_ns < fault.time_ns or lift is fault:
+        return False
+    is_own = lift.id == fault.id and (not lift.is_on or lift.kind == "restart")
+    is_again = lift.kind == "restart" and fault.kind in ("kill", "hang")
+    return is_own or lift.kind == "heal" or (is_again and {*fault.targets} <= {*lift.targets})

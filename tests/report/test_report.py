@@ -222,13 +222,17 @@ def test_frames_tell_the_same_faults_as_the_summary(runs: dict[str, Path], tmp_p
     by_hand = Fault(
         time_ns=3 * 10**9, id=LIVE_ID, kind="restart", targets=("agent-1",), text="agent-1 again"
     )
-    logged(path, Input(3 * 10**9, 7, [by_hand], "restart: agent-1"))
+    short = Fault(
+        time_ns=3 * 10**9 - 1000, id=LIVE_ID + 1, kind="kill", targets=("agent-1",), text="short"
+    )
+    logged(path, Input(0, 7, [short], "a"), Input(3 * 10**9, 7, [by_hand], "restart: agent-1"))
     told = [(s.begin, s.text, s.end) for s in strikes(RunData(path))]
-    assert [s for s in told if s[1] != "agent-1 again"] == [
+    assert [s for s in told if s[1] not in ("agent-1 again", "short")] == [
         (s.begin, s.text, s.end) for s in strikes(RunData(runs["one"]))
     ]
     assert (3.0, "agent-1 again", 3.0) in told
-    assert len(told) == 3
+    assert (2.999999, "short", 3.0) in told
+    assert len(told) == 4
 
 
 def test_a_run_disturbed_by_hand_is_only_verified(runs: dict[str, Path], tmp_path: Path) -> None:

@@ -36,6 +36,7 @@ def print_comparison(console: Console, found: Difference) -> None:
     if zeros:
         console.print(Text(f"0 in every run: {', '.join(zeros)}", style="dim"))
     _print_settings(console, found)
+    _print_commands(console, found)
     for warning in found.warnings:
         console.print(Text(f"! {warning}", style="yellow"))
 
@@ -67,3 +68,17 @@ def _print_settings(console: Console, found: Difference) -> None:
     more = len(found.settings) - _KEYS_MAX
     if more > 0:
         console.print(Text(f"and {more} more keys, on the page", style="dim"))
+
+
+def _print_commands(console: Console, found: Difference) -> None:
+    if not any(found.commands):
+        return
+    table = Table(box=None, padding=(0, 1), pad_edge=False, header_style="dim")
+    table.add_column("by hand in", overflow="fold")
+    table.add_column("when and what", overflow="fold")
+    for label, commands in zip(found.labels, found.commands, strict=True):
+        more = len(commands) - _KEYS_MAX
+        lines = [*commands[:_KEYS_MAX], *([f"and {more} more, on the page"] if more > 0 else [])]
+        table.add_row(label, Text("\n".join(lines) or "none"))
+    console.print()
+    console.print(table)

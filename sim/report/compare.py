@@ -15,6 +15,7 @@ from sim.report.colours import COLOURS
 from sim.report.curves import Curve, Panel, figures, is_still, wide
 from sim.report.outcome import metric_label
 from sim.report.page import Cell, Raw, figure, join, key, page, save, section, table, tag
+from sim.report.strikes import strikes
 from sim.report.words import number, percent, plain, span
 from sim.store.difference import Difference, differences
 from sim.store.rundata import RunData
@@ -71,7 +72,7 @@ def _runs(found: Difference) -> Raw:
              span(float(summary.get("wall_seconds", float("nan")))),
              f"{summary['agents']:,}" if "agents" in summary else "–",
              f"{books['sent']:,}" if books else "–", percent(lost),
-             str(len(summary.get("faults", []))), str(len(summary.get("agent_failures", []))),
+             str(len(strikes(run))), str(len(summary.get("agent_failures", []))),
              tag("code", str(summary.get("digest", ""))[:12])]
         )  # fmt: skip
     heads = ["", "run", "scenario", "seed", "status", "virtual time", "took", "agents", "messages",
@@ -192,6 +193,22 @@ def _curves(found: Difference) -> list[Cell]:
 
 
 def _settings(found: Difference) -> list[Cell]:
+    return [*_keys(found), *_commands(found)]
+
+
+def _commands(found: Difference) -> list[Cell]:
+    if not any(found.commands):
+        return []
+    rows: list[list[Cell]] = []
+    for label, commands in zip(found.labels, found.commands, strict=True):
+        lines: list[Cell] = [tag("code", words) for words in commands[:_KEYS_MAX]]
+        if len(commands) > _KEYS_MAX:
+            lines.append(f"and {len(commands) - _KEYS_MAX:,} more")
+        rows.append([label, join(lines, "<br>") if lines else "none"])
+    return [tag("h3", "Commands by hand"), table(["run", "when and what"], rows)]
+
+
+def _keys(found: Difference) -> list[Cell]:
     if not found.settings:
         return [tag("p", "The scenarios are equal, key by key.")]
     rows: list[list[Cell]] = [

@@ -28,7 +28,7 @@ def head(run: Evidence) -> Raw:
         for line in data.scenario.splitlines()
         if line.startswith("#")
     )
-    digest = summary.get("digest") or (data.folds[-1][1] if data.folds else "")
+    digest = summary.get("digest") or (run.folds[-1].chain if run.folds else "")
     started = str(manifest.get("started", "")).replace("T", " ").replace("+00:00", " UTC")
     pairs: list[tuple[str, Cell, str]] = [
         ("seed", str(data.seed), ""),
@@ -94,5 +94,5 @@ def _trouble(run: Evidence) -> list[Raw]:
         )
         boxes.append(tag("div", tag("p", words), "box"))
     if run.damage:
-        boxes.append(tag("div", tag("p", run.damage), "box"))
+        boxes.append(tag("div", join(tag("p", words) for words in run.damage), "box"))
     return boxes

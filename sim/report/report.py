@@ -9,6 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
+from sim.errors import CheckpointError
 from sim.report.agents import agents, states
 from sim.report.courses import metrics, rewards
 from sim.report.evidence import Evidence
@@ -35,8 +36,18 @@ def write_report(run: str | Path | RunData = "last", out: str | Path | None = No
 
 
 def report(data: RunData) -> str:
-    """The page's text."""
+    """The page's text. Raises: CheckpointError if there is nothing to report."""
     run = Evidence(data)
+    try:
+        return _page(run)
+    except CheckpointError as error:
+        if run.missing:
+            raise
+        return _page(Evidence(data, unreadable=str(error)))
+
+
+def _page(run: Evidence) -> str:
+    data = run.data
     versions = data.manifest.get("versions", {})
     foot = f"{data.path}  ·  sim {versions.get('sim', '')}".rstrip(" ·")
     return page(f"{data.name}, seed {data.seed}", head(run), _sections(run), foot)

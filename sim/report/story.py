@@ -26,7 +26,7 @@ def story(run: Evidence) -> list[Cell]:
             for mark, words, cause in run.faults[: 3 * ROWS_MAX]
         ]
         parts += [tag("h3", "Faults"), table(["", "from", "until", "what", "by"], rows)]
-    decisions = run.data.decisions
+    decisions = run.decisions
     if decisions:
         rows = [[clock(d.time_ns / SECOND), d.kind, d.text] for d in decisions[:ROWS_MAX]]
         parts += [tag("h3", "Decided in real time"), table(["time", "what", ""], rows)]

@@ -30,6 +30,7 @@ class Difference:
     cards:    what is known of each metric.
     settings: key path of the scenario -> one value per run, where they are not all equal.
     versions: the same of packages and machine.
+    commands: per run what a person asked for while it went on, with its time.
     warnings: why figures may not be comparable.
     """
 
@@ -39,14 +40,18 @@ class Difference:
     cards: dict[str, MetricCard]
     settings: dict[str, list[str]]
     versions: dict[str, list[str]]
+    commands: list[list[str]]
     warnings: list[str]
 
     def change(self, name: str, run: int) -> tuple[float | None, float | None]:
-        """Difference of a metric to that of the first run, and the same as a share of it."""
+        """Difference of a metric to that of the first run, and the same as a share of it; no share
+        if the runs are not equally long.
+        """
         first, value = self.metrics[name][0], self.metrics[name][run]
         if first is None or value is None:
             return None, None
-        return value - first, (value - first) / abs(first) if first else None
+        is_share = first and self.runs[0].reached == self.runs[run].reached
+        return value - first, (value - first) / abs(first) if is_share else None
 
     def is_comparable(self, run: int) -> bool:
         """Whether the figures of a run can be read against the first: both came to the end, of
@@ -83,6 +88,7 @@ def differences(runs: Sequence[str | Path | RunData]) -> Difference:
         cards,
         _unequal([dict(_flat(each)) for each in settings]),
         _unequal([_versions(run) for run in found]),
+        [_commands(run) for run in found],
         _warnings(found, settings),
     )
 
@@ -146,6 +152,13 @@ def _versions(run: RunData) -> dict[str, str]:
     }
 
 
+def _commands(run: RunData) -> list[str]:
+    try:
+        return [f"{format_ns(each.time_ns)} {each.text}" for each in run.inputs]
+    except CheckpointError:
+        return []
+
+
 def _flat(value: Any, path: str = "") -> Iterator[tuple[str, str]]:
     """Every leaf of a document with its key path."""
     if isinstance(value, Mapping) and value:
@@ -179,6 +192,12 @@ def _warnings(runs: Sequence[RunData], settings: Sequence[dict[str, Any]]) -> li
         if run.status != "completed":
             words = _ENDS.get(run.status, run.status)
             found.append(f"{label} {words} at {format_ns(round(run.reached * SECOND))}.")
+        try:
+            damage = run.log_damage
+        except CheckpointError as error:
+            damage = str(error)
+        if damage:
+            found.append(f"{damage}: commands by hand may be missing.")
     digests: dict[str, list[str]] = {}
     for label, run in zip(labels, runs, strict=True):
         if run.summary.get("digest"):

@@ -86,7 +86,10 @@ class RunData:
         """completed, failed, interrupted, or unfinished: still running, or the broker was ended."""
         if "status" in self.summary:
             return str(self.summary["status"])
-        ends = [record.status for record in self.log if isinstance(record, End)]
+        try:
+            ends = [record.status for record in self.log if isinstance(record, End)]
+        except CheckpointError:
+            ends = []
         return ends[-1] if ends else UNFINISHED
 
     @functools.cached_property
@@ -98,7 +101,11 @@ class RunData:
             last = max(self.recording.times, default=0)
         except CheckpointError:
             last = 0
-        return max(last, self.folds[-1][0] if self.folds else 0) / SECOND
+        try:
+            last = max([last, *(time_ns for time_ns, _ in self.folds)])
+        except CheckpointError:
+            pass
+        return last / SECOND
 
     @property
     def log(self) -> list[Record]:
@@ -119,8 +126,6 @@ class RunData:
             raise CheckpointError(f"{path} cannot be read: {error}") from None
         found = scan_log(data, str(path))
         at = found[-1][1] if found else 0
-        if data and not found:
-            raise CheckpointError(f"{path} is not the log of a run: none of its records is whole")
         rest = len(data) - at
         words = f"{path} cannot be read from byte {at:,} on: its last {rest:,} bytes are damaged"
         return [record for record, _ in found], words if rest else ""
@@ -162,7 +167,10 @@ class RunData:
     @functools.cached_property
     def recording(self) -> Recording:
         """Frames and messages. Raises: CheckpointError if the run kept none."""
-        return open_recording(self.path)
+        try:
+            return open_recording(self.path)
+        except KeyError as error:
+            raise CheckpointError(f"{self.path / FILE} is damaged: it lacks {error}") from None
 
     @functools.cached_property
     def frames(self) -> pd.DataFrame:

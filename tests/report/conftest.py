@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from checkers.recorded import record_run
 
+from sim.live import _fault
 from sim.scenario.load import dump
 from sim.store.rundir import manifest, to_json
 
@@ -27,7 +28,8 @@ def recorded_run(folder: Path, name: str, seed: int = 0, **options: object) -> P
     values = {n: m.value for n, m in kernel.world.metrics().items()}
     summary = run.summary(
         virtual_seconds=kernel.now / 1e9, wall_seconds=0.5, steps=kernel.steps, agents=3,
-        processes=0, digest=kernel.digest.chain.hex(), agent_failures=[], faults=[],
+        processes=0, digest=kernel.digest.chain.hex(), agent_failures=[],
+        faults=[_fault(each) for each in kernel.faults_applied],
         metrics={**values, "gap": 0.4},
         reference={"no control": {**values, "gap": 1.0}, "optimum": {next(iter(values)): 0.0}},
     )  # fmt: skip

@@ -14,7 +14,9 @@ from rich.console import Console
 from sim.console.comparing import print_comparison
 from sim.errors import ScenarioError
 from sim.report.compare import compare_runs
+from sim.report.strikes import strikes
 from sim.store.difference import differences
+from sim.store.runlog import VERSION, Header, Input, RunLog
 
 
 def printed(found: object) -> str:
@@ -87,6 +89,33 @@ def test_runs_without_recordings_or_ends_are_compared_as_far_as_can_be(
     assert "Without a recording: bare" in text
     bare = differences([tmp_path / "bare", tmp_path / "bare"])
     assert "there are no curves" in check_page(compare_runs(bare, tmp_path / "b.html"))
+
+
+def test_commands_by_hand_are_named_and_strikes_are_counted(
+    runs: dict[str, Path], tmp_path: Path
+) -> None:
+    shutil.copytree(runs["one"], tmp_path / "disturbed")
+    log = RunLog(tmp_path / "disturbed/run.log", Header(VERSION, "quickstart", 0, {}))
+    log.add(Input(10**9, 3, [], "{kill: agent-1, for: 2s}"))
+    log.close()
+    found = differences([runs["one"], tmp_path / "disturbed"])
+    assert found.commands == [[], ["00:00:01 {kill: agent-1, for: 2s}"]]
+    assert "kill: agent-1" in printed(found)
+    text = check_page(compare_runs(found, tmp_path / "a.html"))
+    assert "Commands by hand" in text
+    assert "00:00:01 {kill: agent-1, for: 2s}" in text
+    summary = json.loads((runs["one"] / "summary.json").read_text())
+    assert len(summary["faults"]) == 4
+    assert len(strikes(found.runs[0])) == 2
+    assert f"2 0 {summary['digest'][:12]}" in text
+
+
+def test_runs_of_unequal_length_have_no_percentages(runs: dict[str, Path], tmp_path: Path) -> None:
+    found = differences([runs["one"], runs["many"]])
+    assert any("not equally long" in words for words in found.warnings)
+    for name in found.metrics:
+        assert found.change(name, 1)[1] is None
+    assert any(found.change(name, 1)[0] for name in found.metrics)
 
 
 def test_one_run_is_not_a_comparison(runs: dict[str, Path]) -> None:

@@ -10,9 +10,13 @@ from typing import Any
 import pytest
 from checkers.markup import check_page
 
-from sim.errors import SimError, UnknownKeyError
+from sim.errors import CheckpointError, SimError, UnknownKeyError
 from sim.report.report import write_report
+from sim.report.strikes import match, strikes
 from sim.report.words import clock, number, percent, span
+from sim.scenario.schema import LIVE_ID, Fault
+from sim.store.rundata import RunData
+from sim.store.runlog import VERSION, Decision, Header, Input, RunLog
 
 SECTIONS = (
     "Outcome", "Metrics over time", "Rewards", "Agents", "Who was up when", "Links", "Delays",
@@ -28,6 +32,15 @@ def copied(source: Path, target: Path, *without: str) -> Path:
 def changed(path: Path, **values: Any) -> Path:
     summary = json.loads((path / "summary.json").read_text())
     (path / "summary.json").write_text(json.dumps({**summary, **values}))
+    return path
+
+
+def logged(path: Path, *records: Decision | Input) -> Path:
+    """A run.log of these records beside what is there."""
+    log = RunLog(path / "run.log", Header(VERSION, "quickstart", 0, {}))
+    for record in records:
+        log.add(record)
+    log.close()
     return path
 
 
@@ -98,6 +111,7 @@ def test_a_killed_run_is_shown_up_to_there(
     path = copied(runs["grid"], tmp_path / "run", "summary.json")
     data = (path / "events.mcap").read_bytes()
     (path / "events.mcap").write_bytes(data[: int(share * len(data))])
+    logged(path)
     text = check_page(write_report(path))
     assert "unfinished" in text
     assert "its broker was killed" in text
@@ -108,6 +122,7 @@ def test_a_killed_run_is_shown_up_to_there(
 
 def test_a_directory_with_next_to_nothing_in_it(tmp_path: Path) -> None:
     (tmp_path / "manifest.json").write_text("{}")
+    (tmp_path / "summary.json").write_text('{"status": "failed"}')
     text = check_page(write_report(tmp_path))
     assert "The world has no metrics" in text
     assert "There is no scenario.yaml" in text
@@ -148,3 +163,117 @@ def test_what_cannot_be_written_or_found_is_an_error(
 )  # fmt: skip
 def test_numbers_read_well(made: str, expected: str) -> None:
     assert made == expected
+
+
+# --- what struck, and what lifted it ------------------------------------------------------------
+
+
+def row(time: float, kind: str, names: str, text: str, is_on: bool = True) -> dict[str, Any]:
+    return {"time": time, "kind": kind, "targets": names.split(), "is_on": is_on, "text": text,
+            "cause": "you, recorded"}  # fmt: skip
+
+
+HEALED = [
+    row(10, "kill", "a", "a killed for 2s"),
+    row(12, "restart", "a", "a restarted"),
+    row(20, "link", "a", "links a <-> b degraded for 1min"),
+    row(21, "slow", "b", "b slowed down 10 times"),
+    row(22, "kill", "c d", "c, d killed"),
+    row(23, "hang", "e", "e stopped for 1h"),
+    row(24, "restart", "e", "e restarted"),
+    row(25, "restart", "c", "c restarted"),
+    row(30, "heal", "", "everything lifted"),
+    row(30, "link", "a", "over: links a <-> b degraded for 1min", is_on=False),
+    row(30, "slow", "b", "over: b slowed down 10 times", is_on=False),
+    row(30, "restart", "d", "d restarted"),
+    row(40, "link", "a", "links a <-> b degraded for 1min10s"),
+    row(80, "link", "a", "links a <-> b as before", is_on=False),
+    row(110, "link", "a", "links a <-> b as before", is_on=False),
+    row(120, "kill", "a", "a killed for 20s"),
+    row(130, "restart", "a", "a restarted"),
+    row(140, "restart", "a", "a restarted"),
+    row(150, "noise", "*", "noise of 10 % on *"),
+]
+
+
+def test_a_fault_ends_when_something_lifts_it_and_what_lifts_is_no_fault() -> None:
+    found = [(s.begin, s.kind, s.end) for s in match(HEALED)]
+    assert found == [
+        (10, "kill", 12), (20, "link", 30), (21, "slow", 30), (22, "kill", 30), (23, "hang", 24),
+        (24, "restart", 24), (25, "restart", 25), (30, "heal", 30), (40, "link", 110),
+        (120, "kill", 130), (130, "restart", 130), (150, "noise", None),
+    ]  # fmt: skip
+
+
+def test_the_page_lists_heals_and_restarts_and_the_ends_they_make(
+    runs: dict[str, Path], tmp_path: Path
+) -> None:
+    path = copied(runs["one"], tmp_path / "run", "events.mcap")
+    text = check_page(write_report(changed(path, faults=HEALED, virtual_seconds=200.0)))
+    assert "00:00:20 00:00:30 links a <-> b degraded for 1min" in text
+    assert "00:00:30 – everything lifted" in text
+    assert "00:00:24 – e restarted" in text
+    assert "00:02:30 the end noise" in text
+    assert "as before" not in text
+
+
+def test_frames_tell_the_same_faults_as_the_summary(runs: dict[str, Path], tmp_path: Path) -> None:
+    path = copied(runs["one"], tmp_path / "run", "summary.json")
+    by_hand = Fault(
+        time_ns=3 * 10**9, id=LIVE_ID, kind="restart", targets=("agent-1",), text="agent-1 again"
+    )
+    short = Fault(
+        time_ns=3 * 10**9 - 1000, id=LIVE_ID + 1, kind="kill", targets=("agent-1",), text="short"
+    )
+    logged(path, Input(0, 7, [short], "a"), Input(3 * 10**9, 7, [by_hand], "restart: agent-1"))
+    told = [(s.begin, s.text, s.end) for s in strikes(RunData(path))]
+    assert [s for s in told if s[1] not in ("agent-1 again", "short")] == [
+        (s.begin, s.text, s.end) for s in strikes(RunData(runs["one"]))
+    ]
+    assert (3.0, "agent-1 again", 3.0) in told
+    assert (2.999999, "short", 3.0) in told
+    assert len(told) == 4
+
+
+def test_a_run_disturbed_by_hand_is_only_verified(runs: dict[str, Path], tmp_path: Path) -> None:
+    path = logged(
+        copied(runs["one"], tmp_path / "run"), Input(10**9, 3, [], "{kill: agent-1, for: 2s}")
+    )
+    text = check_page(write_report(path))
+    assert "to the bit" not in text
+    assert "sim run" not in text
+    assert f"sim verify {path}" in text
+    assert "Commands by hand disturbed this run. They are in run.log" in text
+    lost = logged(
+        copied(runs["one"], tmp_path / "lost"), Decision(10**9, "lost", 0, "no more", window=3)
+    )
+    assert "Real time decided something" in check_page(write_report(lost))
+    quiet = logged(copied(runs["one"], tmp_path / "quiet"))
+    assert "the same run again, to the bit" in check_page(write_report(quiet))
+
+
+# --- what cannot be read ------------------------------------------------------------------------
+
+
+def test_a_directory_of_junk_is_refused(tmp_path: Path) -> None:
+    for junk in (b"junk", b"junk " * 100, b"\4\0\0\0junkjunk", b""):
+        (tmp_path / "run.log").write_bytes(junk)
+        with pytest.raises(CheckpointError, match=r"run\.log"):
+            write_report(tmp_path)
+        assert not (tmp_path / "report.html").exists()
+
+
+def test_what_is_damaged_is_said_on_the_page(runs: dict[str, Path], tmp_path: Path) -> None:
+    path = copied(runs["one"], tmp_path / "run")
+    (path / "run.log").write_bytes(b"\4\0\0\0junkjunk")
+    assert "run.log is not the log of a run" in check_page(write_report(path))
+    (path / "run.log").unlink()
+    log = logged(path) / "run.log"
+    log.write_bytes(log.read_bytes() + b"junk")
+    assert "its last 4 bytes are damaged" in check_page(write_report(path))
+    data = bytearray((path / "events.mcap").read_bytes())
+    data[len(data) // 2] ^= 1
+    (path / "events.mcap").write_bytes(data)
+    text = check_page(write_report(path))
+    assert "is damaged in chunk" in text
+    assert "Every message ended in exactly one place" in text

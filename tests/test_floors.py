@@ -65,7 +65,7 @@ OWNERS: dict[str, tuple[str, ...]] = {
     "yaml.full_load": (),
     "eval": (),
     "exec": (),
-    "asyncio": ("agents.*",),
+    "asyncio": ("agents.*", "sim.console.*"),
     "aiohttp": ("sim.console.web",),
     "zmq.asyncio": (),
     "torch": ("sim.worlds.*", "sim.learn.*", "agents.networks", "sim.doctor", "sim.process"),

@@ -7,11 +7,11 @@ import os
 import sys
 import termios
 import threading
-import time
 from typing import Final
 
 from rich.traceback import Traceback
 
+from sim.clock import pause
 from sim.errors import SimError
 
 _LOOK_SECONDS: Final = 0.5
@@ -55,7 +55,7 @@ def watch() -> None:
 
     def look() -> None:
         while True:
-            time.sleep(_LOOK_SECONDS)
+            pause(_LOOK_SECONDS)
             end_if_gone()
 
     if sys.stdin.isatty():

@@ -76,12 +76,12 @@ class Recording:
             plain = msgspec.json.decode(self._file.attachments[INTRO])
             plain["speed"] = math.inf if plain["speed"] is None else plain["speed"]
             intro = msgspec.convert(plain, Intro)
+            self.reasons = self.metadata["reasons"].split()
+            self.kinds = self.metadata["kinds"].split()
         except (KeyError, TypeError, msgspec.MsgspecError) as error:
             raise CheckpointError(f"{path}: who took part cannot be read: {error}") from None
         self.intro = msgspec.structs.replace(intro, is_recorded=True)
         self.is_whole = self._file.is_whole
-        self.reasons = self.metadata["reasons"].split()
-        self.kinds = self.metadata["kinds"].split()
         self.names = [card.name for card in intro.agents]
         count = min(self._file.count(topic) for topic in FRAME_PARTS)
         self.times = [m.log_time for m in self._file.messages("/run", 0, count)]

@@ -21,7 +21,7 @@ from broker.population import Event
 from broker.tape import Columns
 from broker.telemetry import Telemetry, lines
 from sim.clock import monotonic, pause
-from sim.errors import ScenarioError, SimError
+from sim.errors import InvariantError, ScenarioError, SimError
 from sim.ids import did_you_mean
 from sim.scenario.faults import Setting, resolve_fault
 from sim.scenario.read import read_fault
@@ -127,6 +127,8 @@ class Control:
         for peer, ask in self.server.poll(timeout_s):
             try:
                 answer = self._answer(peer, ask)
+            except InvariantError:
+                raise
             except SimError as error:
                 answer = Answer(number=ask.number, is_ok=False, text=str(error))
             except ValueError as error:
@@ -150,9 +152,7 @@ class Control:
             self._onlookers.pop(peer, None)
         elif ask.what == "inspect":
             onlooker = self._onlookers.setdefault(peer, _Onlooker(self._told))
-            onlooker.inspection = Inspection(kernel, ask.text) if ask.text else None
-            for columns in self._recent if onlooker.inspection else ():
-                onlooker.inspection.hear(columns)  # type: ignore[union-attr]
+            onlooker.inspection = self._inspect(ask.text) if ask.text else None
             self._next = 0.0
         elif ask.what == "pause":
             pace.pause()
@@ -173,6 +173,13 @@ class Control:
         else:
             raise ScenarioError(f"no request {ask.what!r}; {did_you_mean(ask.what, ASKS)}")
         return Answer(number=ask.number, is_ok=True, text=text, intro=intro)
+
+    def _inspect(self, text: str) -> Inspection:
+        """An inspection that knows what was sent lately. Raises: UnknownKeyError."""
+        inspection = Inspection(self._kernel, text)
+        for columns in self._recent:
+            inspection.hear(columns)
+        return inspection
 
     def _inject(self, text: str) -> str:
         """Faults as an entry of `faults:` says; what a person is told of it.

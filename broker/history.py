@@ -14,7 +14,7 @@ from typing import Final, TypeAlias
 import msgspec
 
 from broker.kernel import Kernel
-from sim.store.runlog import Decision, Fold, Input, Record
+from sim.store.runlog import Decision, Input, Record
 from sim.units import NEVER
 from sim.wire.messages import OVERDUE, Activation, Done, Yield
 
@@ -26,16 +26,13 @@ class History:
     """Inputs and decisions of a log. Empty for a run that is new."""
 
     def __init__(self, records: Iterable[Record] = ()) -> None:
-        self.folds: list[Fold] = []
         self._deaths: set[int] = set()
         self._inputs: deque[Input] = deque()
         self._losses: dict[int, list[Decision]] = {}
         self._overdue: dict[tuple[int, str], Decision] = {}
         self.end_window = 0
         for record in records:
-            if isinstance(record, Fold):
-                self.folds.append(record)
-            elif isinstance(record, Input):
+            if isinstance(record, Input):
                 self._inputs.append(record)
             elif isinstance(record, Decision) and record.kind == "overdue":
                 self._overdue[record.window, record.agent] = record

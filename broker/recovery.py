@@ -119,8 +119,8 @@ class Recovery:
     def check(self, host: int, answer: Yield) -> tuple[bool, Activation | None]:
         """Whether it yields as before; and the next activation to feed, None after the last.
 
-        The answer to one that had never been answered is right whatever it is, and still to be
-        counted: then the host is busy no more, and `is_new` of it was asked before.
+        After the last the host is busy no more. The answer to an activation that had never been
+        answered is right whatever it is, and still to be counted: `is_new` says so.
         """
         tape = self._tapes[host]
         known = tape.marks[tape.at - 1] if tape.at <= len(tape.marks) else None

@@ -37,10 +37,10 @@ class Log(Protocol):
         """What real time decided, before it takes effect."""
 
 
-_LOOKS, _LOOK_SECONDS = 10, 0.05
 _WAIT_SECONDS: Final = 0.2
 """How long the loop waits for anything before it looks up: progress is shown, Ctrl-C heard."""
-
+_LOOKS, _LOOK_SECONDS = 10, 0.05
+"""How often and how long a broker that is to be killed waits until that has been told."""
 
 _FRAME: Final = re.compile(r'File "(.+?)", line (\d+),? in (\w+)')
 
@@ -130,7 +130,6 @@ class Shell:
         while kernel.status == "running":
             self.history.inject(kernel)
             self.pace.hold(kernel, self._hold)
-            self.history.inject(kernel)
             activations = kernel.open()
             self._is_open = True
             self._obey(kernel.orders)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+
 from rich.segment import Segment
 from textual import events
 from textual.geometry import Region
@@ -12,15 +14,15 @@ from textual.widget import Widget
 from sim.console.ink import Picture, Row, plain, style_of
 
 
-class Panel:
+class Panel(ABC):
     """What a board shows. Knows nothing of widgets; a panel draws, and may be moved in."""
 
     is_framed = True
     is_movable = False
 
+    @abstractmethod
     def draw(self, width: int, height: int) -> Picture:
         """Shapes: at most `height` rows of `width` cells, without the frame."""
-        raise NotImplementedError
 
     def move(self, lines: int, pages: int = 0) -> bool:
         """Down by lines, or by pages. Returns whether the panel knows such a thing."""
@@ -66,6 +68,19 @@ def strip_of(row: Row, width: int) -> Strip:
     return strip.simplify().adjust_cell_length(width, style_of(""))
 
 
+class _FromBoard(Message):
+    """Something happened on a board."""
+
+    def __init__(self, board: Board) -> None:
+        super().__init__()
+        self.board = board
+
+    @property
+    def control(self) -> Board:
+        """Whose message it is."""
+        return self.board
+
+
 class Board(Widget):
     """A panel on the screen. `show` draws it anew and repaints the lines that differ."""
 
@@ -73,29 +88,11 @@ class Board(Widget):
     Board { position: absolute; padding: 0; border: none; }
     """
 
-    class Entered(Message):
+    class Entered(_FromBoard):
         """Enter, or a second click, on what is selected."""
 
-        def __init__(self, board: Board) -> None:
-            super().__init__()
-            self.board = board
-
-        @property
-        def control(self) -> Board:
-            """Whose message it is."""
-            return self.board
-
-    class Moved(Message):
+    class Moved(_FromBoard):
         """What is selected has changed."""
-
-        def __init__(self, board: Board) -> None:
-            super().__init__()
-            self.board = board
-
-        @property
-        def control(self) -> Board:
-            """Whose message it is."""
-            return self.board
 
     def __init__(self, panel: Panel, id: str) -> None:
         super().__init__(id=id)

@@ -19,6 +19,7 @@ from aiohttp import web
 from rich.console import Console
 from textual_serve.server import Server
 
+from sim.errors import ScenarioError
 from sim.rng import secret_bytes
 
 HOST: Final = "127.0.0.1"
@@ -84,8 +85,11 @@ class Site(Server):
 
 
 def serve(name: str, address: str, port: int = 0, is_read_only: bool = False) -> int:
-    """Serves the console of a run that goes on, until Ctrl-C. port: 0 takes a free one."""
-    port = port or _free_port()
+    """Serves the console of a run that goes on, until Ctrl-C. port: 0 takes a free one.
+
+    Raises: ScenarioError if the port cannot be had.
+    """
+    port = _port(port)
     token = secret_bytes(16).hex()
     words = [sys.executable, "-m", "sim.console", "--live", address]
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, sys.path))
@@ -99,7 +103,15 @@ def serve(name: str, address: str, port: int = 0, is_read_only: bool = False) ->
     return 0
 
 
-def _free_port() -> int:
+def _port(wanted: int) -> int:
+    """That port, or a free one for 0. Raises: ScenarioError if it cannot be had."""
     with socket.socket() as probe:
-        probe.bind((HOST, 0))
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, wanted))
+        except (OSError, OverflowError) as error:
+            reason = getattr(error, "strerror", None) or "expected a number from 0 to 65535"
+            raise ScenarioError(
+                f"port {wanted} cannot be used ({reason}); without --port a free one is taken"
+            ) from None
         return int(probe.getsockname()[1])

@@ -7,6 +7,7 @@ import contextlib
 import json
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -18,6 +19,8 @@ import aiohttp
 import pytest
 from checkers.browser import BROWSER, Browser
 
+from sim.console.web import serve
+from sim.errors import ScenarioError
 from sim.store.rundir import alive_runs
 from sim.wire.control import ControlClient
 
@@ -108,6 +111,16 @@ async def _type(url: str, origin: str, keys: str) -> None:
         for key in keys:
             await socket.send_str(json.dumps(["stdin", key]))
         await asyncio.sleep(1.0)
+
+
+@pytest.mark.parametrize("port", ["taken", "99999", "-1"])
+def test_a_port_that_cannot_be_had_is_said(port: str) -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        wanted = other.getsockname()[1] if port == "taken" else int(port)
+        with pytest.raises(ScenarioError, match=f"port {wanted} cannot be used"):
+            serve("a-run", "ipc:///nowhere", wanted)
 
 
 @pytest.mark.asyncio

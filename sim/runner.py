@@ -220,6 +220,4 @@ def make_transport(scenario: Scenario, inline: bool, report: OnProgress) -> Tran
     has_rules = importlib.util.find_spec(_RULES) and importlib.util.find_spec(rules)
     preload = [rules, *_RULES_NEED] if has_rules else []
     memory = scenario.limits.memory_bytes_max
-    return process_transport(
-        torch=torch, preload=preload, data_bytes_max=memory, progress=started
-    )
+    return process_transport(torch=torch, preload=preload, data_bytes_max=memory, progress=started)

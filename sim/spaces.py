@@ -14,7 +14,12 @@ from sim.ids import did_you_mean
 
 @dataclass(frozen=True)
 class Field:
-    """One named quantity of a space; `size` > 1 makes it a vector."""
+    """One named quantity of a space; `size` > 1 makes it a vector.
+
+    choices: of an action: it is a whole number, one of 0 ... choices - 1.
+    masks:   of an observation: the numbers (1 or 0, one per choice) say which choices of the action
+             field of that name are allowed now.
+    """
 
     name: str
     unit: str = ""
@@ -23,6 +28,8 @@ class Field:
     size: int = 1
     default: float = 0.0
     help: str = ""
+    choices: int = 0
+    masks: str = ""
 
 
 @dataclass(frozen=True)

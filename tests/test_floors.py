@@ -29,7 +29,7 @@ FLOORS: tuple[str, ...] = (
     "broker.server broker.control agents.host",
     "sim.launch sim.comparison sim.live",
     "sim.runner sim.check",
-    "sim.doctor sim.again",
+    "sim.doctor sim.again sim.learn",
     "sim.console sim.report",
     "sim.cli",
     "sim.__main__",

@@ -137,7 +137,7 @@ def received(values: Array, sent: Array, now_ns: Any) -> Received:
 
 
 def speak(channels: Channels, topic: str, row: Array, round_: Mapping[str, Any] | None) -> None:
-    """Sends one message of an outbox, if all of it is finite: to everybody, or in a round. [width]."""
+    """Sends one message of an outbox, if all of it is finite: in a round, or to everybody."""
     if not np.isfinite(row).all():
         return
     if round_ is None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 import numpy as np
@@ -30,6 +30,39 @@ _HOST = 0
 """All agents share one host: packing changes nothing that can be observed."""
 
 
+class Looked:
+    """A world that is looked at by several; it makes its observations once."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._observed: dict[str, Any] | None = None
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._world, name)
+
+    def observe(self) -> dict[str, Any]:
+        """The observations, of the state now."""
+        if self._observed is None:
+            self._observed = self._world.observe()
+        return self._observed
+
+    def reset(self, seed: int, episode: int) -> None:
+        self._observed = None
+        self._world.reset(seed, episode)
+
+    def advance(self, actions: Any, present: Any) -> None:
+        self._observed = None
+        self._world.advance(actions, present)
+
+    def inject(self, event: str, target: str, is_on: bool) -> None:
+        self._observed = None
+        self._world.inject(event, target, is_on)
+
+    def apply(self, time_ns: int, agent: str, verb: str, payload: Any) -> Any:
+        self._observed = None
+        return self._world.apply(time_ns, agent, verb, payload)
+
+
 @dataclass
 class Gain:
     """What one side has earned since its decision began. Shapes: own [n]."""
@@ -43,7 +76,8 @@ class Copy:
     """Copy `number`. Advances from one pause to the next.
 
     It pauses where a learning agent is to answer an observation, and at each multiple of a side's
-    period. At a pause, `turns` says for which sides a decision's time is over.
+    period. At a pause, `turns` says for which sides a decision's time is over, and `state` is the
+    central state then. Shapes: state float32 [S].
     """
 
     def __init__(
@@ -54,6 +88,7 @@ class Copy:
         number: int,
     ) -> None:
         """prepared: with a world of this copy's own. network_of: the links of each episode."""
+        self.world = cast(World, Looked(prepared.world))
         self._prepared, self._network_of = prepared, network_of
         self.sides, self.number = sides, number
         names = [plan.name for plan in prepared.plans]
@@ -61,10 +96,7 @@ class Copy:
         groups = {group.name: group for group in prepared.world.groups}
         self._slots = [[groups[s.side.group].agents.index(a) for a in s.side.agents] for s in sides]
         self.runtime: HostRuntime | None = None
-
-    @property
-    def world(self) -> World:
-        return self._prepared.world
+        self.state = central_of(self.world)
 
     def begin(self, episode: int) -> None:
         """Starts an episode; nothing has happened in it yet."""
@@ -78,7 +110,7 @@ class Copy:
             table = link_table(network, [plan.name for plan in prepared.plans], prepared.faults)
         self.episode = episode
         self.kernel = Kernel(
-            scenario, prepared.world, prepared.plans, table, prepared.faults,
+            scenario, self.world, prepared.plans, table, prepared.faults,
             agents_per_host=len(prepared.plans), episode=episode,
         )  # fmt: skip
         self.runtime = HostRuntime(_HOST)
@@ -178,18 +210,11 @@ class Copy:
         if not work and not self._owed_discard:
             return {}
         assert self.runtime is not None
-        report = self.runtime.run(
-            Activation(
-                activation.serial,
-                activation.now,
-                activation.until,
-                work,
-                self._owed_topics,
-                self._owed_roster,
-                self._owed_discard,
-                self._owes_collection,
-            )  # fmt: skip
-        )
+        due = Activation(
+            activation.serial, activation.now, activation.until, work, self._owed_topics,
+            self._owed_roster, self._owed_discard, self._owes_collection,
+        )  # fmt: skip
+        report = self.runtime.run(due)
         self._owed_topics, self._owed_roster, self._owed_discard = [], [], []
         self._owes_collection = False
         return {done.agent: done for done in report.done}
@@ -202,6 +227,8 @@ class Copy:
             if self.turns[i]:
                 self._last_turns[i] = now
             is_pause |= self.turns[i] or bool(seats.observed[number].any())
+        if any(self.turns):
+            self.state = central_of(self.world)
         return is_pause
 
     def _failure(self) -> AgentError:
@@ -240,15 +267,12 @@ class Copy:
         up: NDArray[np.bool_] = self.kernel.agents.state[self._numbers[side]] == UP
         return up
 
-    def central(self) -> NDArray[np.float32]:
-        """The central state of the world now. Shapes: [S]."""
-        return central_of(self.world)
-
     # --- the end of an episode ------------------------------------------------------------------
 
     def look_back(self) -> None:
         """Gives the learning agents what they would have been given at the end."""
         kernel = self.kernel
+        self.state = central_of(self.world)
         works: list[Work] = kernel.last_work(list(self._player_of))
         for work in works:
             self._player_of[work.agent].take(

@@ -28,7 +28,6 @@ from sim.learn.trail import Step, Trail, record_of
 from sim.prepare import Prepared, make_world, with_plans
 from sim.process import no_collector, one_thread
 from sim.rng import key_of, uniforms
-from sim.scenario.roster import AgentPlan
 from sim.scenario.schema import Jitter, LinkValues, NetworkSpec
 from sim.units import duration_ns
 from sim.worlds import catalogue
@@ -36,6 +35,7 @@ from sim.worlds import catalogue
 _PLAIN = "agents.roles:PlainRole"
 _LEARNS = "learning"
 """The behaviour of who learns: not one that a host could start."""
+_OF_LINKS = ("partition", "link", "noise")
 _IDEAL_NS = 1
 """A positive floor, however small, keeps messages of an instant out of that instant."""
 
@@ -82,6 +82,7 @@ class KernelRollout:
             replace(plan, behaviour=_LEARNS) if plan.name in learners else plan
             for plan in single.plans
         )
+        faults = tuple(f for f in single.faults if links != "ideal" or f.kind not in _OF_LINKS)
         groups = {group.name: group for group in prepared.world.groups}
         self._seats = [
             Seats(s, groups[s.group].action.size, groups[s.group].observation.size, copies)
@@ -89,14 +90,14 @@ class KernelRollout:
         ]
         self._copies = [
             Copy(
-                Prepared(scenario, make_world(scenario), plans, single.table, single.faults),
+                Prepared(scenario, make_world(scenario), plans, single.table, faults),
                 lambda episode: network_of(scenario.network, links, seed, episode),
                 self._seats,
                 number,
             )
             for number in range(copies)
         ]
-        self.state_size = len(self._copies[0].central())
+        self.state_size = len(self._copies[0].state)
         self._longest = max(side.every_ns for side in self.sides)
         self._memory = [torch.zeros(copies, len(s.agents), 0) for s in self.sides]
         self._finished: list[Episode] = []
@@ -150,14 +151,19 @@ class KernelRollout:
         """What was decided in each copy since its episode began, from which it is run again."""
         copies = {}
         for b, copy in enumerate(self._copies):
-            log, is_settled = self._logs[b], self._is_settled
+            log = self._logs[b]
             copies[str(b)] = {
                 "episode": copy.episode,
-                "answers": len(log) if is_settled else 0,
-                "raw": {s.group: _decided(log, i) for i, s in enumerate(self.sides)},
-                "trails": {s.group: t.state() for s, t in zip(self.sides, self._trails[b], strict=True)},
-                "is_first": {s.group: f for s, f in zip(self.sides, self._is_first[b], strict=True)},
-            }  # fmt: skip
+                "answers": len(log),
+                **{
+                    side.group: {
+                        "raw": _decided(log, i),
+                        "trail": self._trails[b][i].state(),
+                        "is_first": int(self._is_first[b][i]),
+                    }
+                    for i, side in enumerate(self.sides)
+                },
+            }
         memory = {s.group: m.cpu().clone() for s, m in zip(self.sides, self._memory, strict=True)}
         finished = json.dumps([asdict(episode) for episode in self._finished])
         return {
@@ -174,8 +180,8 @@ class KernelRollout:
                 self._run_again(kept)
         for b, each in enumerate(kept):
             for i, side in enumerate(self.sides):
-                self._trails[b][i].load(each["trails"][side.group])
-                self._is_first[b][i] = bool(each["is_first"][side.group])
+                self._trails[b][i].load(each[side.group]["trail"])
+                self._is_first[b][i] = bool(each[side.group]["is_first"])
         self._memory = [snapshot["memory"][side.group].clone() for side in self.sides]
         self._finished = [Episode(**each) for each in json.loads(snapshot["finished"])]
 
@@ -201,21 +207,19 @@ class KernelRollout:
         for b in numbers:
             copy = self._copies[b]
             if any(copy.turns):
-                self._end_steps(b, copy.turns, copy.central())
+                self._end_steps(b, copy.turns)
 
     def _end_steps(
-        self, b: int, over: Sequence[bool], state: Any, terminated: bool = False,
-        truncated: bool = False,
-    ) -> None:  # fmt: skip
-        """Ends the steps of the sides whose time is over; the copy's state is that after them."""
+        self, b: int, over: Sequence[bool], terminated: bool = False, truncated: bool = False
+    ) -> None:
+        """Ends the steps of the sides whose time is over."""
         copy = self._copies[b]
-        copy.state = state
         for i, seats in enumerate(self._seats):
             if over[i]:
                 up = copy.is_up(i)
                 seen = np.where(up[:, None], seats.seen[b], np.float32(0))
                 gain = copy.take_gain(i)
-                self._trails[b][i].end(seen, up, state, *gain, terminated, truncated)
+                self._trails[b][i].end(seen, up, copy.state, *gain, terminated, truncated)
 
     def _end_episode(self, b: int) -> None:
         """An episode of copy b has ended; the next begins."""
@@ -224,7 +228,7 @@ class KernelRollout:
         for seats in self._seats:
             seats.see([b])
         over, terminated = [True] * len(self.sides), bool(copy.world.is_terminated)
-        self._end_steps(b, over, copy.central(), terminated, not terminated)
+        self._end_steps(b, over, terminated, not terminated)
         self._finished.append(copy.result())
         copy.begin(copy.episode + self._stride)
         self._logs[b] = []
@@ -237,7 +241,7 @@ class KernelRollout:
             if seats.due[numbers].any():
                 seats.decide(numbers, *decide(i, seats, numbers))
         for b in numbers:
-            for i, seats in enumerate(self._seats):
+            for i in range(len(self.sides)):
                 if self._copies[b].turns[i]:
                     self._begin_step(b, i, befores[i])
             self._logs[b].append(
@@ -290,7 +294,7 @@ class KernelRollout:
             raw = np.zeros_like(seats.raw)
             for b in numbers:
                 if seats.due[b].any():
-                    raw[b] = kept[b]["raw"][seats.side.group][taken[b][i]].numpy()
+                    raw[b] = kept[b][seats.side.group]["raw"][taken[b][i]].numpy()
                     taken[b][i] += 1
             seats.fresh &= ~seats.due
             seats.first &= ~seats.due.any(axis=1)
@@ -314,49 +318,39 @@ def _decided(log: Sequence[Sequence[Any]], side: int) -> torch.Tensor:
 def sides_of(
     prepared: Prepared, learning: Sequence[str], role_params: Mapping[str, Mapping[str, Any]]
 ) -> tuple[Side, ...]:
-    """A side per learning group: of its agents those that play the world's rule so far; who was
-    given a behaviour of its own keeps it.
+    """A side per learning group: of its agents those that play the world's rule so far, or nothing;
+    a program in one of its slots stays there. If all were given something else, all learn.
 
-    Raises: ScenarioError for a group that does not exist, or of which nobody can learn.
+    Raises: ScenarioError if there is nobody to learn, UnknownKeyError for an unknown group.
     """
     kind, world = prepared.scenario.world.kind, prepared.world
     groups = {group.name: group for group in world.groups}
-    roles = getattr(catalogue.world_module(kind), "ROLES", {})
+    found = getattr(catalogue.world_module(kind), "ROLES", {})
+    roles = found if isinstance(found, Mapping) else {}
     rules, names = catalogue.rules(kind), [plan.name for plan in prepared.plans]
-    plain = [msgspec.to_builtins(_plain(round_)) for round_ in world.rounds]
-    found = []
+    rounds = [asdict(round_) for round_ in world.rounds]
     if not learning:
         raise ScenarioError("nobody is to learn: name at least one group")
-    for name in learning:
-        group = groups.get(name)
-        if group is None:
+    for name in (*learning, *role_params):
+        if name not in groups:
             raise UnknownKeyError(
-                f"learn.groups: there is no group {name!r}; {did_you_mean(name, groups)}"
+                f"learn: there is no group {name!r}; {did_you_mean(name, groups)}"
             )
-        agents = tuple(
-            p.name for p in prepared.plans if p.group == name and _may_learn(p, rules.get(name))
-        )
-        if not agents:
-            raise ScenarioError(
-                f"learn.groups: every agent of {name!r} was given a behaviour of its own, so that "
-                "nobody is left to learn"
-            )
+    sides = []
+    for name in learning:
+        group = groups[name]
+        plans = [plan for plan in prepared.plans if plan.group == name]
+        free = [plan for plan in plans if plan.behaviour in (rules.get(name), "none")]
+        agents = tuple(plan.name for plan in free or plans)
+        if not agents or not group.action.size:
+            raise ScenarioError(f"learn: nobody of group {name!r} has anything to decide")
         make_role = load_behaviour(roles.get(name, _PLAIN), "")
-        role = make_role(name, group, dict(role_params.get(name, {})))
-        mine = [r for r in plain if agents[0] == r["receiver"] or agents[0] in r["senders"]]
+        role = make_role(agents[0], group, dict(role_params.get(name, {})))
+        mine = [r for r in rounds if agents[0] == r["receiver"] or agents[0] in r["senders"]]
         senders = {topic: len(senders_of(topic, mine, names)) for topic in role.hears}
-        layout = layout_of(role, senders)
-        found.append(Side(name, agents, role, layout, role.every * group.every_ns))
-    return tuple(found)
-
-
-def _may_learn(plan: AgentPlan, rule: str | None) -> bool:
-    return plan.behaviour == rule
-
-
-def _plain(round_: Any) -> dict[str, Any]:
-    return {"topic": round_.topic, "reply": round_.reply, "receiver": round_.receiver,
-            "senders": list(round_.senders)}  # fmt: skip
+        every_ns = role.every * group.every_ns
+        sides.append(Side(name, agents, role, layout_of(role, senders), every_ns))
+    return tuple(sides)
 
 
 def network_of(

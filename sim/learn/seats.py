@@ -195,7 +195,7 @@ class Seats:
             self.decision[rows] = physical(self.side.decides, self.raw[rows].astype(np.float64), np)
         self.has_decided[rows] = True
 
-    def act(self, copies: Any, players: list[list[Player]]) -> None:
+    def act(self, copies: Any, players: Mapping[int, list[Player]]) -> None:
         """Lets who has observed act on the decision in force."""
         rows = self._rows(self.observed, copies)
         if rows is None:

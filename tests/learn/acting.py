@@ -53,7 +53,8 @@ class Linear:
         self.calls = 0
 
     def act(self, seen: Any, alive: Any, memory: Any, is_first: Any) -> tuple[Any, Any, Any]:
-        assert seen.dtype == torch.float32 and alive.dtype == torch.bool
+        assert seen.dtype == torch.float32
+        assert alive.dtype == torch.bool
         memory = torch.where(is_first[:, None, None], torch.zeros_like(memory), memory)
         first = torch.zeros_like(seen[..., 0])
         for column in range(seen.shape[-1]):

@@ -115,7 +115,7 @@ class _Team:
             agents,
             shape,
             init,
-            last_gain=0.01,  # a first policy that hardly looks: Andrychowicz et al. 2021, section 3.2
+            last_gain=0.01,  # begins near uniform: Andrychowicz et al. 2021, section 3.2
             free=self.decisions.free,
         ).to(device)
         if critic_sees != "own":
@@ -186,7 +186,7 @@ class PPOFamily:
         seed: int = 0,
         device: str = "cpu",
     ) -> None:
-        self.sides = tuple(sides)
+        self.sides: Sequence[Side] = tuple(sides)
         self.options, self.decisions = options, options.decisions
         self.frames = 0
         self._reward = reward
@@ -218,7 +218,7 @@ class PPOFamily:
         rate = o.learning_rate
         if o.anneal_frames:
             rate = schedules.linear(rate, 0.0, o.anneal_frames, self.frames)
-        figures = {}
+        figures: dict[str, float] = {}
         for team in self._teams:
             set_learning_rate(team.optimiser, rate)
             found = self._learn(team, team_record(records, team.sides))
@@ -274,9 +274,7 @@ class PPOFamily:
             self._take_in(team, record)
         return figures
 
-    def _critic_input(
-        self, team: _Team, seen: Tensor, alive: Tensor, state: Tensor
-    ) -> Tensor:
+    def _critic_input(self, team: _Team, seen: Tensor, alive: Tensor, state: Tensor) -> Tensor:
         """Shapes: -> [T, B, n, F], or [T, B, 1, ...] of a critic that sees more."""
         shown = team.norm.normalise(seen) * alive[..., None]
         return team.critic.inputs(shown, alive, team.state_norm.normalise(state))

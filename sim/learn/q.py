@@ -15,6 +15,7 @@ Matignon et al. 2007 (hysteretic), Panait et al. 2006 and Wei and Luke 2016 (len
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -170,7 +171,7 @@ class _Block:
             found["target_mixer"] = module_state(self.target_mixer)
         return found
 
-    def load(self, state: Mapping[str, Any], make_replay: Callable[[], Replay]) -> None:
+    def load(self, state: Mapping[str, Any], make_replay: Callable[[int], Replay]) -> None:
         self.steps = int(state["steps"])
         load_optimiser(self.optimiser, state["optimiser"])
         load_generator(self.samples, state["samples"])
@@ -178,7 +179,7 @@ class _Block:
             team.load(state["teams"][team.name])
         self.replay = None
         if "replay" in state:
-            self.replay = make_replay()
+            self.replay = make_replay(int(state["replay"]["fields"]["duration"].shape[1]))
             self.replay.load(state["replay"])
         if self.mixer is not None and self.target_mixer is not None:
             load_module(self.mixer, state["mixer"])
@@ -206,13 +207,16 @@ class QFamily:
         seed: int = 0,
         device: str = "cpu",
     ) -> None:
-        self.sides = tuple(sides)
+        self.sides: Sequence[Side] = tuple(sides)
         self.options, self.decisions = options, options.decisions
         self.frames = 0
         self._reward, self._device, self._is_mixed = reward, device, bool(mixer)
         self._remembers = shape.recurrent > 0
         together = [self.sides] if is_one_network else [(side,) for side in self.sides]
         self._teams = [_Team(part, shape, seed, device) for part in together]
+        self._explorers = [
+            EpsilonActor(t.network, t.decisions, t.draws, self.epsilon, t.norm) for t in self._teams
+        ]
         blocks = [self._teams] if mixer else [[team] for team in self._teams]
         self._blocks = []
         for teams in blocks:
@@ -230,13 +234,16 @@ class QFamily:
         return schedules.linear(o.epsilon_start, o.epsilon_end, o.epsilon_frames, self.frames)
 
     def actors(self) -> Mapping[str, Actor]:
+        """These explore with `epsilon` as it is at any time, whenever they were asked for."""
         actors: dict[str, Actor] = {}
-        for team in self._teams:
-            whole = EpsilonActor(
-                team.network, team.decisions, team.draws, self.epsilon, team.norm
-            )
-            actors |= part_actors(whole, team.sides)
+        for team, explorer in zip(self._teams, self._explorers, strict=True):
+            actors |= part_actors(explorer, team.sides)
         return actors
+
+    def _count(self, frames: int) -> None:
+        self.frames = frames
+        for explorer in self._explorers:
+            explorer.epsilon = self.epsilon
 
     def greedy(self) -> Mapping[str, Actor]:
         actors: dict[str, Actor] = {}
@@ -247,7 +254,7 @@ class QFamily:
 
     def update(self, records: Mapping[str, Record]) -> dict[str, float]:
         """Raises: DivergenceError if a group's figures are no numbers any more."""
-        o, figures = self.options, {}
+        o, figures = self.options, dict[str, float]()
         rate = o.learning_rate
         if o.anneal_frames:
             rate = schedules.linear(rate, 0.0, o.anneal_frames, self.frames)
@@ -256,7 +263,7 @@ class QFamily:
             found = self._learn(block, [team_record(records, t.sides) for t in block.teams])
             found |= {"epsilon": self.epsilon, "learning_rate": rate}
             figures |= {f"{block.name}/{name}": value for name, value in found.items()}
-        self.frames += max(records[side.group].frames for side in self.sides)
+        self._count(self.frames + max(records[side.group].frames for side in self.sides))
         return figures
 
     def _learn(self, block: _Block, records: Sequence[Record]) -> dict[str, float]:
@@ -331,8 +338,8 @@ class QFamily:
         # a feed-forward window is there for its first decision; the others have no n steps left
         used = slice(None) if self._remembers else slice(0, 1)
         error = (target - chosen)[used]
-        weight = weight[used] * self._forgiven(block, error.detach())
-        loss = (weight * error.square()).sum() / weight.sum().clamp(min=1.0)
+        weight = weight[used] / weight[used].sum().clamp(min=1.0)
+        loss = (self._forgiven(block, error.detach()) * weight * error.square()).sum()
         block.optimiser.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         norm = nn.utils.clip_grad_norm_(block.parameters, o.gradient_max)
@@ -367,7 +374,7 @@ class QFamily:
         if not o.leniency:
             return weight
         heat = schedules.exponential(o.temperature, 0.0, o.temperature_half_life, self.frames)
-        kept = float(torch.tensor(-o.leniency * heat).exp())
+        kept = math.exp(-o.leniency * heat)
         drawn = torch.empty(error.shape, device=error.device).uniform_(generator=block.samples)
         return torch.where((error < 0) & (drawn >= kept), 0.0, weight)
 
@@ -382,15 +389,9 @@ class QFamily:
         return {"frames": self.frames, "blocks": {b.name: b.state() for b in self._blocks}}
 
     def load(self, state: Mapping[str, Any]) -> None:
-        self.frames = int(state["frames"])
+        self._count(int(state["frames"]))
         for block in self._blocks:
-            found = state["blocks"][block.name]
-            copies = _copies(found.get("replay"))
-            block.load(found, lambda copies=copies: self._make_replay(copies))
+            block.load(state["blocks"][block.name], self._make_replay)
 
 
 _FIGURES = ("loss", "error", "value", "target", "gradient")
-
-
-def _copies(replay: Mapping[str, Any] | None) -> int:
-    return 1 if replay is None else int(replay["fields"]["duration"].shape[1])

@@ -11,9 +11,8 @@ from sim.learn.record import Actor, Record, Side
 
 Tensor = torch.Tensor
 PER_AGENT = frozenset(
-    f.name for f in fields(Record) if f.name in
-    "seen next_seen alive next_alive decision log_prob reward memory".split()
-)  # fmt: skip
+    ("seen", "next_seen", "alive", "next_alive", "decision", "log_prob", "reward", "memory")
+)
 """What of a record has a dimension for the agents; the rest is the copy's."""
 
 
@@ -67,8 +66,8 @@ class PartActor:
     def act(
         self, seen: Tensor, alive: Tensor, memory: Tensor, is_first: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
-        widened = (self._widen(x) for x in (seen, alive, memory))
-        found = self._whole.act(*widened, is_first)
+        seen, alive, memory = (self._widen(x) for x in (seen, alive, memory))
+        found = self._whole.act(seen, alive, memory, is_first)
         decision, log_prob, memory = (x[:, self._part] for x in found)
         return decision, log_prob, memory
 

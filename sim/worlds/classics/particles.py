@@ -1,0 +1,142 @@
+"""The physics that the particle worlds share: round bodies in a plane that push each other away.
+
+Source: Mordatch and Abbeel 2018, "Emergence of Grounded Compositional Language in Multi-Agent
+Populations"; Lowe et al. 2017, "Multi-Agent Actor-Critic for Mixed Cooperative-Competitive
+Environments"; equal to the MPE2 package (version 1.1.1) to 1e-12. Units are the world's own; one
+step is 0.1 of its time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import torch
+
+from sim.spaces import Field
+from sim.worlds.classics.common import Tensor, choice, chosen
+
+DT: Final = 0.1
+DAMPING: Final = 0.25
+CONTACT_FORCE: Final = 100.0
+CONTACT_MARGIN: Final = 1e-3
+SENSITIVITY: Final = 5.0
+"""Force of a full push, of a body without an acceleration of its own."""
+_TINY: Final = 1e-300
+"""Bodies in the very same place do not push each other."""
+
+
+@dataclass(frozen=True)
+class Bodies:
+    """What moves, first, then what stands. One number per body; speed_max and force per mover."""
+
+    sizes: tuple[float, ...]
+    speed_max: tuple[float, ...]
+    force: tuple[float, ...]
+
+    @property
+    def movers(self) -> int:
+        return len(self.force)
+
+
+def moves(continuous: bool) -> Field:
+    """The action of one body: nothing, left, right, down, up."""
+    if continuous:
+        told = "strength of: nothing, left, right, down, up"
+        return Field("push", low=0.0, high=1.0, size=5, help=told)
+    return choice("move", 5, "0 nothing, 1 left, 2 right, 3 down, 4 up")
+
+
+def pushes(action: Tensor, present: Tensor) -> Tensor:
+    """Direction of each push. Shapes: action [B, n, 1 or 5], present [B, n] -> [B, n, 2]."""
+    if action.shape[-1] == 5:
+        strength = torch.clamp(action, 0.0, 1.0)
+        push = strength[..., 2::2] - strength[..., 1::2]
+    else:
+        push = _table(action)[chosen(action[..., 0], 5)]
+    return push * present[..., None]
+
+
+def _table(like: Tensor) -> Tensor:
+    return like.new_tensor(((0, 0), (-1, 0), (1, 0), (0, -1), (0, 1)))
+
+
+def move(
+    bodies: Bodies, position: Tensor, velocity: Tensor, push: Tensor, fixed: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """One step: forces from where all are now, then positions, then velocities.
+
+    fixed: bodies [B, m, 2] that stand still and are run against.
+    Shapes: [B, n, 2] -> positions and velocities [B, n, 2].
+    """
+    force = push * position.new_tensor(bodies.force)[:, None]
+    everybody = position if fixed is None else torch.cat((position, fixed), 1)
+    first, second, signs = _pairs(bodies, everybody.shape[1], position)
+    if len(first):
+        apart = everybody[:, first] - everybody[:, second]
+        distance = torch.sqrt(_square(apart))
+        reach = position.new_tensor(bodies.sizes)
+        overlap = (reach[first] + reach[second] - distance) / CONTACT_MARGIN
+        depth = torch.logaddexp(overlap, torch.zeros_like(overlap)) * CONTACT_MARGIN
+        strength = CONTACT_FORCE * depth / torch.clamp(distance, min=_TINY)
+        # Each pair's force goes to one body and, reversed, to the other; only movers feel it.
+        contact = [(apart[..., k] * strength) @ signs for k in (0, 1)]
+        force = force + torch.stack(contact, -1)
+    after = velocity * (1 - DAMPING) + force * DT
+    if min(bodies.speed_max) < float("inf"):
+        speed, limit = torch.sqrt(_square(after)), position.new_tensor(bodies.speed_max)
+        over = speed > limit
+        slower = after / torch.where(over, speed, 1.0)[..., None] * limit[:, None]
+        after = torch.where(over[..., None], slower, after)
+    return position + velocity * DT, after
+
+
+def _pairs(bodies: Bodies, count: int, like: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Both ends of each pair with a mover, and its sign on each. Shapes: [P], [P], [P, n]."""
+    n = bodies.movers
+    ends = torch.triu_indices(count, count, 1, device=like.device)
+    first, second = ends[:, ends[0] < n]
+    index = torch.arange(n, device=like.device)
+    signs = (first[:, None] == index).to(like) - (second[:, None] == index).to(like)
+    return first, second, signs
+
+
+def _square(x: Tensor) -> Tensor:
+    return x[..., 0] * x[..., 0] + x[..., 1] * x[..., 1]
+
+
+def distances(a: Tensor, b: Tensor) -> Tensor:
+    """Shapes: [B, n, 2], [B, m, 2] -> [B, n, m]."""
+    return torch.sqrt(_square(a[:, :, None] - b[:, None]))
+
+
+def hits(a: Tensor, b: Tensor, reach: float) -> Tensor:
+    """Which of the one touch which of the other. Shapes: as `distances`, bool."""
+    return distances(a, b) < reach
+
+
+def others(n: int, device: Any) -> Tensor:
+    """For each of n the places of all others, in order. Shapes: int64 [n, n - 1]."""
+    index = torch.arange(n - 1, device=device).expand(n, -1)
+    return index + (index >= torch.arange(n, device=device)[:, None])
+
+
+def seen_from(position: Tensor, things: Tensor) -> Tensor:
+    """Where things are, seen from each body. Shapes: [B, n, 2], [B, m, 2] -> [B, n, 2m]."""
+    return (things[:, None] - position[:, :, None]).flatten(2)
+
+
+def others_from(position: Tensor) -> Tensor:
+    """Where all others are, seen from each body. Shapes: [B, n, 2] -> [B, n, 2(n - 1)]."""
+    n = position.shape[1]
+    return (position[:, others(n, position.device)] - position[:, :, None]).flatten(2)
+
+
+def points(names: Mapping[str, Sequence[str]], places: Mapping[str, Tensor]) -> list[dict[str, Any]]:
+    """Points of a scene; names and places [1, n, 2] by role."""
+    return [
+        {"name": name, "at": at, "role": role}
+        for role, group in names.items()
+        for name, at in zip(group, places[role][0].tolist(), strict=True)
+    ]

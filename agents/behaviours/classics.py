@@ -248,3 +248,18 @@ class PreyRule(Body):
         square = xp.sum(threat * threat, axis=1, keepdims=True)
         here = self.field(obs, "position")
         return -threat / xp.clip(square, 0.01, None) - 3.0 * here * xp.abs(here)
+
+
+# --- an environment of Gymnasium ------------------------------------------------------------------
+
+
+class PoleRule(Rule):
+    """Keeps CartPole's pole up: pushes to the side to which a weighted sum of what it sees leans.
+
+    params: weights (of place, speed, angle, angular speed).
+    """
+
+    def decide(self, xp: Any, obs: Any, inbox: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
+        weights = self.params.get("weights", (0.1, 0.3, 3.0, 1.0))
+        lean = sum((float(w) * obs[:, i : i + 1] for i, w in enumerate(weights)), 0.0)
+        return xp.astype(lean > 0, obs.dtype), {}

@@ -1,4 +1,4 @@
-"""A parallel environment of others' making, driven as a World: what `pettingzoo` and `gym` share."""
+"""A parallel environment of others' making, driven as a World; for `pettingzoo` and `gym`."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ class Foreign:
                 if agent in self.env.agents:
                     vector = action if is_there else group.action.default
                     acts[agent] = self._act[agent].turn(vector)
-        self._observations, rewards, ended, cut, _ = self.env.step(acts)
+        self._observations, rewards, ended, _, _ = self.env.step(acts)
         self._steps += 1
         self._rewards |= {agent: float(reward) for agent, reward in rewards.items()}
         self._total += sum(self._rewards.values())

@@ -3,7 +3,8 @@
     world: {kind: gym, env: CartPole-v1}
 
 As `sim.worlds.pettingzoo` in all else.
-Source: Towers et al. 2024, "Gymnasium: A Standard Interface for Reinforcement Learning Environments".
+Source: Towers et al. 2024, "Gymnasium: A Standard Interface for Reinforcement Learning
+Environments".
 """
 
 from __future__ import annotations

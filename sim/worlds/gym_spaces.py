@@ -68,9 +68,7 @@ def acted(space: Any, where: str) -> Mapped:
         counts, starts = [2] * int(np.prod(space.shape)), np.zeros(1, dtype=np.int64)
     else:
         counts, starts = _counts(space, where)
-    fields = [
-        Field(n, low=0.0, high=k - 1.0, choices=k) for n, k in _named("action", counts)
-    ]
+    fields = [Field(n, low=0.0, high=k - 1.0, choices=k) for n, k in _named("action", counts)]
     top = np.array(counts) - 1
 
     def to_whole(vector: Array) -> Any:
@@ -90,7 +88,8 @@ def _numbers(name: str, space: Any) -> Space:
         fields = [_bounded(name, low[0], high[0], len(low))]
     else:
         fields = [
-            _bounded(f"{name}-{i + 1}", a, b, 1) for i, (a, b) in enumerate(zip(low, high, strict=True))
+            _bounded(f"{name}-{i + 1}", a, b, 1)
+            for i, (a, b) in enumerate(zip(low, high, strict=True))
         ]
     return Space(tuple(fields))
 

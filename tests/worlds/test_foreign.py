@@ -24,7 +24,9 @@ SPREAD = "mpe2.simple_spread_v3:parallel_env"
 
 def whole(world: Any, rng: Any) -> dict[str, Any]:
     return {
-        g.name: np.array([[rng.integers(f.choices) for f in g.action.fields] for _ in g.agents], float)
+        g.name: np.array(
+            [[rng.integers(f.choices) for f in g.action.fields] for _ in g.agents], float
+        )
         for g in world.groups
     }
 
@@ -110,7 +112,9 @@ seed: 1
 duration: 1s
 episodes: 2
 world: {{kind: pettingzoo, env: "{SPREAD}", dt: 100ms, max_steps: 7}}
-agents: {{"agent_*": {{behaviour: none}}, "agent_0": {{behaviour: "agents.behaviours.classics:MatrixRule", params: {{choice: 2}}}}}}
+agents:
+  "agent_*": {{behaviour: none}}
+  agent_0: {{behaviour: "agents.behaviours.classics:MatrixRule", params: {{choice: 2}}}}
 network: {{topology: complete, default: {{latency: 5ms}}}}
 """
     kernel = completed(play(kernel_of(text)))

@@ -51,9 +51,8 @@ class Classic:
         raise UnknownKeyError(f"world {self.name!r} has no physical events, found {event!r}")
 
     def terminated(self, state: State) -> Tensor:
-        if self.steps:
-            return state["step"] >= self.steps
-        return torch.zeros_like(state["step"], dtype=torch.bool)
+        step: Tensor = state["step"]
+        return step >= self.steps if self.steps else torch.zeros_like(step, dtype=torch.bool)
 
     def metrics(self, state: State) -> dict[str, Metric]:
         total, steps = float(state["return"][0]), max(int(state["step"][0]), 1)

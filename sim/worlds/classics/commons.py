@@ -1,9 +1,10 @@
 """Commons: harvesters share one stock that grows back, and each earns by its own effort.
 
-    S' = S + r S (1 - S / K) (1 + noise) - sum_i h_i,  h_i = q e_i S,  reward_i = price h_i - cost e_i
+    S' = S + r S (1 - S / K) (1 + noise) - sum_i h_i,  h_i = q e_i S
+    reward_i = price h_i - cost e_i
 
-What each takes the others lack, so selfish harvesters take too much. With b = 1 - cost / (price q K),
-in the steady state the team earns most at the total effort r b / (2 q); in the equilibrium of n
+What each takes the others lack, so selfish harvesters take too much. In the steady state, with
+b = 1 - cost / (price q K), the team earns most at the total effort r b / (2 q); in the equilibrium of n
 who each choose an effort for good it is n / (n + 1) r b / q; with free access it is r b / q, and
 nobody earns anything.
 Source: Gordon 1954, "The Economic Theory of a Common-Property Resource"; Schaefer 1954; Clark 1990,
@@ -110,7 +111,7 @@ def steady(params: Mapping[str, Any]) -> dict[str, float]:
 def reference(
     params: Mapping[str, Any], seed: int, duration_ns: int
 ) -> dict[str, dict[str, float]]:
-    """What the team's and the selfish steady states earn per agent and step, and what they leave."""
+    """What the team's and the selfish steady states earn per agent and step, and leave."""
     p = parse(Params, params, "commons")
     columns = {}
     for name, effort in steady(params).items():

@@ -1,9 +1,10 @@
-"""A linear system under one controller, at quadratic cost: what `lqr` and `double_integrator` share.
+"""A linear system under one controller, at quadratic cost; for `lqr` and `double_integrator`.
 
     x' = A x + B u + noise,   reward = -(x' Q x + u' R u) of the state in which u was chosen
 
 The best control of the endless game is u = -K x by the discrete algebraic Riccati equation
-(Anderson and Moore 1990, "Optimal Control: Linear Quadratic Methods", chapter 2), whatever the noise.
+(Anderson and Moore 1990, "Optimal Control: Linear Quadratic Methods", chapter 2), whatever the
+noise.
 """
 
 from __future__ import annotations

@@ -20,8 +20,8 @@ RULES: Final = {"controller": "agents.behaviours.classics:LinearRule"}
 
 
 class Params(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """a, b: the system. q, r: price of x^2 and u^2. noise: its standard deviation. action_max: bound
-    of u. dt: of a step."""
+    """a, b: the system. q, r: price of x^2 and u^2. noise: its standard deviation. action_max:
+    bound of u. dt: of a step."""
 
     a: float = 1.0
     b: float = 1.0

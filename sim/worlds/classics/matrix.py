@@ -87,13 +87,14 @@ def _numbers(given: Any, name: str) -> Table:
 
 
 def _preset(name: str, k: float) -> list[Any]:
-    return {
+    presets: dict[str, list[Any]] = {
         "climbing": [[11, -30, 0], [-30, 7, 6], [0, 0, 5]],
         "penalty": [[10, 0, k], [0, 2, 0], [k, 0, 10]],
         "factorisation": [[8, -12, -12], [-12, 0, 0], [-12, 0, 0]],
         "battle_of_the_sexes": [[[2, 0], [0, 1]], [[1, 0], [0, 2]]],
         "prisoners_dilemma": [[[3, 0], [5, 1]], [[3, 5], [0, 1]]],
-    }[name]
+    }
+    return presets[name]
 
 
 class Matrix(Classic):
@@ -132,8 +133,9 @@ class Matrix(Classic):
         there = torch.cat([present[g.name] for g in self.groups], 1)
         columns = [chosen(acted[:, i], k) for i, k in enumerate(self.choices)]
         table = torch.from_numpy(self.table).to(acted.device)
-        paid = table[(slice(None), *columns)].T * there.all(1, keepdim=True)
-        rewards = paid.split([len(g.agents) for g in self.groups], 1)
+        index: tuple[Any, ...] = (slice(None), *columns)
+        paid = table[index].T * there.all(1, keepdim=True)
+        rewards = torch.split(paid, [len(g.agents) for g in self.groups], 1)
         kept = torch.where(there, torch.stack(columns, 1), -1)
         names = [g.name for g in self.groups]
         return self.paid(state, {"choice": kept}, dict(zip(names, rewards, strict=True)))
@@ -156,14 +158,18 @@ def make(params: Mapping[str, Any]) -> Matrix:
 
 def equilibria(table: Table) -> list[tuple[int, ...]]:
     """The pure Nash equilibria: nobody gains by changing alone. Shapes: [n, ...] of `tables`."""
-    return [
-        joint
-        for joint in itertools.product(*map(range, table.shape[1:]))
-        if all(
-            table[(i, *joint)] >= table[(i, *joint[:i], slice(None), *joint[i + 1 :])].max()
-            for i in range(len(table))
-        )
-    ]
+    found = []
+    for joint in itertools.product(*map(range, table.shape[1:])):
+        # What each could have by changing alone: its own table, along its own axis.
+        best = [np.moveaxis(own, i, 0)[(slice(None), *_but(joint, i))].max()
+                for i, own in enumerate(table)]  # fmt: skip
+        if all(own[joint] >= most for own, most in zip(table, best, strict=True)):
+            found.append(joint)
+    return found
+
+
+def _but(joint: tuple[int, ...], i: int) -> tuple[int, ...]:
+    return joint[:i] + joint[i + 1 :]
 
 
 def reference(

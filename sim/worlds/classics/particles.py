@@ -133,7 +133,9 @@ def others_from(position: Tensor) -> Tensor:
     return (position[:, others(n, position.device)] - position[:, :, None]).flatten(2)
 
 
-def points(names: Mapping[str, Sequence[str]], places: Mapping[str, Tensor]) -> list[dict[str, Any]]:
+def points(
+    names: Mapping[str, Sequence[str]], places: Mapping[str, Tensor]
+) -> list[dict[str, Any]]:
     """Points of a scene; names and places [1, n, 2] by role."""
     return [
         {"name": name, "at": at, "role": role}

@@ -70,7 +70,10 @@ class PredatorPrey(Classic):
             return [Field(name, size=size) for name, size in sizes.items() if size]
 
         act = [moves(p.continuous)]
-        groups = [group("predator", n, dt_ns, sees(m), act), group("prey", m, dt_ns, sees(m - 1), act)]
+        groups = [
+            group("predator", n, dt_ns, sees(m), act),
+            group("prey", m, dt_ns, sees(m - 1), act),
+        ]
         super().__init__("predator_prey", groups, dt_ns)
 
     def reset(self, seeds: Sequence[tuple[int, int]], device: str = "cpu") -> State:

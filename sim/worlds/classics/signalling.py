@@ -88,7 +88,9 @@ class Signalling(Classic):
         played = int(state["step"][0]) // 2
         share = float(state["right"][0]) / max(played, 1)
         return {
-            "right": Metric(share, "", "higher", True, "share of games in which the state was named"),
+            "right": Metric(
+                share, "", "higher", True, "share of games in which the state was named"
+            ),
             "games": Metric(float(played), "", "higher", False, "games played"),
         }
 

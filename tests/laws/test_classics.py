@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from sim.errors import BoundError, UnknownKeyError
 from sim.worlds.catalogue import make_batch, make_world, reference, rules
-from sim.worlds.classics import commons, double_integrator, lqr, matrix
+from sim.worlds.classics import commons, double_integrator, lqr, matrix, payoffs
 from sim.worlds.classics.particles import Bodies, move
 
 pytestmark = pytest.mark.torch
@@ -152,7 +152,7 @@ def test_everybody_earns_what_the_table_says(shape, is_shared, data):
 
 def test_known_games_have_their_known_equilibria():
     def found(**params):
-        return matrix.equilibria(matrix.tables(matrix.Params(**params)))
+        return payoffs.equilibria(matrix.table_of(matrix.Params(**params)))
 
     assert found(game="prisoners_dilemma") == [(1, 1)]
     assert found(game="battle_of_the_sexes") == [(0, 0), (1, 1)]

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from sim.worlds.catalogue import make_batch
+from sim.worlds.classics import particles
 
 pytestmark = pytest.mark.torch
 ATOL = 1e-12
@@ -61,14 +62,11 @@ def seen_by(env: Any, name: str) -> Any:
     return raw.scenario.observation(agent, raw.world)
 
 
-@pytest.mark.parametrize("continuous", [False, True])
-@pytest.mark.parametrize(("kind", "module", "ours", "given"), CASES)
-def test_it_is_the_world_of_the_literature(
-    kind: str, module: str, ours: Any, given: Any, continuous: bool
-) -> None:
+def differences(kind: str, module: str, ours: Any, given: Any, continuous: bool) -> list[float]:
+    """The largest difference of rewards and of observations, and the largest reward in size."""
     env = theirs(module, continuous_actions=continuous, **given)
     world = make_batch(kind, {**ours, "continuous": continuous})
-    rng, touched = np.random.default_rng(1), 0
+    rng, worst = np.random.default_rng(1), [0.0, 0.0, 0.0]
     for episode in range(8):
         env.reset(seed=episode)
         state, names = our_start(world, env), env.possible_agents
@@ -83,7 +81,11 @@ def test_it_is_the_world_of_the_literature(
                 for _ in group.agents:
                     name = next(slot)
                     space = env.action_space(name)
-                    act = rng.random(space.shape) if continuous else int(rng.integers(space.n))
+                    act = (
+                        rng.random(space.shape, np.float32)
+                        if continuous
+                        else int(rng.integers(space.n))
+                    )
                     acts[name] = act
                     columns[group.name].append(np.atleast_1d(act).astype(float))
             actions = {g: torch.from_numpy(np.stack(v)[None]) for g, v in columns.items()}
@@ -93,9 +95,30 @@ def test_it_is_the_world_of_the_literature(
             observed = world.observe(state)
             got = np.concatenate([earned[g.name][0, :, 0].numpy() for g in world.groups])
             want = np.array([rewards[name] for name in names])
-            assert np.abs(got - want).max() <= ATOL
-            touched += int((np.abs(got) >= 1).any())
             seen = [row for g in world.groups for row in observed[g.name][0].numpy()]
-            for name, row in zip(names, seen, strict=True):
-                assert np.abs(row - seen_by(env, name)).max() <= ATOL
-    assert touched or kind == "spread"
+            apart = [
+                np.abs(row - seen_by(env, name)).max()
+                for name, row in zip(names, seen, strict=True)
+            ]
+            now = (np.abs(got - want).max(), max(apart), np.abs(got).max())
+            worst = [max(a, float(b)) for a, b in zip(worst, now, strict=True)]
+    return worst
+
+
+@pytest.mark.parametrize("continuous", [False, True])
+@pytest.mark.parametrize(("kind", "module", "ours", "given"), CASES)
+def test_it_is_the_world_of_the_literature(
+    kind: str, module: str, ours: Any, given: Any, continuous: bool
+) -> None:
+    of_rewards, of_observations, largest = differences(kind, module, ours, given, continuous)
+    assert of_rewards <= ATOL
+    assert of_observations <= ATOL
+    assert largest > 0.1, "something happened"
+
+
+@pytest.mark.parametrize("constant", ["DAMPING", "CONTACT_FORCE", "CONTACT_MARGIN"])
+def test_control_a_small_change_of_the_physics_is_seen(
+    constant: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(particles, constant, getattr(particles, constant) * (1 + 1e-6))
+    assert differences("predator_prey", "simple_tag_v3", {}, {}, False)[1] > 1e-9

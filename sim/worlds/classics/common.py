@@ -109,3 +109,8 @@ def chosen(action: Tensor, choices: int) -> Tensor:
 def one_hot(index: Tensor, size: int) -> Tensor:
     """Shapes: int64 [...] -> float64 [..., size]; all zero where index is outside."""
     return (index[..., None] == torch.arange(size, device=index.device)).to(torch.float64)
+
+
+def unknown(params: Mapping[str, Any], seed: int, duration_ns: int) -> dict[str, dict[str, float]]:
+    """The `reference` of a world whose optimum is not known."""
+    return {}

@@ -4,9 +4,9 @@
     reward_i = price h_i - cost e_i
 
 What each takes the others lack, so selfish harvesters take too much. In the steady state, with
-b = 1 - cost / (price q K), the team earns most at the total effort r b / (2 q); in the equilibrium of n
-who each choose an effort for good it is n / (n + 1) r b / q; with free access it is r b / q, and
-nobody earns anything.
+b = 1 - cost / (price q K), the team earns most at the total effort r b / (2 q); in the equilibrium
+of n who each choose an effort for good it is n / (n + 1) r b / q; with free access it is r b / q,
+and nobody earns anything.
 Source: Gordon 1954, "The Economic Theory of a Common-Property Resource"; Schaefer 1954; Clark 1990,
 "Mathematical Bioeconomics", chapter 2 and section 5.4 (the equilibrium of n); as a learning problem
 Perolat et al. 2017, "A multi-agent reinforcement learning model of common-pool resource

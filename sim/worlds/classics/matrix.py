@@ -13,23 +13,19 @@ A step in which a player is absent pays nothing.
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Final, Literal
 
 import msgspec
-import numpy as np
 import torch
-from numpy.typing import NDArray
 
-from sim.errors import BoundError
 from sim.spaces import Field
 from sim.worlds.catalogue import parse
 from sim.worlds.classics.common import Classic, Tensor, choice, chosen, group, one_hot, step_ns
+from sim.worlds.classics.payoffs import Table, equilibria, tables
 from sim.worlds.world import Group, State
 
 Name = Literal["climbing", "penalty", "factorisation", "battle_of_the_sexes", "prisoners_dilemma"]
-Table = NDArray[np.float64]
 
 
 RULES: Final = {
@@ -57,44 +53,9 @@ class Params(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     dt: str | float = "100ms"
 
 
-def tables(p: Params) -> Table:
-    """What each player earns. Shapes: [n, choices of 1, ..., choices of n].
-
-    Raises: BoundError for tables that are not regular, or not as deep as there are players.
-    """
-    if p.own_payoffs is not None:
-        found = _numbers(p.own_payoffs, "own_payoffs")
-        if found.ndim < 2 or len(found) != found.ndim - 1:
-            raise BoundError(
-                f"world.own_payoffs: {len(found)} tables are for {len(found)} players, so each "
-                f"must be {len(found)} lists deep, found {found.ndim - 1}"
-            )
-        return found
-    shared = _numbers(_preset(p.game, p.k) if p.payoffs is None else p.payoffs, "payoffs")
-    if p.payoffs is None and p.game in ("battle_of_the_sexes", "prisoners_dilemma"):
-        return shared
-    return np.broadcast_to(shared, (shared.ndim, *shared.shape)).copy()
-
-
-def _numbers(given: Any, name: str) -> Table:
-    try:
-        found = np.array(given, dtype=np.float64)
-    except (TypeError, ValueError):
-        found = np.array(np.nan)
-    if not found.ndim or not found.size or not np.isfinite(found).all():
-        raise BoundError(f"world.{name}: expected nested lists of numbers, all of the same shape")
-    return found
-
-
-def _preset(name: str, k: float) -> list[Any]:
-    presets: dict[str, list[Any]] = {
-        "climbing": [[11, -30, 0], [-30, 7, 6], [0, 0, 5]],
-        "penalty": [[10, 0, k], [0, 2, 0], [k, 0, 10]],
-        "factorisation": [[8, -12, -12], [-12, 0, 0], [-12, 0, 0]],
-        "battle_of_the_sexes": [[[2, 0], [0, 1]], [[1, 0], [0, 2]]],
-        "prisoners_dilemma": [[[3, 0], [5, 1]], [[3, 5], [0, 1]]],
-    }
-    return presets[name]
+def table_of(p: Params) -> Table:
+    """What each player earns, see `payoffs.tables`."""
+    return tables(p.game, p.k, p.payoffs, p.own_payoffs)
 
 
 class Matrix(Classic):
@@ -104,7 +65,7 @@ class Matrix(Classic):
     """
 
     def __init__(self, p: Params) -> None:
-        self.params, self.table, dt_ns = p, tables(p), step_ns(p.dt)
+        self.params, self.table, dt_ns = p, table_of(p), step_ns(p.dt)
         self.choices = self.table.shape[1:]
         names = [f"player-{i + 1}" for i in range(len(self.choices))]
         sees = [Field("one", low=1.0, high=1.0, help="always 1")]
@@ -156,27 +117,11 @@ def make(params: Mapping[str, Any]) -> Matrix:
     return Matrix(parse(Params, params, "matrix"))
 
 
-def equilibria(table: Table) -> list[tuple[int, ...]]:
-    """The pure Nash equilibria: nobody gains by changing alone. Shapes: [n, ...] of `tables`."""
-    found = []
-    for joint in itertools.product(*map(range, table.shape[1:])):
-        # What each could have by changing alone: its own table, along its own axis.
-        best = [np.moveaxis(own, i, 0)[(slice(None), *_but(joint, i))].max()
-                for i, own in enumerate(table)]  # fmt: skip
-        if all(own[joint] >= most for own, most in zip(table, best, strict=True)):
-            found.append(joint)
-    return found
-
-
-def _but(joint: tuple[int, ...], i: int) -> tuple[int, ...]:
-    return joint[:i] + joint[i + 1 :]
-
-
 def reference(
     params: Mapping[str, Any], seed: int, duration_ns: int
 ) -> dict[str, dict[str, float]]:
     """Mean over players of the best joint choice, and of the worst pure equilibrium, if any."""
-    table = tables(parse(Params, params, "matrix"))
+    table = table_of(parse(Params, params, "matrix"))
     mean = table.mean(axis=0)
     columns = {"optimum": {"reward": float(mean.max())}}
     if found := equilibria(table):

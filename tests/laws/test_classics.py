@@ -117,6 +117,23 @@ def test_the_rule_beats_doing_nothing(kind, params, steps, at_least, nothing_at_
     assert mean_return(kind, params, steps, rollout, rules={}) <= nothing_at_most
 
 
+@pytest.mark.parametrize(("kind", "known"), [("spread", -79.0), ("speaker_listener", -81.0)])
+def test_a_random_team_earns_what_it_earns_in_mpe2(kind, known):
+    """Known: the sum over agents of 25 steps in mpe2 1.1.1, uniformly random actions."""
+    world, rows, draw = make_batch(kind, {}), 1000, torch.Generator().manual_seed(0)
+    state = world.reset([(i, 0) for i in range(rows)])
+    for _ in range(25):
+        actions, present = {}, {}
+        for g in world.groups:
+            shape = (rows, len(g.agents), 1)
+            top = g.action.fields[0].choices
+            actions[g.name] = torch.randint(top, shape, generator=draw).double()
+            present[g.name] = torch.ones(shape[:2], dtype=torch.bool)
+        state, _ = world.advance(state, actions, present)
+    error = float(state["return"].std()) / rows**0.5
+    assert abs(float(state["return"].mean()) - known) < 4 * error
+
+
 def test_predators_catch_more_when_they_hunt(rollout):
     world, seeds = make_batch("predator_prey", {}), [(i, 0) for i in range(60)]
     hunted, _ = rollout(world, rules("predator_prey"), 25, seeds)

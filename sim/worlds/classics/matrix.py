@@ -67,6 +67,7 @@ class Matrix(Classic):
     def __init__(self, p: Params) -> None:
         self.params, self.table, dt_ns = p, table_of(p), step_ns(p.dt)
         self.choices = self.table.shape[1:]
+        self._tables: dict[torch.device, Tensor] = {}
         names = [f"player-{i + 1}" for i in range(len(self.choices))]
         sees = [Field("one", low=1.0, high=1.0, help="always 1")]
         if p.sees == "last":
@@ -93,13 +94,19 @@ class Matrix(Classic):
         acted = torch.cat([actions[g.name][..., 0] for g in self.groups], 1)
         there = torch.cat([present[g.name] for g in self.groups], 1)
         columns = [chosen(acted[:, i], k) for i, k in enumerate(self.choices)]
-        table = torch.from_numpy(self.table).to(acted.device)
+        table = self._table_on(acted.device)
         index: tuple[Any, ...] = (slice(None), *columns)
         paid = table[index].T * there.all(1, keepdim=True)
         rewards = torch.split(paid, [len(g.agents) for g in self.groups], 1)
         kept = torch.where(there, torch.stack(columns, 1), -1)
         names = [g.name for g in self.groups]
         return self.paid(state, {"choice": kept}, dict(zip(names, rewards, strict=True)))
+
+    def _table_on(self, device: torch.device) -> Tensor:
+        """The table on a device, taken there once."""
+        if device not in self._tables:
+            self._tables[device] = torch.from_numpy(self.table).to(device)
+        return self._tables[device]
 
     def observe(self, state: State) -> dict[str, Tensor]:
         last = state["choice"]

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Final
 
 import torch
@@ -54,12 +55,11 @@ def pushes(action: Tensor, present: Tensor) -> Tensor:
         strength = torch.clamp(action, 0.0, 1.0)
         push = strength[..., 2::2] - strength[..., 1::2]
     else:
-        push = _table(action)[chosen(action[..., 0], 5)]
+        move = chosen(action[..., 0], 5)
+        x = (move == 2).to(action) - (move == 1).to(action)
+        y = (move == 4).to(action) - (move == 3).to(action)
+        push = torch.stack((x, y), -1)
     return push * present[..., None]
-
-
-def _table(like: Tensor) -> Tensor:
-    return like.new_tensor(((0, 0), (-1, 0), (1, 0), (0, -1), (0, 1)))
 
 
 def move(
@@ -70,36 +70,53 @@ def move(
     fixed: bodies [B, m, 2] that stand still and are run against.
     Shapes: [B, n, 2] -> positions and velocities [B, n, 2].
     """
-    force = push * position.new_tensor(bodies.force)[:, None]
     everybody = position if fixed is None else torch.cat((position, fixed), 1)
-    first, second, signs = _pairs(bodies, everybody.shape[1], position)
-    if len(first):
-        apart = everybody[:, first] - everybody[:, second]
+    c = _constants(bodies, everybody.shape[1], position.device)
+    force = push * c.force
+    if len(c.first):
+        apart = everybody[:, c.first] - everybody[:, c.second]
         distance = torch.sqrt(_square(apart))
-        reach = position.new_tensor(bodies.sizes)
-        overlap = (reach[first] + reach[second] - distance) / CONTACT_MARGIN
+        overlap = (c.reach - distance) / CONTACT_MARGIN
         depth = torch.logaddexp(overlap, torch.zeros_like(overlap)) * CONTACT_MARGIN
         strength = CONTACT_FORCE * depth / torch.clamp(distance, min=_TINY)
         # Each pair's force goes to one body and, reversed, to the other; only movers feel it.
-        contact = [(apart[..., k] * strength) @ signs for k in (0, 1)]
+        contact = [(apart[..., k] * strength) @ c.signs for k in (0, 1)]
         force = force + torch.stack(contact, -1)
     after = velocity * (1 - DAMPING) + force * DT
     if min(bodies.speed_max) < float("inf"):
-        speed, limit = torch.sqrt(_square(after)), position.new_tensor(bodies.speed_max)
-        over = speed > limit
-        slower = after / torch.where(over, speed, 1.0)[..., None] * limit[:, None]
+        speed = torch.sqrt(_square(after))
+        over = speed > c.speed_max
+        slower = after / torch.where(over, speed, 1.0)[..., None] * c.speed_max[:, None]
         after = torch.where(over[..., None], slower, after)
     return position + velocity * DT, after
 
 
-def _pairs(bodies: Bodies, count: int, like: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Both ends of each pair with a mover, and its sign on each. Shapes: [P], [P], [P, n]."""
+@dataclass(frozen=True)
+class _Constants:
+    """On one device: force [n, 1], speed_max [n]; per pair with a mover its ends, the distance at
+    which they touch [P], and its sign on each mover [P, n]."""
+
+    force: Tensor
+    speed_max: Tensor
+    first: Tensor
+    second: Tensor
+    reach: Tensor
+    signs: Tensor
+
+
+@lru_cache(maxsize=64)
+def _constants(bodies: Bodies, count: int, device: torch.device) -> _Constants:
     n = bodies.movers
-    ends = torch.triu_indices(count, count, 1, device=like.device)
+    ends = torch.triu_indices(count, count, 1)
     first, second = ends[:, ends[0] < n]
-    index = torch.arange(n, device=like.device)
-    signs = (first[:, None] == index).to(like) - (second[:, None] == index).to(like)
-    return first, second, signs
+    index = torch.arange(n)
+    sizes = torch.tensor(bodies.sizes, dtype=torch.float64)
+    signs = (first[:, None] == index).double() - (second[:, None] == index).double()
+    force, speed_max = (
+        torch.tensor(values, dtype=torch.float64) for values in (bodies.force, bodies.speed_max)
+    )
+    parts = (force[:, None], speed_max, first, second, sizes[first] + sizes[second], signs)
+    return _Constants(*(part.to(device) for part in parts))
 
 
 def _square(x: Tensor) -> Tensor:
@@ -116,10 +133,11 @@ def hits(a: Tensor, b: Tensor, reach: float) -> Tensor:
     return distances(a, b) < reach
 
 
-def others(n: int, device: Any) -> Tensor:
+@lru_cache(maxsize=64)
+def others(n: int, device: torch.device) -> Tensor:
     """For each of n the places of all others, in order. Shapes: int64 [n, n - 1]."""
-    index = torch.arange(n - 1, device=device).expand(n, -1)
-    return index + (index >= torch.arange(n, device=device)[:, None])
+    index = torch.arange(n - 1).expand(n, -1)
+    return (index + (index >= torch.arange(n)[:, None])).to(device)
 
 
 def seen_from(position: Tensor, things: Tensor) -> Tensor:

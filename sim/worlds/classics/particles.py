@@ -28,6 +28,10 @@ _TINY: Final = 1e-300
 """Bodies in the very same place do not push each other."""
 
 
+Ends = tuple[Tensor, Tensor]
+"""Where in flat vectors of coordinates two sides of many differences lie."""
+
+
 @dataclass(frozen=True)
 class Bodies:
     """What moves, first, then what stands. One number per body; speed_max and force per mover."""
@@ -73,8 +77,8 @@ def move(
     everybody = position if fixed is None else torch.cat((position, fixed), 1)
     c = _constants(bodies, everybody.shape[1], position.device)
     force = push * c.force
-    if len(c.first):
-        apart = everybody[:, c.first] - everybody[:, c.second]
+    if len(c.reach):
+        apart = _apart(everybody, everybody, c.ends).reshape(len(position), -1, 2)
         distance = torch.sqrt(_square(apart))
         overlap = (c.reach - distance) / CONTACT_MARGIN
         depth = torch.logaddexp(overlap, torch.zeros_like(overlap)) * CONTACT_MARGIN
@@ -93,15 +97,14 @@ def move(
 
 @dataclass(frozen=True)
 class _Constants:
-    """On one device: force [n, 1], speed_max [n]; per pair with a mover its ends, the distance at
-    which they touch [P], and its sign on each mover [P, n]."""
+    """On one device: force [n, 1], speed_max [n]; per pair with a mover the distance at which they
+    touch [P], its sign on each mover [P, n], and its ends."""
 
     force: Tensor
     speed_max: Tensor
-    first: Tensor
-    second: Tensor
     reach: Tensor
     signs: Tensor
+    ends: Ends
 
 
 @lru_cache(maxsize=64)
@@ -111,12 +114,12 @@ def _constants(bodies: Bodies, count: int, device: torch.device) -> _Constants:
     first, second = ends[:, ends[0] < n]
     index = torch.arange(n)
     sizes = torch.tensor(bodies.sizes, dtype=torch.float64)
-    signs = (first[:, None] == index).double() - (second[:, None] == index).double()
-    force, speed_max = (
-        torch.tensor(values, dtype=torch.float64) for values in (bodies.force, bodies.speed_max)
-    )
-    parts = (force[:, None], speed_max, first, second, sizes[first] + sizes[second], signs)
-    return _Constants(*(part.to(device) for part in parts))
+    signs = (second[:, None] == index).double() - (first[:, None] == index).double()
+    numbers = (bodies.force, bodies.speed_max)
+    force, speed_max = (torch.tensor(n, dtype=torch.float64, device=device) for n in numbers)
+    reach = (sizes[first] + sizes[second]).to(device)
+    ends_of = _flat(first, second, device)
+    return _Constants(force[:, None], speed_max, reach, signs.to(device), ends_of)
 
 
 def _square(x: Tensor) -> Tensor:
@@ -125,7 +128,8 @@ def _square(x: Tensor) -> Tensor:
 
 def distances(a: Tensor, b: Tensor) -> Tensor:
     """Shapes: [B, n, 2], [B, m, 2] -> [B, n, m]."""
-    return torch.sqrt(_square(a[:, :, None] - b[:, None]))
+    n, m = a.shape[1], b.shape[1]
+    return torch.sqrt(_square(_apart(a, b, _all(n, m, a.device)).reshape(len(a), n, m, 2)))
 
 
 def hits(a: Tensor, b: Tensor, reach: float) -> Tensor:
@@ -133,22 +137,50 @@ def hits(a: Tensor, b: Tensor, reach: float) -> Tensor:
     return distances(a, b) < reach
 
 
-@lru_cache(maxsize=64)
-def others(n: int, device: torch.device) -> Tensor:
-    """For each of n the places of all others, in order. Shapes: int64 [n, n - 1]."""
-    index = torch.arange(n - 1).expand(n, -1)
-    return (index + (index >= torch.arange(n)[:, None])).to(device)
-
-
 def seen_from(position: Tensor, things: Tensor) -> Tensor:
     """Where things are, seen from each body. Shapes: [B, n, 2], [B, m, 2] -> [B, n, 2m]."""
-    return (things[:, None] - position[:, :, None]).flatten(2)
+    n, m = position.shape[1], things.shape[1]
+    return _apart(position, things, _all(n, m, position.device)).reshape(len(position), n, 2 * m)
 
 
 def others_from(position: Tensor) -> Tensor:
     """Where all others are, seen from each body. Shapes: [B, n, 2] -> [B, n, 2(n - 1)]."""
     n = position.shape[1]
-    return (position[:, others(n, position.device)] - position[:, :, None]).flatten(2)
+    return _apart(position, position, _rest(n, position.device)).reshape(
+        len(position), n, 2 * (n - 1)
+    )
+
+
+def _apart(a: Tensor, b: Tensor, ends: Ends) -> Tensor:
+    """Differences b - a of single coordinates. Flat vectors are some times quicker than pairs of
+    numbers that are broadcast. Shapes: [B, n, 2], [B, m, 2] -> [B, length of ends]."""
+    here, there = ends
+    return b.flatten(1)[:, there] - a.flatten(1)[:, here]
+
+
+@lru_cache(maxsize=64)
+def _all(n: int, m: int, device: torch.device) -> Ends:
+    """Coordinates of every body with those of every thing."""
+    return _flat(torch.arange(n)[:, None].expand(n, m), torch.arange(m).expand(n, m), device)
+
+
+@lru_cache(maxsize=64)
+def _rest(n: int, device: torch.device) -> Ends:
+    """Coordinates of every body with those of all others."""
+    return _flat(torch.arange(n)[:, None].expand(n, n - 1), others(n), device)
+
+
+def others(n: int) -> Tensor:
+    """For each of n the places of all others, in order. Shapes: int64 [n, n - 1]."""
+    index = torch.arange(n - 1).expand(n, -1)
+    return index + (index >= torch.arange(n)[:, None])
+
+
+def _flat(here: Tensor, there: Tensor, device: torch.device) -> Ends:
+    """Places of bodies as those of their two coordinates."""
+    axis = torch.arange(2)
+    first, second = ((2 * end[..., None] + axis).flatten().to(device) for end in (here, there))
+    return first, second
 
 
 def points(

@@ -139,9 +139,8 @@ class Foreign:
         return seen + rewards.tobytes()
 
     def metrics(self) -> dict[str, Metric]:
-        agents = len(self._rewards)
         return {
-            "return": Metric(self._total / agents, "", "higher", True, "mean over agents"),
+            "return": Metric(self._total, "", "higher", True, "sum over agents and steps"),
             "steps": Metric(float(self._steps), "", "higher", False, "of this episode"),
         }
 

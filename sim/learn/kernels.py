@@ -227,7 +227,9 @@ class KernelRollout:
         copy.look_back()
         for seats in self._seats:
             seats.see([b])
-        over, terminated = [True] * len(self.sides), bool(copy.world.is_terminated)
+        over, world = [True] * len(self.sides), copy.world
+        # An environment of others' making may be over by a time limit of its own.
+        terminated = bool(world.is_terminated) and not getattr(world, "is_truncated", False)
         self._end_steps(b, over, terminated, not terminated)
         self._finished.append(copy.result())
         copy.begin(copy.episode + self._stride)
@@ -342,10 +344,10 @@ def sides_of(
         plans = [plan for plan in prepared.plans if plan.group == name]
         free = [plan for plan in plans if plan.behaviour in (rules.get(name), "none")]
         agents = tuple(plan.name for plan in free or plans)
-        if not agents or not group.action.size:
-            raise ScenarioError(f"learn: nobody of group {name!r} has anything to decide")
         make_role = load_behaviour(roles.get(name, _PLAIN), "")
-        role = make_role(agents[0], group, dict(role_params.get(name, {})))
+        role = make_role(agents[0], group, dict(role_params.get(name, {}))) if agents else None
+        if role is None or not role.decides.size:
+            raise ScenarioError(f"learn: nobody of group {name!r} has anything to decide")
         mine = [r for r in rounds if agents[0] == r["receiver"] or agents[0] in r["senders"]]
         senders = {topic: len(senders_of(topic, mine, names)) for topic in role.hears}
         every_ns = role.every * group.every_ns

@@ -127,3 +127,18 @@ def load_policy(path: Path) -> Callable[..., NetworkPolicy]:
         return NetworkPolicy(tensors, card["activation"])
 
     return make
+
+
+def physical(space: Space, raw: Array, xp: Any) -> Array:
+    """Raw decisions in physical units: bounded fields low + (tanh(raw) + 1) / 2 (high - low),
+    unbounded ones and choices as they are. Shapes: [..., size] -> [..., size].
+    """
+    parts, at = [], 0
+    for field in space.fields:
+        part = raw[..., at : at + (1 if field.choices else field.size)]
+        at += part.shape[-1]
+        is_bounded = not field.choices and np.isfinite(field.low) and np.isfinite(field.high)
+        if is_bounded:
+            part = field.low + (xp.tanh(part) + 1.0) / 2.0 * (field.high - field.low)
+        parts.append(part)
+    return xp.concatenate(parts, -1) if len(parts) > 1 else parts[0]

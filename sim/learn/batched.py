@@ -26,11 +26,10 @@ from sim.learn.cast import Cast, Party, cast_rollout
 from sim.learn.central import central_state
 from sim.learn.course import course_of, missing
 from sim.learn.links import LinkMode, link_mode, queued
-from sim.learn.players import Clerk, Outgoing, Player, make_topics
+from sim.learn.players import Clerk, Key, Outgoing, Player, decision_keys, make_topics
 from sim.learn.record import Actor, Episode, Record, Side
 from sim.learn.taking import Take, brought, to_cpu
 from sim.prepare import Prepared
-from sim.rng import philox
 from sim.units import NEVER
 from sim.worlds import catalogue
 
@@ -89,6 +88,7 @@ class BatchedRollout:
         self._returns: dict[str, Tensor] = {}
         self._team = torch.zeros(copies, dtype=torch.float64, device=device)
         self._state: dict[str, Any] = {}
+        self._last_seen: dict[str, Tensor] = {}
         self._begin(np.ones(copies, dtype=bool))
         self._look()
         self._see()
@@ -126,12 +126,12 @@ class BatchedRollout:
             key: arrays.put(np.array([slow[s] for s in topic.senders], dtype=np.int64))
             for key, topic in self._topics.items()
         }
-        self._late = [
-            arrays.put(np.array([slow[a] for a in player.agents], dtype=np.int64))
+        self._late: dict[int, Array | None] = {
+            id(player): arrays.put(np.array([slow[a] for a in player.agents], dtype=np.int64))
             if any(slow[a] for a in player.agents)
             else None
             for player in self._players
-        ]
+        }
         mechanisms = {c.agent for c in cast.clearings}
         self._hears = {
             key: arrays.put(np.array([r not in mechanisms for r in topic.receivers]))
@@ -274,41 +274,87 @@ class BatchedRollout:
         """Everybody whose group is due decides; then what they said leaves."""
         self._clear(is_now=True)
         outgoing = Outgoing(self._topics, self._arrays, self.copies)
-        for player, delays in zip(self._players, self._late, strict=True):
+        for player in self._players:
             due = self._due(self._groups[player.party.group].every_ns)
             if due is False:
                 continue
             is_due = None if due is True else self._arrays.put(np.asarray(due))
-            self._play(player, delays, is_due, outgoing)
-        outgoing.post(self._now, self._delays, self._drawn)
+            who = self._who(player, is_due)
+            self._play(player, self._rows_of(player), self._now, who, outgoing)
+        outgoing.post(self._now, self._delays, self._drawn, self._reachable(self._host_now))
+        if self._present:
+            self._come_back()
         self._clear(is_now=False)
 
     def _play(
-        self, player: Player, delays: Array | None, is_due: Array | None, outgoing: Outgoing
+        self, player: Player, obs: Array, now: Array, who: Array | None, outgoing: Outgoing
     ) -> None:
-        group, may = player.party.group, self._may(player, is_due)
-        obs, inbox, keys = self._rows_of(player), self._inbox(player), player.keys()
+        """One call of a player. Shapes: who bool [B, n] decides, or None if all do."""
+        group = player.party.group
+        inbox, keys = player.inbox(now) if player.hears else {}, player.keys()
         if group in self._learners:
             decided = self._decided[group]
             action, outbox, memory = player.policy.act(decided, obs, inbox, player.memory, keys)
         else:
             action, outbox, memory = player.policy(obs, inbox, player.memory, keys)
         action = self._arrays.here(action).reshape(self.copies, player.n, -1)
-        player.took(self._arrays.here(memory), is_due)
+        player.took(self._arrays.here(memory), who)
         if action.shape[2]:
-            is_given = self._everybody[player.n] if may is None else may
-            self._actions[group].submit(self._now, action, is_given, player.slots, delays)
+            is_given = self._everybody[player.n] if who is None else who
+            delays = self._late[id(player)]
+            if delays is None and now is not self._now:
+                delays = self._arrays.full((player.n,), 0, "int64")
+            self._actions[group].submit(now, action, is_given, player.slots, delays)
         if outbox:
-            outgoing.add(player, outbox, may)
+            outgoing.add(player, outbox, who)
 
-    def _rows_of(self, player: Player) -> Array:
-        obs = self._arrays.of(self._obs[player.party.group])[:, player.slots]
+    def _come_back(self) -> None:
+        """Who is started between two steps decides at once on what it could have seen meanwhile.
+
+        A learner waits for the next decision of its side.
+        """
+        for player in self._others:
+            every = self._groups[player.party.group].every_ns
+            for slot, agent in enumerate(player.agents):
+                for time_ns, gone_ns in self._restarts(agent):
+                    seen_ns = self._host_now // every * every
+                    is_new = (self._host_now < time_ns) & (time_ns < self._host_now + self._dt)
+                    if not is_new.any():
+                        continue
+                    self._was_started[agent][is_new] = time_ns
+                    self._restart(agent, is_new)
+                    decides = is_new & (seen_ns >= gone_ns)
+                    who = np.zeros((self.copies, player.n), dtype=bool)
+                    who[:, slot] = decides
+                    at = self._arrays.full((self.copies,), time_ns, "int64")
+                    outgoing = Outgoing(self._topics, self._arrays, self.copies)
+                    obs = self._rows_of(player, self._last_seen)
+                    self._play(player, obs, at, self._arrays.put(who), outgoing)
+                    then = np.full(self.copies, time_ns)
+                    outgoing.post(at, self._delays, self._drawn, self._reachable(then))
+
+    def _reachable(self, now: np.ndarray[Any, Any]) -> dict[Key, Array]:
+        """Which receivers of each topic are up, for topics that hear of those ever killed."""
+        found = {}
+        for key, topic in self._topics.items():
+            if not self._present.keys().isdisjoint(topic.receivers):
+                is_up = np.ones((self.copies, len(topic.receivers)), dtype=bool)
+                for r, name in enumerate(topic.receivers):
+                    if name in self._present:
+                        is_up[:, r] = self._present[name].at(now)[0]
+                found[key] = self._arrays.put(is_up)
+        return found
+
+    def _restarts(self, agent: str) -> tuple[tuple[int, int], ...]:
+        return self._present[agent].restarts if agent in self._present else ()
+
+    def _rows_of(self, player: Player, seen: Mapping[str, Tensor] | None = None) -> Array:
+        """What a player's agents observe. Shapes: [B * n, k]."""
+        group = player.party.group
+        obs = self._arrays.of((self._obs if seen is None else seen)[group])[:, player.slots]
         return obs.reshape(self.copies * player.n, -1)
 
-    def _inbox(self, player: Player) -> dict[str, Any]:
-        return player.inbox(self._now) if player.hears else {}
-
-    def _may(self, player: Player, is_due: Array | None) -> Array | None:
+    def _who(self, player: Player, is_due: Array | None) -> Array | None:
         """Which agents of a player decide in which copies; None if all. Shapes: bool [B, n]."""
         struck = [name for name in player.agents if name in self._up]
         if not struck:
@@ -336,7 +382,7 @@ class BatchedRollout:
             count = np.maximum((begin - first) // clerk.clearing.round.every_ns, 0)
             arrays, limit = self._arrays, np.where(clears, when, -1)
             awards, present = clerk.clear(
-                arrays.put(begin), arrays.put(limit), arrays.put(_keys(clerk.bases, count)), since
+                arrays.put(begin), arrays.put(limit), arrays.put(decision_keys(np.array(clerk.bases, np.uint64), count)), since
             )
             here, delay = arrays.put(clears), self._slow[name]
             leaving = arrays.put(when + delay)
@@ -423,6 +469,8 @@ class BatchedRollout:
     def _look(self) -> None:
         """What is there to see now, and what has arrived by now."""
         self._obs = self._world.observe(self._state)
+        if self._present:
+            self._remember()
         for key, topic in self._topics.items():
             since = None
             if self._since and not self._since.keys().isdisjoint(topic.receivers):
@@ -434,20 +482,31 @@ class BatchedRollout:
             if topic.parcels:
                 topic.deliver(self._now, self._hears[key], since)
 
+    def _remember(self) -> None:
+        """What each group saw when it was last due, for those who start between two steps."""
+        for name, group in self._groups.items():
+            due = self._due(group.every_ns)
+            before = self._last_seen.get(name, self._obs[name])
+            if due is not False:
+                here = torch.from_numpy(np.broadcast_to(due, (self.copies,)).copy())
+                here = here.to(self._device)[:, None, None]
+                self._last_seen[name] = torch.where(here, self._obs[name], before)
+
     def _see(self) -> None:
         """What the sides' networks see of it, and a critic."""
         self._central = central_state(self._world, self._state, self._obs)
         self._seen, self._alive = {}, {}
         alive = self._world.alive(self._state) if hasattr(self._world, "alive") else {}
         for group, player in self._learners.items():
-            seen = player.policy.see(self._rows_of(player), self._inbox(player), player.memory)
+            inbox = player.inbox(self._now) if player.hears else {}
+            seen = player.policy.see(self._rows_of(player), inbox, player.memory)
             shape = (self.copies, player.n, -1)
             self._seen[group] = self._arrays.tensor(seen).reshape(shape).to(torch.float32)
             there = self._arrays.tensor(self._everybody[player.n])
             if group in alive:
                 there = there & alive[group]
-            may = self._may(player, None)
-            self._alive[group] = there if may is None else there & self._arrays.tensor(may)
+            who = self._who(player, None)
+            self._alive[group] = there if who is None else there & self._arrays.tensor(who)
 
     def _close(self, takes: Mapping[str, Take], ended: Any, cut: Any) -> None:
         """Decisions that are over now, because their time is, or because the episode is."""
@@ -512,6 +571,7 @@ class BatchedRollout:
                 "returns": self._returns,
                 "team": self._team,
                 "drawn": self._drawn,
+                "last_seen": self._last_seen,
                 "was_started": self._was_started,
                 "players": [player.state() for player in self._players],
                 "topics": [topic.state() for topic in self._topics.values()],
@@ -538,6 +598,7 @@ class BatchedRollout:
         self._is_live, self._was_started = host("is_live"), host("was_started")
         self._state, self._network_memory = here("state"), here("network_memory")
         self._returns, self._team = here("returns"), here("team")
+        self._last_seen = here("last_seen")
         self._decided, self._drawn = native("decided"), native("drawn")
         parts: tuple[tuple[str, Any], ...] = (
             ("players", self._players),
@@ -576,15 +637,6 @@ def why_not(prepared: Prepared, cast: Cast, mode: LinkMode) -> str:
         if clearing.round.every_ns < world.dt_ns:
             return f"the round {clearing.round.topic!r} comes more often than the world steps"
     return ""
-
-
-def _keys(bases: list[int], counts: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    """As `agents.policy.decision_key`. Shapes: [B] -> uint64 [B]."""
-    count, zero, shift = counts.astype(np.uint64), np.uint64(0), np.uint64(32)
-    key = np.array(bases, dtype=np.uint64)
-    low, high, _, _ = philox(count & np.uint64(0xFFFFFFFF), count >> shift, zero, zero, key)
-    found: np.ndarray[Any, Any] = high << shift | low
-    return found
 
 
 def _replaced(values: Any, rows: Tensor, fresh: Any) -> Any:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sim.errors import AgentError
 from sim.learn.arrays import Array, Arrays, unsigned
@@ -50,9 +51,9 @@ class Player:
         for topic, width in self.policy.speaks.items():
             if (topic, width) in topics:
                 senders = topics[topic, width].senders
-                who = [i for i, name in enumerate(self.agents) if name in senders]
-                at = [senders.index(self.agents[i]) for i in who]
-                self.speaks[topic] = ((topic, width), at, who)
+                speaking = [i for i, name in enumerate(self.agents) if name in senders]
+                at = [senders.index(self.agents[i]) for i in speaking]
+                self.speaks[topic] = ((topic, width), at, speaking)
 
     def begin(self, rows: Array, is_begun: Array, seed: int, episodes: Sequence[int]) -> None:
         """New episodes in some copies. Shapes: rows int64 [m], is_begun bool [B] of the same."""
@@ -93,19 +94,14 @@ class Player:
         low, high, _, _ = philox_torch(count & 0xFFFFFFFF, count >> 32, zeros, zeros, base)
         return (high << 32 | low).reshape(-1)
 
-    def took(self, memory: Array, is_due: Array | None) -> None:
-        """After a decision. Shapes: is_due bool [B], or None if all decided."""
+    def took(self, memory: Array, who: Array | None) -> None:
+        """After a decision. Shapes: who bool [B, n] decided, or None if all did."""
         xp = self._arrays.xp
-        if is_due is None:
-            self.memory = memory
-            if self._is_random:
-                self._counts = self._counts + 1
-            return
-        here = is_due[:, None] | self._arrays.full((1, self.n), False, "bool")
-        if memory.shape[1]:
-            memory = xp.where(here.reshape(-1, 1), memory, self.memory)
+        if who is not None and memory.shape[1]:
+            memory = xp.where(who.reshape(-1, 1), memory, self.memory)
         self.memory = memory
-        self._counts = self._counts + here
+        if self._is_random:
+            self._counts = self._counts + (1 if who is None else xp.astype(who, xp.int64))
 
     def state(self) -> dict[str, Any]:
         """Everything that changes."""
@@ -133,8 +129,8 @@ class Outgoing:
             width = player.policy.speaks.get(topic)
             if width is None or values.shape[-1] != width:
                 raise AgentError(
-                    f"{player.agents[0]} says {values.shape[-1]} numbers on {topic!r}, and declares "
-                    f"{'none' if width is None else width} in `speaks`"
+                    f"{player.agents[0]} says {values.shape[-1]} numbers on {topic!r}, and "
+                    f"declares {width or 'none'} in `speaks`"
                 )
             if topic not in player.speaks:
                 continue  # nobody hears it
@@ -162,11 +158,14 @@ class Outgoing:
         self._said[key][0][:, columns] = values
         self._said[key][1][:, columns] = spoken
 
-    def post(self, now: Array, delays: Mapping[Key, Array], drawn: Mapping[str, Array]) -> None:
-        """Sends all of it. Shapes: now int64 [B]; delays int64 [S] per topic."""
+    def post(
+        self, now: Array, delays: Mapping[Key, Array], drawn: Mapping[str, Array],
+        is_up: Mapping[Key, Array],
+    ) -> None:  # fmt: skip
+        """Sends all of it. Shapes: now int64 [B]; per topic delays int64 [S], is_up bool [B, R]."""
         for key, (values, spoken) in self._said.items():
             leaving = now[:, None] + delays[key]
-            self._topics[key].post(leaving[:, None], values[:, None], spoken[:, None], drawn)
+            self._topics[key].post(leaving[:, None], values[:, None], spoken[:, None], drawn, is_up.get(key))
 
 
 class Clerk:
@@ -229,6 +228,14 @@ class Clerk:
         spoken[:, :, self._column] = present[:, self._who]
         leave = leaving[:, None, None] + self._arrays.full((1, 1, senders), 0, "int64")
         self.reply.post(leave, values, spoken, drawn)
+
+
+def decision_keys(base: NDArray[np.uint64], count: NDArray[np.int64]) -> NDArray[np.uint64]:
+    """As `agents.policy.decision_key`, of arrays of one shape."""
+    number, zero, shift = count.astype(np.uint64), np.uint64(0), np.uint64(32)
+    low, high, _, _ = philox(number & np.uint64(0xFFFFFFFF), number >> shift, zero, zero, base)
+    found: NDArray[np.uint64] = high << shift | low
+    return found
 
 
 def make_topics(

@@ -21,7 +21,7 @@ import torch
 from agents.networks import physical
 from sim.errors import BoundError, ScenarioError
 from sim.learn.acts import GroupActions
-from sim.learn.arrays import Array, Arrays, arrays_on
+from sim.learn.arrays import Array, arrays_on
 from sim.learn.cast import Cast, Party, cast_rollout
 from sim.learn.central import central_state
 from sim.learn.course import course_of, missing
@@ -382,7 +382,10 @@ class BatchedRollout:
             count = np.maximum((begin - first) // clerk.clearing.round.every_ns, 0)
             arrays, limit = self._arrays, np.where(clears, when, -1)
             awards, present = clerk.clear(
-                arrays.put(begin), arrays.put(limit), arrays.put(decision_keys(np.array(clerk.bases, np.uint64), count)), since
+                arrays.put(begin),
+                arrays.put(limit),
+                arrays.put(decision_keys(np.array(clerk.bases, np.uint64), count)),
+                since,
             )
             here, delay = arrays.put(clears), self._slow[name]
             leaving = arrays.put(when + delay)

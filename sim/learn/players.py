@@ -165,7 +165,9 @@ class Outgoing:
         """Sends all of it. Shapes: now int64 [B]; per topic delays int64 [S], is_up bool [B, R]."""
         for key, (values, spoken) in self._said.items():
             leaving = now[:, None] + delays[key]
-            self._topics[key].post(leaving[:, None], values[:, None], spoken[:, None], drawn, is_up.get(key))
+            self._topics[key].post(
+                leaving[:, None], values[:, None], spoken[:, None], drawn, is_up.get(key)
+            )
 
 
 class Clerk:

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from agents.networks import physical
+from agents.decisions import physical
 from sim.errors import BoundError, ScenarioError
 from sim.learn.acts import GroupActions
 from sim.learn.arrays import Array, arrays_on

@@ -45,8 +45,8 @@ def make_rollout(
 
         make = KernelRollout
     rollout: Rollout = make(
-        prepared, tuple(learning), copies, links=links, device=device, seed=seed,
-        role_params=role_params,
+        prepared, tuple(learning), copies, links=links, device=device,
+        seed=prepared.scenario.seed if seed is None else seed, role_params=role_params,
     )  # fmt: skip
     if force is not None:
         rollout.reason = "asked for"

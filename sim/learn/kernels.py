@@ -16,11 +16,10 @@ import msgspec
 import numpy as np
 import torch
 
-from sim.errors import ScenarioError, UnknownKeyError
-from sim.ids import did_you_mean
+from sim.errors import ScenarioError
 from sim.learn.cast import sides_of
 from sim.learn.copies import Copy
-from sim.learn.record import Actor, Episode, Record, Side
+from sim.learn.record import Actor, Episode, Record
 from sim.learn.seats import Seats
 from sim.learn.trail import Step, Trail, record_of
 from sim.prepare import Prepared, make_world, with_plans
@@ -28,7 +27,6 @@ from sim.process import no_collector, one_thread
 from sim.rng import key_of, uniforms
 from sim.scenario.schema import Jitter, LinkValues, NetworkSpec
 from sim.units import duration_ns
-from sim.worlds import catalogue
 
 _PLAIN = "agents.roles:PlainRole"
 _LEARNS = "learning"

@@ -96,7 +96,7 @@ class BatchedRollout:
         self._see()
 
     def _flags(self, host: Any) -> Tensor:
-        """Bool [B], brought to the device."""
+        """Flags of copies, or of agents in them, brought to the device."""
         return torch.from_numpy(host.copy()).to(self._device)
 
     # --- what a rollout offers ------------------------------------------------------------------
@@ -132,6 +132,9 @@ class BatchedRollout:
                 continue
             seen, alive = self._seen[group], self._alive[group]
             is_first = self._flags(self._stage.steps == 0)
+            is_new = self._stage.restarted.pop(group, None)
+            if is_new is not None:
+                self._memory[group] = self._memory[group] * ~self._flags(is_new)[..., None]
             raw, log_prob, memory = actors[group].act(seen, alive, self._memory[group], is_first)
             self._memory[group] = memory
             takes[group].begin(
@@ -260,6 +263,7 @@ class BatchedRollout:
                 "memory": self._memory,
                 "returns": self._returns,
                 "team": self._team,
+                "restarted": self._stage.restarted,
             }
         )
         return snapshot
@@ -275,6 +279,7 @@ class BatchedRollout:
         self._is_live = snapshot["is_live"].numpy().copy()
         self._memory, self._returns, self._team = here("memory"), here("returns"), here("team")
         self._stage.restore(snapshot["stage"])
+        self._stage.restarted = brought(snapshot["restarted"], lambda tensor: tensor.numpy())
         self._finished = []
         self._see()
 

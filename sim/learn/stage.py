@@ -33,7 +33,8 @@ Ints = NDArray[np.int64]
 
 class Stage:
     """B copies, each with a clock of its own. `decided` holds what the learners' networks decided,
-    per group [B * n, A], in physical units.
+    per group [B * n, A], in physical units; `restarted`, bool [B, n], which learners have begun
+    anew since that was last emptied.
 
     Shapes: steps int64 [B], of the world since the episode began; state and obs as of BatchWorld.
     """
@@ -48,6 +49,7 @@ class Stage:
         self.horizon = prepared.scenario.duration_ns // world.dt_ns
         self.groups = {group.name: group for group in world.groups}
         self.decided: dict[str, Array] = {}
+        self.restarted: dict[str, Bools] = {}
         self.state: dict[str, Any] = {}
         self.obs: dict[str, Tensor] = {}
         self.steps = np.zeros(copies, dtype=np.int64)
@@ -164,6 +166,9 @@ class Stage:
                 rows = np.zeros((self.copies, player.n), dtype=bool)
                 rows[:, player.agents.index(name)] = is_new
                 player.forget(self.arrays.put(rows))
+                if id(player) in self._side_of:
+                    group = self._side_of[id(player)]
+                    self.restarted[group] = self.restarted.get(group, False) | rows
         for topic in self._topics.values():
             if name in topic.receivers:
                 topic.forget(name, here)

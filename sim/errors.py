@@ -13,6 +13,7 @@ SimError                        every error we raise on purpose: what, where, wh
 ├─ AgentError                   the agent's code raised, hung or broke its contract
 ├─ RestartLimitError            the supervisor gave up
 ├─ CheckpointError              corrupt, other version, other scenario
+├─ TrainingError                training diverged
 └─ InvariantError               our fault: books, order or digest broken; never caught
 """
 
@@ -79,6 +80,12 @@ class CheckpointError(SimError):
     """A stored state is corrupt, or belongs to something else."""
 
     exit_code = 5
+
+
+class TrainingError(SimError):
+    """Training diverged; the last good checkpoint is kept."""
+
+    exit_code = 6
 
 
 class InvariantError(SimError):

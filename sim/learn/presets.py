@@ -1,0 +1,1 @@
+PRESETS: dict[str, str] = {"ppo": "", "ippo": "", "mappo": "", "iql": "", "vdn": "", "qmix": ""}

@@ -1,1 +1,0 @@
-PRESETS: dict[str, str] = {"ppo": "", "ippo": "", "mappo": "", "iql": "", "vdn": "", "qmix": ""}

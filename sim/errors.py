@@ -13,7 +13,7 @@ SimError                        every error we raise on purpose: what, where, wh
 ├─ AgentError                   the agent's code raised, hung or broke its contract
 ├─ RestartLimitError            the supervisor gave up
 ├─ CheckpointError              corrupt, other version, other scenario
-├─ TrainingError                training diverged
+├─ DivergenceError              what is learned is no longer made of numbers
 └─ InvariantError               our fault: books, order or digest broken; never caught
 """
 
@@ -82,8 +82,8 @@ class CheckpointError(SimError):
     exit_code = 5
 
 
-class TrainingError(SimError):
-    """Training diverged; the last good checkpoint is kept."""
+class DivergenceError(SimError):
+    """Training ran away: a loss, a gradient or what the world gave is not a number any more."""
 
     exit_code = 6
 

@@ -22,7 +22,7 @@ from typing import Any, Final
 import torch
 
 from sim.clock import monotonic
-from sim.errors import CheckpointError, SimError, TrainingError
+from sim.errors import CheckpointError, SimError, DivergenceError
 from sim.learn import checkpoint
 from sim.learn.family import Family
 from sim.learn.keep import keep_policies
@@ -160,7 +160,7 @@ def train(
         except KeyboardInterrupt:
             outcome.status, outcome.reason = "interrupted", "interrupted during an update"
             outcome.exit_code = INTERRUPTED
-        except TrainingError as error:
+        except DivergenceError as error:
             outcome.error, outcome.exit_code = str(error), error.exit_code
             outcome.reason = "diverged"
         except SimError as error:
@@ -306,7 +306,7 @@ class _Loop:
         return course.kept < 0 or course.updates - course.kept_update >= spacing
 
     def _keep(self) -> None:
-        """Writes a checkpoint and the policies. Raises: TrainingError if they are not numbers."""
+        """Writes a checkpoint and the policies. Raises: DivergenceError if they are not numbers."""
         course = self._course
         if course.kept == course.frames or self._logs is None:
             return
@@ -314,7 +314,7 @@ class _Loop:
         for group, (tensors, _) in policies.items():
             for name, tensor in tensors.items():
                 if not bool(torch.isfinite(torch.as_tensor(tensor)).all()):
-                    raise TrainingError(_diverged(f"{group}: {name}", course.frames))
+                    raise DivergenceError(_diverged(f"{group}: {name}", course.frames))
         size = self._logs.sync()
         state = {
             "learner": self._learner.state(), "rollout": self._rollout.snapshot(),
@@ -354,11 +354,11 @@ def _reward(records: Mapping[str, Record]) -> dict[str, float]:
 
 
 def _check(figures: Mapping[str, float], frames: int) -> None:
-    """Raises: TrainingError if a figure that must be a number is none."""
+    """Raises: DivergenceError if a figure that must be a number is none."""
     for name, value in figures.items():
         is_vital = name.endswith(_VITAL) or name == "reward"
         if is_vital and not abs(value) <= _LOSS_MAX:
-            raise TrainingError(_diverged(f"{name} is {value:g}", frames))
+            raise DivergenceError(_diverged(f"{name} is {value:g}", frames))
 
 
 def _diverged(what: str, frames: int) -> str:

@@ -10,6 +10,8 @@ _BINS: Final = 50
 """Into which the frames asked for are cut."""
 _EPISODES_MIN: Final = 8
 """Of a bin that counts."""
+_KNOWN_MIN: Final = 5
+"""Bins that must count on either side."""
 
 
 class Plateau:
@@ -18,7 +20,7 @@ class Plateau:
     The frames are cut into 50 bins; a bin with at least 8 episodes has a mean return and a standard
     error. Training rests once the best mean of the last `share` of the frames is not above the best
     mean before them by at least one standard error of the two together, which chance alone does
-    one time in six. It never rests before a bin was there to compare with, nor with share 0.
+    one time in six. At least five bins must count on either side; with share 0 it never rests.
     Source: our own rule.
     """
 
@@ -46,7 +48,7 @@ class Plateau:
         before = [self._level(i) for i in self._bins if i <= since]
         after = [self._level(i) for i in self._bins if since < i < self._now]
         known = [[level for level in side if level is not None] for side in (before, after)]
-        if not known[0] or not known[1]:
+        if min(map(len, known)) < _KNOWN_MIN:
             return False
         (best, error), (newest, other) = max(known[0]), max(known[1])
         return newest - best < math.hypot(error, other)

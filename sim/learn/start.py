@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
+import msgspec
 import torch
 
 from sim.errors import CheckpointError, InstallationError, ScenarioError
@@ -142,15 +143,27 @@ def _alone(path: Path) -> Iterator[None]:
 def _rollout(
     plan: Plan, machine: Machine, device: str, copies: int | None
 ) -> Iterator[Rollout]:  # fmt: skip
-    links = plan.spec.links
     rollout = make_rollout(
-        plan.prepared, tuple(plan.groups), copies, force=machine.rollout, links=links,
+        plan.prepared, tuple(plan.groups), copies, force=machine.rollout, links=_links(plan),
         device=device, seed=plan.seed, role_params=plan.spec.roles, workers=machine.workers,
     )  # fmt: skip
     try:
         yield rollout
     finally:
         rollout.close()
+
+
+def _links(plan: Plan) -> str | dict[str, Any]:
+    """The links of training, as a rollout takes them."""
+    links = plan.spec.links
+    if isinstance(links, str):
+        return links
+    found: dict[str, Any] = {}
+    if links.loss is not None:
+        found["loss"] = list(links.loss)
+    if links.latency_ns is not None:
+        found["latency"] = [f"{bound}ns" for bound in links.latency_ns]
+    return found
 
 
 def _learner(plan: Plan, rollout: Rollout, device: str) -> Family:
@@ -176,11 +189,8 @@ def _shape(plan: Plan) -> Shape | None:
     block = plan.scenario.document.get("learn", {})
     if not isinstance(block, Mapping) or "network" not in block:
         return None
-    shape = plan.spec.network
-    return Shape(
-        hidden=shape.hidden, activation=shape.activation, recurrent=shape.recurrent,
-        attention=shape.attention, identity=shape.identity, share=plan.spec.share,
-    )  # fmt: skip
+    given: dict[str, Any] = msgspec.structs.asdict(plan.spec.network)
+    return Shape(**given, share=plan.spec.share)  # type: ignore[arg-type]
 
 
 def _check_options(plan: Plan) -> None:

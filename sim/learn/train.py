@@ -22,7 +22,7 @@ from typing import Any, Final
 import torch
 
 from sim.clock import monotonic
-from sim.errors import CheckpointError, SimError, DivergenceError
+from sim.errors import CheckpointError, DivergenceError, SimError
 from sim.learn import checkpoint
 from sim.learn.family import Family
 from sim.learn.keep import keep_policies

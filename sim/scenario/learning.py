@@ -65,8 +65,8 @@ class LearnSpec(msgspec.Struct, frozen=True, kw_only=True):
     critic_sees: Annotated[
         str,
         Key("choice", "What the value function is told in training: the world's state, all "
-            "observations, or an agent's own.", choices=CRITICS),
-    ] = "state"  # fmt: skip
+            "observations, or an agent's own; default by the algorithm.", choices=CRITICS),
+    ] = ""  # fmt: skip
     reward: Annotated[
         str | float,
         Key("reward", "Whose reward counts: team (that of all), own, or {mix: x}: x of the team's "

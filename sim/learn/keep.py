@@ -36,9 +36,7 @@ def keep_policies(
                 "scenario": plan.scenario.name, "run": run.name, "seed": plan.seed,
                 "frames": frames, "scores": {"return": returns}, "versions": versions(),
             }  # fmt: skip
-            draft = folder / f".{group}.draft"
-            save_policy(draft, arrays, told)
-            draft.replace(folder / f"{group}{SUFFIX}")
+            save_policy(folder / f"{group}{SUFFIX}", arrays, told)
     except OSError as error:
         raise SimError(f"cannot write {folder}: {error.strerror or error}") from None
 

@@ -8,9 +8,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import torch
 
+from agents.networks import schema
+from agents.roles import Layout
+from sim.learn.networks import Network, Shape
 from sim.learn.record import Episode, Record
+from sim.spaces import Field, Space
 
 LENGTH = 5
 
@@ -116,6 +121,7 @@ class ToyLearner:
         self._generator.set_state(state["generator"])
 
     def policies(self) -> dict[str, tuple[dict[str, Any], dict[str, Any]]]:
-        schema = {"observation": [["s", "", 1]], "action": [["a", "", 1]]}
-        tensors = {"weight_0": self.weight.reshape(1, 1), "bias_0": torch.zeros(1)}
-        return {"agent": (tensors, {"schema": schema, "activation": "tanh"})}
+        space = Space((Field("x"),))
+        net = Network(Layout(1), 1, ("agent-1", "agent-2"), Shape(hidden=()), torch.Generator())
+        tensors = {name: np.full_like(array, self.weight) for name, array in net.tensors().items()}
+        return {"agent": (tensors, {"schema": schema(space, space), **net.card()})}

@@ -118,7 +118,7 @@ _COMMANDS: Final = {
     "check": _check, "watch": live.watch, "inject": live.inject, "replay": records.replay,
     "verify": records.verify_run, "resume": records.resume_run, "report": records.report,
     "compare": records.compare, "export": records.export_run, "completion": _completion,
-    "train": learn.train, "evaluate": learn.evaluate,
+    "train": learn.train, "evaluate": learn.evaluate, "sweep": learn.sweep,
 }  # fmt: skip
 
 

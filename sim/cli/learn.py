@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from sim.learn.evaluate import Evaluation
     from sim.learn.plan import Plan
     from sim.learn.record import Rollout
+    from sim.learn.sweep import Series, Sweep
     from sim.learn.train import Outcome
     from sim.scenario.schema import Scenario
     from sim.store.rundir import RunDirectory
@@ -181,3 +182,109 @@ def _cards(found: Evaluation) -> dict[str, str]:
     """The objective, marked."""
     arrow = {"lower": "↓", "higher": "↑"}.get(found.better, "")
     return {found.objective: f"{found.unit} {arrow}".strip()}
+
+
+# --- sweep --------------------------------------------------------------------------------------
+
+
+def sweep(options: argparse.Namespace) -> int:
+    """Runs one scenario over a grid of settings, with the same seeds everywhere."""
+    from pathlib import Path
+
+    from rich.console import Console
+
+    from sim.console.training import Counting, print_sweep, span
+    from sim.learn.sweep import check_metrics, read_table, run_sweep, series_of, write_parquet
+
+    errors = Console(stderr=True, highlight=False)
+    planned, folder = _planned(options)
+    metrics = check_metrics(planned, [n for text in options.metric for n in text.split(",")])
+    figure = Path(options.figure) if options.figure else None
+    if figure is not None:
+        from sim.report.resilience import check_format
+
+        check_format(figure)
+    workers = options.jobs or os.cpu_count() or 1
+    errors.print(
+        f"{planned.runs:,} runs: {len(planned.cases):,} settings, {len(planned.seeds):,} seeds, "
+        f"{workers} at a time; in {folder}", soft_wrap=True,
+    )  # fmt: skip
+
+    def cost(left: int, seconds: float) -> None:
+        errors.print(f"{left:,} runs left, about {span(seconds)}")
+
+    with Counting("runs", errors, errors.is_terminal) as shown:
+        run_sweep(planned, folder, workers, cost, shown)
+    if not write_parquet(folder):
+        errors.print("no Parquet beside the CSV: pip install 'sim-agents\\[parquet]'")
+    rows = read_table(folder)
+    lines = {name: series_of(planned, rows, name) for name in metrics}
+    drawn = _draw(planned, lines, figure, options.width) if figure is not None else None
+    document = {
+        "kind": "sweep", "status": "completed", "scenario": planned.name, "run": str(folder),
+        "runs": planned.runs, "axes": {axis.path: axis.values for axis in planned.axes},
+        "figure": str(drawn or ""),
+        "metrics": {
+            name: [
+                {"label": line.label, "x": line.x, "mean": line.mean, "half": line.half}
+                for line in each
+            ]
+            for name, each in lines.items()
+        },
+    }  # fmt: skip
+    from sim.store.rundir import RunDirectory
+
+    RunDirectory(folder).write_json("summary.json", document)
+    if options.json:
+        print_json(document)
+    said = errors if options.json else Console(highlight=False)
+    print_sweep(said, planned, lines, folder, drawn)
+    return 0
+
+
+def _planned(options: argparse.Namespace) -> tuple[Sweep, Path]:
+    """The sweep and its directory: a new one, or that of `--resume` with what it was given."""
+    import json
+
+    from sim.learn.sweep import KIND, plan_sweep
+    from sim.scenario.load import dump
+    from sim.store.rundir import create_run, find_run, manifest
+
+    if options.resume is not None:
+        folder = find_run(options.resume)
+        known = json.loads((folder / "manifest.json").read_text()).get("sweep")
+        if known is None:
+            raise ScenarioError(f"{folder} is no sweep")
+        return plan_sweep(folder / "scenario.yaml", known["vary"], known["seeds"]), folder
+    if options.scenario is None:
+        raise ScenarioError("expected a scenario: a file, or a name of `sim list`; or --resume RUN")
+    overrides = list(options.overrides)
+    if options.duration:
+        overrides.append(f"duration={options.duration}")
+    given = {"seed": options.seed, "overrides": overrides, "behaviours": options.behaviours}
+    planned = plan_sweep(options.scenario, options.vary, options.seeds, **given)
+    from sim.prepare import load
+
+    run = create_run(planned.name, options.run_dir)
+    run.write_text("scenario.yaml", dump(load(options.scenario, **given)))
+    what = {"vary": options.vary, "seeds": options.seeds}
+    seed = planned.cases[0].scenario.seed
+    run.write_json(
+        "manifest.json", manifest(kind=KIND, scenario=planned.name, seed=seed, sweep=what)
+    )
+    return planned, run.path
+
+
+def _draw(planned: Sweep, lines: dict[str, list[Series]], path: Path, width: float) -> Path:
+    from sim.report.resilience import Axis, Panel, draw_curves
+
+    first = planned.axes[0]
+    name = first.path.rpartition(".")[2]
+    is_share = first.numbers is not None and name == "loss"
+    label = "messages lost, %" if is_share else name.replace("_", " ")
+    ticks = first.values if first.numbers is None else ()
+    panels = []
+    for metric, each in lines.items():
+        words, unit = metric.replace("_", " "), planned.cards[metric].unit
+        panels.append(Panel(words, f"{words}, {unit}" if unit else words, each))
+    return draw_curves(path, panels, Axis(label, ticks, is_share), width)

@@ -50,3 +50,16 @@ def frames(text: str) -> int:
     if not 1 <= number <= 1e13 or number != int(number):
         raise argparse.ArgumentTypeError(f"expected a whole number such as 2e6, found {text!r}")
     return int(number)
+
+
+def inches(text: str) -> float:
+    """A width, as 3.4in, 86mm or 8.6cm; a bare number is inches."""
+    units = {"in": 1.0, "mm": 1 / 25.4, "cm": 1 / 2.54}
+    unit = text[-2:] if text[-2:] in units else ""
+    try:
+        number = float(text.removesuffix(unit)) * units.get(unit, 1.0)
+    except ValueError:
+        number = 0.0
+    if not 0.5 <= number <= 40:
+        raise argparse.ArgumentTypeError(f"expected a width such as 3.4in or 86mm, found {text!r}")
+    return number

@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Callable
 from typing import Final
 
-from sim.cli.quantities import frames, positive
+from sim.cli.quantities import frames, inches, positive
 
 _TRAIN_EXAMPLES: Final = """\
 examples:
@@ -29,6 +29,18 @@ examples:
 
 score = (J - J_rule) / (J_reference - J_rule), J the world's objective: 0 as good as the world's
 rules, 1 as good as its bound. The seeds (and days, `learn.held_out`) are those training never saw.
+"""
+
+
+_SWEEP_EXAMPLES: Final = """\
+examples:
+  sim sweep smart_grid --vary links.default.loss=0:0.5:0.1 --figure loss.pdf
+  sim sweep smart_grid --vary links.default.loss=0:0.5:0.1 \\
+      --vary 'as=battery-*=rule,battery-*=policy:last' --metric cost --width 3.4in
+  sim sweep rendezvous --vary world.agents=2,4,8 --seeds 20 --json
+
+links.* is short for network.*; any key of the scenario can be varied. Seeds are paired: the same in
+every setting. The table is in runs/<scenario>-<nnnn>/sweep.csv, a row per run and metric.
 """
 
 
@@ -80,3 +92,27 @@ def add_learning_commands(
     )
     evaluate.add_argument("--run-dir", metavar="DIR", help="keeps it in this new directory")
     evaluate.add_argument("--json", action="store_true", help="print the figures as one document")
+    sweep = add("sweep", "run a scenario over a grid of settings", epilog=_SWEEP_EXAMPLES)
+    add_scenario(sweep, nargs="?")
+    sweep.add_argument(
+        "--vary", action="append", default=[], metavar="PATH=VALUES",
+        help="values with commas between, or start:stop:step; may be repeated: every combination",
+    )  # fmt: skip
+    sweep.add_argument(
+        "--seeds", type=positive, default=10, metavar="N", help="of each setting (default 10)"
+    )
+    sweep.add_argument(
+        "--metric", action="append", default=[], metavar="NAME",
+        help="what is shown and drawn (default the objective); may be repeated",
+    )  # fmt: skip
+    sweep.add_argument(
+        "--figure", metavar="FILE", help="draws the resilience curve: .pdf, .svg, .png or .eps"
+    )
+    sweep.add_argument(
+        "--width", type=inches, default=3.4, metavar="W",
+        help="of a panel, as 3.4in or 86mm (default 3.4in, a column)",
+    )  # fmt: skip
+    sweep.add_argument("--jobs", type=positive, metavar="N", help="runs at a time (default cores)")
+    sweep.add_argument("--resume", metavar="RUN", help="goes on with a sweep that was stopped")
+    sweep.add_argument("--run-dir", metavar="DIR", help="keeps it in this new directory")
+    sweep.add_argument("--json", action="store_true", help="print the figures as one document")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Final
 
 from rich.console import Console, Group
@@ -20,6 +21,7 @@ from sim.learn.play import OWN, REFERENCE, SILENT
 from sim.learn.presets import PRESETS
 from sim.learn.record import Rollout
 from sim.learn.statistics import Estimate
+from sim.learn.sweep import Series, Sweep
 from sim.learn.train import Outcome, Progress
 from sim.outcome import RULE
 
@@ -259,3 +261,35 @@ def _interval(estimate: Estimate | None, is_short: bool = False) -> str:
     if is_short or estimate.low == estimate.high:
         return number(estimate.value)
     return f"{number(estimate.value)} [{number(estimate.low)}, {number(estimate.high)}]"
+
+
+# --- sweep --------------------------------------------------------------------------------------
+
+
+def print_sweep(
+    console: Console,
+    sweep: Sweep,
+    lines: Mapping[str, Sequence[Series]],
+    folder: Path,
+    figure: Path | None,
+) -> None:
+    """Per metric a row per value of the first axis, a column per line: mean and half interval."""
+    first = sweep.axes[0]
+    for metric, each in lines.items():
+        card = sweep.cards[metric]
+        table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
+        table.add_column(first.path)
+        for line in each:
+            table.add_column(line.label or "mean, 95 %", justify="right")
+        for i, value in enumerate(first.values):
+            cells = [f"{number(line.mean[i])} ± {number(line.half[i])}" for line in each]
+            table.add_row(value, *cells)
+        console.print(Text(f"{metric} {card.unit}, {card.better} is better", style="bold"))
+        console.print(table)
+    grid = Table.grid(padding=(0, 2))
+    grid.add_column(style="dim", no_wrap=True)
+    grid.add_column(overflow="fold")
+    if figure is not None:
+        grid.add_row("figure", str(figure))
+    grid.add_row("run", str(folder))
+    console.print(grid)

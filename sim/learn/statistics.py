@@ -13,6 +13,7 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import t as student
 from scipy.stats import trim_mean
 
 from sim.rng import generator
@@ -100,3 +101,25 @@ def cooperation(team: float, selfish: float, optimum: float) -> float | None:
     the best that all together can do. None if there is nothing to gain.
     """
     return (team - selfish) / (optimum - selfish) if optimum != selfish else None
+
+
+def within(values: Array) -> tuple[Array, Array]:
+    """Mean over seeds per setting, and half of its 95 % interval within seeds: what a seed does to
+    all settings alike is taken out. 0 with one seed.
+
+    Shapes: values [settings, seeds] -> [settings], [settings].
+    Source: Loftus and Masson, "Using confidence intervals in within-subject designs", Psychonomic
+            Bulletin & Review 1, 1994; the factor of Morey, Tutorials in Quantitative Methods for
+            Psychology 4, 2008.
+    """
+    settings, seeds = values.shape
+    level = np.asarray(values.mean(axis=1), dtype=np.float64)
+    if seeds < 2:
+        return level, np.zeros(settings)
+    apart, factor = values, 1.0
+    if settings > 1:
+        apart = values - values.mean(axis=0) + values.mean()
+        factor = float(np.sqrt(settings / (settings - 1)))
+    spread = apart.std(axis=1, ddof=1) * factor
+    reach = float(student.ppf((1 + LEVEL) / 2, seeds - 1))
+    return level, np.asarray(reach * spread / np.sqrt(seeds), dtype=np.float64)

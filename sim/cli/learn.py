@@ -171,11 +171,28 @@ def evaluate(options: argparse.Namespace) -> int:
     )  # fmt: skip
     write(found, rows, run.path)
     run.write_json("summary.json", found.summary())
+    _tell_training_run(found)
     if options.json:
         print_json(found.summary())
     said: Console = errors if options.json else Console(highlight=False)
     print_evaluation(said, found, _cards(found), ["sim", "report", "last"])
     return 0
+
+
+def _tell_training_run(found: Evaluation) -> None:
+    """Leaves the figures with the run that trained the policies, if it was one run: its report has
+    them then.
+    """
+    from pathlib import Path
+
+    from sim.report.training import EVALUATION
+    from sim.scenario.policies import POLICIES
+    from sim.store.rundir import RunDirectory
+
+    runs = {Path(file).parent.parent for file in found.policies.values()}
+    folders = {Path(file).parent.name for file in found.policies.values()}
+    if len(runs) == 1 and folders == {POLICIES}:
+        RunDirectory(runs.pop()).write_json(EVALUATION, found.summary())
 
 
 def _cards(found: Evaluation) -> dict[str, str]:

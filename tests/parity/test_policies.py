@@ -210,3 +210,25 @@ def test_decisions_are_equal(name: str, wrap: Any, xp: Any, tmp_path: Path) -> N
                 np.uint64(t),
             )
             np.testing.assert_allclose(np.asarray(action), expected[:, i], atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "name", ["own parameters, recurrent", "attention", "discrete", "masked", "mixed"]
+)
+def test_draws_are_equal_on_numpy_and_torch(name: str, tmp_path: Path) -> None:
+    """By the key of a decision, one for all rows or one for each, however it is given."""
+    recorded = Recorded(name, tmp_path / "p.safetensors")
+    policy = recorded.make(NAMES[0], recorded.group, {"sample": True})
+    wide = np.array([5, 2**63 + 7, 2**64 - 1], dtype=np.uint64)
+    signed = torch.from_numpy(wide.view(np.int64))
+    scalar = np.uint64(2**64 - 3)
+    likeliest = recorded.make(NAMES[0], recorded.group, {})
+    for key, in_torch_as in ((scalar, [scalar, int(scalar)]), (wide, [wide, signed])):
+        memory = policy.memory(np, B)
+        obs = recorded.obs[0, :, 0]
+        action, _, _ = policy(obs, recorded.inbox(0, 0, np.asarray), memory, key)
+        assert (action != likeliest(obs, recorded.inbox(0, 0, np.asarray), memory, key)[0]).any()
+        for other in in_torch_as:
+            inbox = recorded.inbox(0, 0, torch.from_numpy)
+            args = torch.from_numpy(obs.copy()), inbox, policy.memory(in_torch, B)
+            np.testing.assert_allclose(policy(*args, other)[0], action, atol=1e-5)

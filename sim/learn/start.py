@@ -14,8 +14,11 @@ import msgspec
 import torch
 
 from sim.errors import CheckpointError, InstallationError, ScenarioError
+from sim.learn.batched import why_not
+from sim.learn.cast import cast_rollout
 from sim.learn.family import Family
 from sim.learn.learner import Learner
+from sim.learn.links import link_mode
 from sim.learn.networks import Shape
 from sim.learn.plan import Plan, plan_training
 from sim.learn.presets import make_family
@@ -28,6 +31,10 @@ from sim.store.rundir import RunDirectory, create_run, manifest
 
 DEVICES: Final = ("auto", "cpu", "cuda")
 ROLLOUTS: Final = ("batched", "kernel")
+COPIES: Final = {"cpu": 128, "cuda": 1024}
+"""Of the world in a batched rollout, by device, where nothing is said."""
+KERNELS: Final = 8
+"""Copies in a kernel rollout, for each worker."""
 OnBegin = Callable[[Plan, Rollout, RunDirectory], None]
 """Told what is trained by what on which rollout, before the first decision."""
 
@@ -140,12 +147,18 @@ def _alone(path: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _rollout(
-    plan: Plan, machine: Machine, device: str, copies: int | None
-) -> Iterator[Rollout]:  # fmt: skip
+def _rollout(plan: Plan, machine: Machine, device: str, copies: int | None) -> Iterator[Rollout]:
+    links, groups = _links(plan), tuple(plan.groups)
+    if copies is None:
+        cast = cast_rollout(plan.prepared, groups, plan.spec.roles)
+        is_kernel = machine.rollout == "kernel" or (
+            machine.rollout is None and bool(why_not(plan.prepared, cast, link_mode(links)))
+        )
+        copies = KERNELS * machine.workers if is_kernel else COPIES[device]
+    several: dict[str, Any] = {"workers": machine.workers} if machine.workers > 1 else {}
     rollout = make_rollout(
-        plan.prepared, tuple(plan.groups), copies, force=machine.rollout, links=_links(plan),
-        device=device, seed=plan.seed, role_params=plan.spec.roles, workers=machine.workers,
+        plan.prepared, groups, copies, force=machine.rollout, links=links, device=device,
+        seed=plan.seed, role_params=plan.spec.roles, **several,
     )  # fmt: skip
     try:
         yield rollout

@@ -51,7 +51,7 @@ def interval(found: Mapping[str, Any] | None) -> Cell:
     value, low, high = (float(found[key]) for key in ("value", "low", "high"))
     if low == high:
         return number(value)
-    return join([number(value), tag("small", f"{number(low)} to {number(high)}")], "")
+    return join([number(value), tag("small", f"{number(low)} to {number(high)}")], " ")
 
 
 def figures_of(found: Mapping[str, Any]) -> list[Cell]:

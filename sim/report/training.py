@@ -16,7 +16,7 @@ from sim.outcome import RULE
 from sim.report.colours import COLOURS, PALE, REFERENCES
 from sim.report.curves import Curve, Panel, figures, is_still, wide
 from sim.report.evaluation import figures_of
-from sim.report.page import Cell, Raw, facts, figure, join, page, section, tag
+from sim.report.page import Cell, Raw, facts, figure, join, key, page, section, tag
 from sim.report.words import many, number, plain, span
 from sim.store.rundata import UNFINISHED, RunData
 
@@ -196,13 +196,17 @@ def metrics(table: pd.DataFrame, found: Mapping[str, Any]) -> list[Cell]:
         if is_still(table[name].dropna().to_numpy(dtype=float)):
             continue
         levels = []
-        for column, words in ((RULE, RULE), ("reference", "reference")):
+        for column in (RULE, "reference"):
             value = found.get("metrics", {}).get(column, {}).get(metric)
             if value is not None:
                 colour = REFERENCES[RULE] if column == RULE else COLOURS[2]
-                levels.append((float(value["value"]), words, colour))
+                levels.append((float(value["value"]), "", colour))
         panels.append(Panel(plain(metric), course(table, name, "", COLOURS[0]), levels=levels))
-    return [*figures("metrics", panels, end_of(table), counts=COUNTS)]
+    drawn: list[Cell] = [*figures("metrics", panels, end_of(table), counts=COUNTS)]
+    if drawn and found:
+        colours = [(REFERENCES[RULE], RULE), (COLOURS[2], "reference")]
+        drawn.append(key((colour, f"{words}, as evaluated") for colour, words in colours))
+    return drawn
 
 
 def speed(table: pd.DataFrame) -> list[Cell]:

@@ -11,18 +11,18 @@ A mechanism is `(bids, present, key) -> awards` likewise: the rule by which what
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
 from agents.agent import Agent, Observation, resolve
-from agents.channels import Message
+from agents.channels import Channels, Message
 from sim.errors import AgentError, MalformedFrameError
 from sim.rng import key_of, philox
 from sim.units import SECOND
-from sim.wire.messages import PUBLISH
+from sim.wire.messages import DIRECT, PUBLISH
 
 Array = Any
 
@@ -75,56 +75,75 @@ class PolicyAgent(Agent):
         self.policy = policy
 
     async def run(self) -> None:
-        policy, start = self.policy, self._cell.start
+        policy, start, channels = self.policy, self._cell.start, self._cell.channels
         rounds = {r["topic"]: r for r in start.rounds}
-        replies = {r["reply"]: r for r in start.rounds if r["reply"]}
-        slots = {}
-        for topic in policy.hears:
+        slots, heard = {}, {}
+        for topic, width in policy.hears.items():
             self.subscribe(topic)
-            names = self.names
-            if topic in rounds:
-                names = tuple(rounds[topic]["senders"])
-            elif topic in replies:
-                names = (replies[topic]["receiver"],)
-            slots[topic] = {name: i for i, name in enumerate(names)}
-        heard = {
-            topic: (np.zeros((1, len(slots[topic]), width)), np.zeros((1, len(slots[topic])), "i8"))
-            for topic, width in policy.hears.items()
-        }
+            slots[topic] = {n: i for i, n in enumerate(senders_of(topic, start.rounds, self.names))}
+            shape = (1, len(slots[topic]))
+            heard[topic] = np.zeros((*shape, width)), np.zeros(shape, dtype=np.int64)
         memory = policy.memory(np, 1)
         base = key_of(start.seed, "policy", start.name, start.episode)
         decision = 0
         async for obs in self.observations():
-            inbox = {topic: self._hear(topic, slots[topic], *heard[topic]) for topic in heard}
+            for topic, (values, sent) in heard.items():
+                hear(channels, topic, slots[topic], values[0], sent[0])
+            inbox = {topic: received(*kept, self.now_ns) for topic, kept in heard.items()}
             key = np.uint64(decision_key(base, decision))
             action, outbox, memory = policy(obs.values[None], inbox, memory, key)
             decision += 1
             self.act(np.asarray(action)[0])
             for topic, values in outbox.items():
-                self._speak(topic, np.asarray(values, dtype=np.float64)[0], rounds.get(topic))
+                speak(channels, topic, np.asarray(values, np.float64)[0], rounds.get(topic))
 
-    def _hear(self, topic: str, slots: dict[str, int], values: Array, sent: Array) -> Received:
-        """Updates the latest message per sender; `sent` is the instant + 1, 0 where none came."""
-        take = self._cell.channels.take
-        while (message := take(topic)) is not None:
-            slot = slots.get(message.sender)
-            if slot is not None and message.sent_ns >= sent[0, slot] - 1:
-                row = _numbers(message, values.shape[2])
-                if row is not None:
-                    values[0, slot] = row
-                    sent[0, slot] = message.sent_ns + 1
-        present = sent > 0
-        age = np.where(present, (self.now_ns + 1 - sent) / SECOND, 0.0)
-        return Received(values.copy(), present, age)
 
-    def _speak(self, topic: str, row: Array, round_: dict[str, Any] | None) -> None:
-        if not np.isfinite(row).all():
-            return
-        if round_ is not None:
-            if self.name in round_["senders"]:
-                self.send(round_["receiver"], topic, row)
-        else:
-            self._cell.channels.send(PUBLISH, topic, "", row)
+def senders_of(
+    topic: str, rounds: Sequence[Mapping[str, Any]], names: Sequence[str]
+) -> Sequence[str]:
+    """Whom a policy hears on a topic, in order. rounds: those its agent takes part in, as plain
+    data; names: all agents of the run."""
+    for round_ in rounds:
+        if topic == round_["topic"]:
+            return tuple(round_["senders"])
+    for round_ in rounds:
+        if topic == round_["reply"]:
+            return (round_["receiver"],)
+    return names
+
+
+def hear(
+    channels: Channels, topic: str, slots: Mapping[str, int], values: Array, sent: Array
+) -> None:
+    """Takes what has come on a topic into the latest message per sender, in place.
+
+    Shapes: values [n, width]; sent int64 [n], the instant + 1, 0 where none came.
+    """
+    while (message := channels.take(topic)) is not None:
+        slot = slots.get(message.sender)
+        if slot is not None and message.sent_ns >= sent[slot] - 1:
+            row = _numbers(message, values.shape[1])
+            if row is not None:
+                values[slot] = row
+                sent[slot] = message.sent_ns + 1
+
+
+def received(values: Array, sent: Array, now_ns: Any) -> Received:
+    """What `hear` has kept, as a policy gets it. Shapes: [B, n, width], int64 [B, n]; now_ns a
+    number, or int64 [B, 1]."""
+    present = sent > 0
+    age = np.where(present, (now_ns + 1 - sent) / SECOND, 0.0)
+    return Received(values.copy(), present, age)
+
+
+def speak(channels: Channels, topic: str, row: Array, round_: Mapping[str, Any] | None) -> None:
+    """Sends one message of an outbox, if all of it is finite: in a round, or to everybody."""
+    if not np.isfinite(row).all():
+        return
+    if round_ is None:
+        channels.send(PUBLISH, topic, "", row)
+    elif channels.name in round_["senders"]:
+        channels.send(DIRECT, topic, round_["receiver"], row)
 
 
 class MechanismAgent(Agent):

@@ -6,6 +6,7 @@ arrival and in order, when its receiver next runs: observably the same, and seve
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
 
 import msgspec
@@ -193,25 +194,27 @@ class Handover:
         """The window's activations, by host, each made as it is taken."""
         agents = self._agents
         runs = self._who_runs(until)
-        running = np.flatnonzero(runs)
-        if not len(running):
+        if not runs.any():
             return
+        for host, work in itertools.groupby(
+            self.works(runs, now), key=lambda each: agents.host_of[each.agent]
+        ):
+            yield host, self._activation(host, serial, now, until, collect, list(work))
+
+    def works(self, runs: NDArray[np.bool_], now: int) -> Iterator[Work]:
+        """What the agents that run are given, by host and agent. Shapes: bool [agents]."""
+        agents = self._agents
+        running = np.flatnonzero(runs)
         running = running[np.argsort(agents.place[running])]
         bounds, wire, bodies = self._take_rows(runs, running)
-        work: list[Work] = []
-        members = running.tolist()
         seen = self._take_observations(running)
-        for i, agent in enumerate(members):
+        for i, agent in enumerate(running.tolist()):
             low, high = bounds[i], bounds[i + 1]
             packed = wire[low:high].tobytes() if high > low else b""
             joined = b"".join(bodies[low:high]) if high > low else b""
             start = agents.take_start(agent)
             clock = self._board.clocks.tell(agent, start is not None)
-            work.append(Work(agent, now, packed, joined, seen[i], start, clock))
-            host = agents.host_of[agent]
-            if i + 1 == len(members) or agents.host_of[members[i + 1]] != host:
-                yield host, self._activation(host, serial, now, until, collect, work)
-                work = []
+            yield Work(agent, now, packed, joined, seen[i], start, clock)
 
     def _take_rows(
         self, runs: NDArray[np.bool_], running: NDArray[np.int64]

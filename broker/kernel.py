@@ -19,6 +19,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 import msgspec
+import numpy as np
 
 from broker.actions import Actions, take_actions
 from broker.faults import FaultBoard, fault_bytes
@@ -43,6 +44,7 @@ from sim.wire.messages import (
     Activation,
     Done,
     Send,
+    Work,
     Yield,
 )
 from sim.worlds.world import World
@@ -64,7 +66,9 @@ class Kernel:
         faults: Sequence[Fault] = (),
         agents_per_host: int = 1,
         is_eager: bool = False,
+        episode: int = 0,
     ) -> None:
+        """episode: the number of the first one, by which everything random is keyed."""
         self.scenario = scenario
         self.world = world
         self.digest = Digest()
@@ -77,7 +81,7 @@ class Kernel:
         self.until = 0
         self.status = "running"
         self.error: AgentError | None = None
-        self.episode = 0
+        self.episode = episode
         self.steps = 0
         self.windows = 0
         self.activations = 0
@@ -98,8 +102,10 @@ class Kernel:
         self._awaited: dict[int, list[int]] = {}
         self._reports: list[Done] = []
         self._verbs: list[tuple[int, int, int, Act]] = []
-        world.reset(scenario.seed, 0)
-        self.agents.start_all(0)
+        self.network.begin_episode(episode)
+        self.board.begin_episode(episode)
+        world.reset(scenario.seed, episode)
+        self.agents.start_all(episode)
 
     # --- the window -----------------------------------------------------------------------------
 
@@ -415,6 +421,16 @@ class Kernel:
         self.agents.start_all(self.episode, instant)
         self._strike(instant)
         self._step(instant)
+
+    def last_work(self, agents: Sequence[int]) -> list[Work]:
+        """What agents that are up would have been given at the instant at which the last episode
+        ended: observation and messages. The digest and the books of the run are closed by then.
+        """
+        self._settle(self.now + 1)
+        self.handover.observe(self.now, self.world.groups, self.world.observe())
+        runs = np.zeros(len(self.agents.names), dtype=np.bool_)
+        runs[list(agents)] = True
+        return list(self.handover.works(runs & self.agents.is_up, self.now))
 
     def _reschedule(self, planned: int, instant: int) -> None:
         """Faults of an episode that ended before it was planned to come no more; those of later

@@ -45,6 +45,8 @@ class LearningDevice:
     """
 
     every = QUARTER_MIN
+    is_random = False
+    ignores_absent = True
     shown: ClassVar[Mapping[str, int]] = {}
     """Topics whose messages the network sees as they are: none, the role reads them."""
     rule: ClassVar[type[Device]]
@@ -97,9 +99,7 @@ class LearningDevice:
         return offers, report
 
     def _view(self, obs: Any, inbox: Mapping[str, Any], memory: Any) -> View:
-        xp = array_namespace(obs)
-        slot = xp.astype(obs[:, self.device.at["slot"]][:, 0], xp.int64)
-        return View(self.device.at, slot, obs, inbox, memory)
+        return View(self.device.at, obs, inbox, memory)
 
     def _trades(self, see: View, memory: Any) -> tuple[Any, Any, Any]:
         """Of this quarter: whether its offer was answered, Wh offered to sell and to buy."""

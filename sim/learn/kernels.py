@@ -16,11 +16,9 @@ import msgspec
 import numpy as np
 import torch
 
-from agents.behaviour import load_behaviour
-from agents.policy import senders_of
-from agents.roles import layout_of
 from sim.errors import ScenarioError, UnknownKeyError
 from sim.ids import did_you_mean
+from sim.learn.cast import sides_of
 from sim.learn.copies import Copy
 from sim.learn.record import Actor, Episode, Record, Side
 from sim.learn.seats import Seats
@@ -313,44 +311,6 @@ def _decided(log: Sequence[Sequence[Any]], side: int) -> torch.Tensor:
 
 
 # --- who learns, over which links ---------------------------------------------------------------
-
-
-def sides_of(
-    prepared: Prepared, learning: Sequence[str], role_params: Mapping[str, Mapping[str, Any]]
-) -> tuple[Side, ...]:
-    """A side per learning group: of its agents those that play the world's rule so far, or nothing;
-    a program in one of its slots stays there. If all were given something else, all learn.
-
-    Raises: ScenarioError if there is nobody to learn, UnknownKeyError for an unknown group.
-    """
-    kind, world = prepared.scenario.world.kind, prepared.world
-    groups = {group.name: group for group in world.groups}
-    found = getattr(catalogue.world_module(kind), "ROLES", {})
-    roles = found if isinstance(found, Mapping) else {}
-    rules, names = catalogue.rules(kind), [plan.name for plan in prepared.plans]
-    rounds = [asdict(round_) for round_ in world.rounds]
-    if not learning:
-        raise ScenarioError("nobody is to learn: name at least one group")
-    for name in (*learning, *role_params):
-        if name not in groups:
-            raise UnknownKeyError(
-                f"learn: there is no group {name!r}; {did_you_mean(name, groups)}"
-            )
-    sides = []
-    for name in learning:
-        group = groups[name]
-        plans = [plan for plan in prepared.plans if plan.group == name]
-        free = [plan for plan in plans if plan.behaviour in (rules.get(name), "none")]
-        agents = tuple(plan.name for plan in free or plans)
-        if not agents or not group.action.size:
-            raise ScenarioError(f"learn: nobody of group {name!r} has anything to decide")
-        make_role = load_behaviour(roles.get(name, _PLAIN), "")
-        role = make_role(agents[0], group, dict(role_params.get(name, {})))
-        mine = [r for r in rounds if agents[0] == r["receiver"] or agents[0] in r["senders"]]
-        senders = {topic: len(senders_of(topic, mine, names)) for topic in role.hears}
-        every_ns = role.every * group.every_ns
-        sides.append(Side(name, agents, role, layout_of(role, senders), every_ns))
-    return tuple(sides)
 
 
 def network_of(

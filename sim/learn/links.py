@@ -265,7 +265,9 @@ def way_keys(
     topic: str,
     is_direct: NDArray[np.bool_],
 ) -> NDArray[np.uint64]:
-    """Keys of a topic's ways, as `broker.network` makes them. Shapes: is_direct [R, S] -> [m, R, S].
+    """Keys of a topic's ways, as `broker.network` makes them.
+
+    Shapes: is_direct bool [R, S] -> [m, R, S].
 
     Cost: about 1 us per way and episode.
     """

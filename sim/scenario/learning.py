@@ -102,7 +102,7 @@ class LearnSpec(msgspec.Struct, frozen=True, kw_only=True):
         float,
         Key("fraction", "Training ends early once the return has not improved over this share of "
             "`frames`; 0 never ends it early.", low=0.0, high=1.0),
-    ] = 0.5  # fmt: skip
+    ] = 0.0  # fmt: skip
     options: Annotated[
         dict[str, dict[str, Any]],
         Key("tables", "Hyperparameters, per algorithm: {mappo: {learning_rate: 0.0005}}."),

@@ -289,6 +289,16 @@ class PPOFamily:
         value, next_value = (team.value_norm.denormalise(out) for out in outs[:2])
         return now, value, next_value
 
+    def values(self, records: Mapping[str, Record]) -> dict[str, Tensor]:
+        """What the critics expect from each decision on, in units of reward. Shapes: [T, B, n], by
+        the names of the groups that share a network, as "battery" or "battery+pv".
+        """
+        found = {}
+        for team in self._teams:
+            record = team_record(records, team.sides)
+            found[team.name] = self._values(team, record, record.terminated | record.truncated)[1]
+        return found
+
     def _critic_memory(self, team: _Team, seen: Tensor) -> Tensor:
         """The critic's, before the record. Shapes: [B, m, H]."""
         memory, empty = team.critic_memory, team.critic.memory(seen.shape[1])

@@ -70,7 +70,7 @@ def test_qmix_ends_in_its_local_optimum(seed: int) -> None:
 
 
 QUICK = {
-    "decisions": 5, "updates": 5, "warmup": 100, "batch": 64, "epsilon_frames": 4000,
+    "decisions": 5, "updates": 5, "warmup": 100, "batch": 64, "epsilon_frames": 2000,
     "learning_rate": 3e-3, "target_tau": 0.05, "gamma": 0.9,
 }  # fmt: skip
 
@@ -88,7 +88,7 @@ def test_penalty_0_is_solved(preset: str) -> None:
     rollout = Tiny(make_side(2, 3), 16, payoff(PENALTY), steps=25)
     shape = Shape(hidden=(32,), identity=True)
     family = make_family(preset, rollout.sides, 2, options=QUICK, shape=shape)
-    figures = train(family, rollout, 150)
+    figures = train(family, rollout, 200)
     assert 25 * float(play(rollout, family.greedy(), 25)) == pytest.approx(250.0)
     assert figures["player/epsilon"] == 0.05
     assert {"player/loss", "player/value", "player/replay"} <= figures.keys()
@@ -131,9 +131,10 @@ def test_values_of_a_corridor_are_powers_of_the_discount(n_step: int) -> None:
 def test_a_cut_is_no_termination() -> None:
     """Reward 1 for ever, cut by the time limit: every value is 1 / (1 - gamma)."""
     ones = Tiny(make_side(1, 2), 16, lambda s, d: torch.ones(len(s), 1), steps=5)
-    family = make_family("iql", ones.sides, 2, options=QUICK, shape=SMALL)
-    train(family, ones, 120)
-    assert values(family, ones, [0]).ravel().tolist() == pytest.approx([10.0, 10.0], rel=0.02)
+    options = QUICK | {"gamma": 0.8, "target_tau": 0.2, "anneal_frames": 8000}
+    family = make_family("iql", ones.sides, 2, options=options, shape=SMALL)
+    train(family, ones, 100)
+    assert values(family, ones, [0]).ravel().tolist() == pytest.approx([5.0, 5.0], rel=0.01)
 
 
 def test_masks_are_honoured_in_play_and_in_targets() -> None:
@@ -150,16 +151,17 @@ def test_masks_are_honoured_in_play_and_in_targets() -> None:
         return torch.tensor([0.0, 1.0, 1.0, 0.0]).expand(len(state), 1, 4)
 
     rollout.see = see  # type: ignore[method-assign]
-    family: Any = make_family("iql", rollout.sides, 2, options=QUICK, shape=SMALL)
+    options = QUICK | {"gamma": 0.8, "target_tau": 0.2}
+    family: Any = make_family("iql", rollout.sides, 2, options=options, shape=SMALL)
     with torch.no_grad():  # the network believes in it
         for network in (family._teams[0].network, family._teams[0].target):
             network.head_bias[2] = 100.0
     records = [rollout.collect(family.actors(), 5)["player"] for _ in range(5)]
     assert all((r.decision < 2).all() for r in records)
-    for _ in range(110):
+    for _ in range(100):
         family.update(rollout.collect(family.actors(), 5))
     out = values(family, rollout, [0]).ravel()
-    assert out[1].item() == pytest.approx(10.0, rel=0.05)
+    assert out[1].item() == pytest.approx(5.0, rel=0.05)
     assert (rollout.collect(family.greedy(), 1)["player"].decision == 1).all()
 
 
@@ -245,7 +247,9 @@ def test_sides_that_are_mixed_learn_one_value() -> None:
 
         def act(self, seen: Any, alive: Any, memory: Any, is_first: Any) -> Any:
             parts = [
-                actors[g].act(seen[:, i : i + 1], alive[:, i : i + 1], memory[:, i : i + 1], is_first)
+                actors[g].act(
+                    seen[:, i : i + 1], alive[:, i : i + 1], memory[:, i : i + 1], is_first
+                )
                 for i, g in enumerate(("left", "right"))
             ]
             return tuple(torch.cat(p, dim=1) for p in zip(*parts, strict=True))
@@ -265,4 +269,3 @@ def test_a_number_that_is_none_is_named() -> None:
     records["player"].seen[0, 0, 0, 0] = float("inf")
     with pytest.raises(DivergenceError, match="player diverged: observation"):
         family.update(records)
-

@@ -76,7 +76,8 @@ class Replay:
         if windows <= batch:
             window = torch.arange(windows, device=self._device)
         else:
-            window = torch.randint(windows, (batch,), generator=generator, device=self._device)
+            window = torch.empty(batch, dtype=torch.long, device=self._device)
+            window.random_(windows, generator=generator)
         start, copy = window // self._copies, window % self._copies
         oldest = self._at - self.size
         steps = torch.arange(length, device=self._device)[:, None]

@@ -98,11 +98,11 @@ def test_what_a_preset_cannot_do_is_refused_by_name(
 
 
 def test_sides_that_cannot_be_one_are_refused() -> None:
-    with pytest.raises(ScenarioError, match="share: all .* player and battery do not decide"):
+    with pytest.raises(ScenarioError, match=r"share: all .* player and battery do not decide"):
         make_family("mappo", [PLAYERS, NUMBERS], 2, share="all")
     with pytest.raises(ScenarioError, match="do not act every the same"):
         make_family("mappo", [PLAYERS, SLOW], 2, share="all")
-    with pytest.raises(ScenarioError, match="vdn: .*different ones: player every 1 s, slow"):
+    with pytest.raises(ScenarioError, match=r"vdn: .*different ones: player every 1 s, slow"):
         make_family("vdn", [PLAYERS, SLOW], 2)
     with pytest.raises(ScenarioError, match="no group"):
         make_family("mappo", [], 2)

@@ -38,9 +38,7 @@ def value(preset: str, seed: int, updates: int, gamma: float = GAMMA, is_cut: bo
     plan = plan_training(load_training("penalty", seed=seed, algorithm=preset, overrides=world))
     rollout = make_rollout(plan.prepared, ("player",), COPIES, "batched", seed=seed)
     options = {**(PPO if preset in ("ppo", "ippo", "mappo") else Q), "gamma": gamma}
-    family: Any = make_family(
-        preset, rollout.sides, rollout.state_size, options=options, seed=seed
-    )
+    family: Any = make_family(preset, rollout.sides, rollout.state_size, options=options, seed=seed)
     for _ in range(updates):
         records = rollout.collect(family.actors(), family.decisions)
         family.update(records)
@@ -65,4 +63,4 @@ def _proof(preset: str, updates: int) -> Proof:
     )  # fmt: skip
 
 
-PROOFS: Final = (_proof("mappo", 1000), _proof("ippo", 1000), _proof("iql", 400))
+PROOFS: Final = (_proof("mappo", 500), _proof("ippo", 500), _proof("iql", 100))

@@ -54,7 +54,7 @@ def _bare(text: str) -> str:
     for node in ast.walk(tree):
         body = getattr(node, "body", None)
         if isinstance(body, list) and body and _is_docstring(body[0]):
-            node.body = body[1:] or [ast.Pass()]
+            body[0] = ast.Pass()
     return ast.unparse(tree)
 
 

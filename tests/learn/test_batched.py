@@ -31,6 +31,7 @@ CASES: dict[str, tuple[str, list[str], Any, dict[str, Any], int, list[str]]] = {
     "silent": ("rendezvous", ["agent"], "scenario", {}, 15, ["duration=2s", "faults=[]"]),
     "ideal": ("rendezvous", ["agent"], "ideal", TALK, 15, ["duration=2s"]),
     "struck": ("rendezvous", ["agent"], RANDOM, TALK, 22, ["duration=4s", STRUCK]),
+    "signals": ("signalling", ["sender", "receiver"], "scenario", {}, 15, ["duration=2s"]),
     "market": ("smart_grid", ["battery", "pv"], "scenario", GRID, 20, ["duration=30min"]),
 }
 

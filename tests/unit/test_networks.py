@@ -346,7 +346,7 @@ class Spy(PlainRole):
         self.file = Path(params["to"], f"{name}.txt")
 
     def act(self, *args):
-        told = dict(line.split()[:2] for line in open("/proc/self/smaps_rollup") if ":" in line[:20])
+        told = dict(line.split()[:2] for line in open("/proc/self/smaps_rollup"))
         private = int(told["Private_Dirty:"]) + int(told["Private_Clean:"])
         self.file.write_text(f"{private} {'torch' in sys.modules}")
         return super().act(*args)

@@ -346,7 +346,8 @@ class Spy(PlainRole):
         self.file = Path(params["to"], f"{name}.txt")
 
     def act(self, *args):
-        told = dict(line.split()[:2] for line in open("/proc/self/smaps_rollup"))
+        lines = open("/proc/self/smaps_rollup").read().splitlines()
+        told = dict(line.split()[:2] for line in lines if ":" in line[:20])
         private = int(told["Private_Dirty:"]) + int(told["Private_Clean:"])
         self.file.write_text(f"{private} {'torch' in sys.modules}")
         return super().act(*args)

@@ -192,6 +192,7 @@ def load_policy(path: Path) -> Callable[..., LearnedPolicy]:
         weights = of_agent(net, tensors, agent, len(card.agents))
         return LearnedPolicy(path, net, weights, role, params.get("sample") is True)
 
+    make.makes_policy = True  # type: ignore[attr-defined]
     return make
 
 
@@ -227,6 +228,9 @@ class LearnedPolicy:
         self._weights = {None: weights}
         self._layouts: dict[tuple[int, ...], Layout] = {}
         self._is_held = role.every > 1
+        self.is_random = is_sampled or bool(getattr(role, "is_random", True))
+        self.plays_group = net.share != "none" and not net.identity
+        self.ignores_absent = net.attention > 0 or not net.heard
 
     def memory(self, xp: Any, batch: int) -> Array:
         """Before the first decision. Shapes: float64 [B, m]."""

@@ -293,6 +293,19 @@ def test_a_decision_lasts_as_long_as_its_role_says(tmp_path: Path) -> None:
     np.testing.assert_array_equal(memory[:, 0], 8.0)
 
 
+def test_what_a_policy_says_of_itself_for_batches(tmp_path: Path) -> None:
+    one = group(acts=Space((Field("value"),)))
+    for attention in (0, 1):
+        policy = load_policy(hearing(tmp_path / "p", attention))("a", one, {})
+        found = (policy.is_random, policy.plays_group, policy.ignores_absent)
+        assert found == (False, True, attention == 1)
+    own = {n: t[None] for n, t in WEIGHTS.items() if n not in ("mean", "scale")}
+    path = saved(tmp_path / "p", tensors={**WEIGHTS, **own}, network={"share": "none"})
+    policy = load_policy(path)("a", group(), {"sample": True})
+    found = (policy.is_random, policy.plays_group, policy.ignores_absent)
+    assert found == (True, False, True)
+
+
 def test_sampling_depends_on_the_key_alone(tmp_path: Path) -> None:
     factory = load_policy(saved(tmp_path / "p"))
     likeliest, sampled = (factory("a", group(), p) for p in ({}, {"sample": True}))

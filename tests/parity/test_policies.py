@@ -205,3 +205,23 @@ def test_draws_are_equal_on_numpy_and_torch(name: str, tmp_path: Path) -> None:
             inbox = recorded.inbox(0, 0, torch.from_numpy)
             args = torch.from_numpy(obs.copy()), inbox, policy.memory(in_torch, B)
             np.testing.assert_allclose(policy(*args, other)[0], action, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_nothing_takes_the_device_for_granted(name: str, tmp_path: Path) -> None:
+    """On torch's meta device, which refuses what mixes devices: training and policy file."""
+    recorded = Recorded(name, tmp_path / "p.safetensors")
+    meta = torch.device("meta")
+    net = recorded.net.to(meta)
+    norm = input_norm(recorded.side.layout, recorded.net.shape, "meta")
+    actor = NetworkActor(net, recorded.decisions, torch.Generator(), norm)
+    alive = torch.ones(B, len(NAMES), dtype=torch.bool, device=meta)
+    first = recorded.is_first[0].to(meta)
+    found = actor.act(recorded.seen[0].to(meta), alive, net.memory(B), first)
+    assert {x.device for x in found} == {meta}
+    policy = recorded.make(NAMES[0], recorded.group, {"sample": True})
+    key = torch.zeros(B, dtype=torch.int64, device=meta)
+    inbox = recorded.inbox(0, 0, lambda a: torch.from_numpy(a).to(meta))
+    obs = torch.from_numpy(recorded.obs[0, :, 0]).to(meta)
+    action, _, memory = policy(obs, inbox, policy.memory(in_torch, B).to(meta), key)
+    assert {action.device, memory.device} == {meta}

@@ -123,11 +123,11 @@ def forward(
     memory: Array,
     xp: Any,
 ) -> tuple[Array, Array]:
-    """Outputs and the new memory of one agent in B copies.
+    """Outputs of the head, and the new memory, of one agent in B copies.
 
     layout: of `seen`; with attention it may have any number of senders.
     Shapes: seen float32 [B, layout.size], memory float32 [B, recurrent]
-            -> [B, outputs], [B, recurrent].
+            -> [B, outputs - free], [B, recurrent].
     """
     x = _input(net, weights, layout, seen, xp)
     is_tanh = net.activation == "tanh"
@@ -136,11 +136,18 @@ def forward(
         x = xp.tanh(x) if is_tanh else _relu(x, xp)
     if net.recurrent:
         x = memory = _gru(net.recurrent, weights, x, memory, xp)
-    out = x @ weights["head_weight"] + weights["head_bias"]
-    if net.free:
-        shape = (out.shape[0], net.free)
-        out = xp.concat((out, xp.broadcast_to(weights["log_std"], shape)), axis=1)
-    return out, memory
+    return x @ weights["head_weight"] + weights["head_bias"], memory
+
+
+def with_deviations(net: Architecture, weights: Mapping[str, Array], out: Array, xp: Any) -> Array:
+    """All outputs: those of the head, then the log deviations, which only draws need.
+
+    Shapes: [B, outputs - free] -> [B, outputs].
+    """
+    if not net.free:
+        return out
+    log_std = xp.broadcast_to(weights["log_std"], (out.shape[0], net.free))
+    return xp.concat((out, log_std), axis=1)
 
 
 def _relu(x: Array, xp: Any) -> Array:

@@ -16,7 +16,7 @@ import pytest
 import torch
 
 from agents.decisions import physical
-from agents.forward import forward
+from agents.forward import forward, with_deviations
 from agents.networks import LearnedPolicy, load_policy, save_policy
 from agents.policy import Received
 from agents.roles import PlainRole, layout_of
@@ -132,7 +132,7 @@ class Recorded:
                 seen = wrap(self.seen[t, :, i].numpy())
                 weights = policy._on(seen, xp)
                 out, memory = forward(policy._net, weights, self.side.layout, seen, memory, xp)
-                rows.append(np.asarray(out))
+                rows.append(np.asarray(with_deviations(policy._net, weights, out, xp)))
             found.append(np.stack(rows))
         return np.stack(found, axis=2)
 

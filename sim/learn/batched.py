@@ -83,6 +83,11 @@ class BatchedRollout:
         """S of the central state."""
         return int(self._central.shape[1])
 
+    @property
+    def step_ns(self) -> int:
+        """Of the world: what a decision lasts where nobody learns."""
+        return int(self._stage.dt_ns)
+
     def _begin(self) -> None:
         """Begins the next episode in the copies whose last one is over."""
         is_begun = ~self._is_live

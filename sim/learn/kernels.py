@@ -226,7 +226,7 @@ class KernelRollout:
         copy = self._copies[b]
         copy.look_back()
         for seats in self._seats:
-            seats.see([b])
+            seats.see([b], is_last=True)
         over, terminated = [True] * len(self.sides), bool(copy.world.is_terminated)
         self._end_steps(b, over, terminated, not terminated)
         self._finished.append(copy.result())
@@ -256,11 +256,16 @@ class KernelRollout:
         copy, seats, is_first = self._copies[b], self._seats[i], self._is_first[b]
         copy.take_gain(i)
         up = copy.is_up(i)
+        alive = seats.due[b].copy()
         self._trails[b][i].open = Step(
-            np.where(up[:, None], seats.seen[b], np.float32(0)), seats.due[b].copy(),
-            seats.raw[b].copy(), seats.log_prob[b].copy(), is_first[i], copy.state,
-            memory[b].cpu().numpy(),
-        )  # fmt: skip
+            seen=np.where(up[:, None], seats.seen[b], np.float32(0)),
+            alive=alive,
+            decision=np.where(alive[:, None], seats.raw[b], np.float32(0)),
+            log_prob=np.where(alive, seats.log_prob[b], np.float32(0)),
+            is_first=is_first[i],
+            state=copy.state,
+            memory=memory[b].cpu().numpy(),
+        )
         is_first[i] = False
 
     def _ask(self, actor: Actor, i: int, seats: Seats, numbers: list[int]) -> tuple[Any, Any]:

@@ -169,15 +169,16 @@ class Seats:
 
     # --- for all copies at once -----------------------------------------------------------------
 
-    def see(self, copies: Any) -> None:
-        """Finds out who is to decide in these copies, and what their networks see."""
+    def see(self, copies: Any, is_last: bool = False) -> None:
+        """Finds out who is to decide in these copies, and what their networks see. is_last: at the
+        end of an episode, where all look once more."""
         self.due[copies] = False
         rows = self._rows(self.observed, copies)
         if rows is None:
             return
         role = self.side.role
         with _blamed(self.side):
-            if role.every > 1:
+            if role.every > 1 and not is_last:
                 due = np.asarray(role.is_due(self.obs[rows])) | ~self.has_decided[rows]
                 rows = rows[0][due], rows[1][due]
             if len(rows[0]):

@@ -200,7 +200,7 @@ def test_who_is_down_does_not_decide_and_begins_with_nothing_remembered(tmp_path
         memories.append(memory[0, :, 0].tolist())
         return act(seen, is_alive, memory, is_first)
 
-    actors["agent"].act = watched  # type: ignore[method-assign]
+    actors["agent"].act = watched
     record = rollout.collect(actors, 14)["agent"]
     expected = [not 5 <= step < 10 for step in range(14)]
     assert record.alive[:, 0, 1].tolist() == expected
@@ -233,7 +233,7 @@ def test_a_restored_rollout_goes_on_to_the_same_records(before: int, tmp_path: P
     (tmp_path / "talker.py").write_text(TALKER)
     agents = {"agent-3": {"behaviour": "talker.py:Talker"}}
     given = document(agents=agents, faults=[{"at": "450ms", "kill": "agent-2"}])
-    options = {"copies": 2, "role_params": {"agent": TALK}}
+    options: dict[str, Any] = {"copies": 2, "role_params": {"agent": TALK}}
     rollout = rollout_of(given, tmp_path, "agent", **options)
     assert rollout.sides[0].agents == ("agent-1", "agent-2")
     actors = {"agent": Linear(rollout.sides[0], noise=0.5)}
@@ -275,7 +275,7 @@ def test_a_program_that_fails_stops_the_rollout_with_its_authors_frames(tmp_path
 def test_an_action_that_is_not_finite_fails_its_agent(tmp_path: Path) -> None:
     rollout = rollout_of(document("blank"), tmp_path, "agent")
     actors = actors_of(rollout)
-    actors["agent"].act = lambda seen, alive, memory, is_first: (  # type: ignore[method-assign]
+    actors["agent"].act = lambda seen, alive, memory, is_first: (
         torch.full((1, 3, 1), torch.nan), torch.zeros(1, 3), memory,
     )  # fmt: skip
     with pytest.raises(AgentError, match="agent-1 failed: act: every number must be finite"):

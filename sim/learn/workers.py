@@ -73,6 +73,7 @@ class WorkerRollout:
                 f"workers: expected 1 to {copies}, as many as there are copies, found {workers}"
             )
         self.copies, self.device = copies, device
+        self.sides = sides_of(prepared, learning, role_params or {})
         self._crew = Crew(__name__, workers)
         plans = list(prepared.plans)
         for worker, share in enumerate(shares(copies, workers)):
@@ -83,12 +84,11 @@ class WorkerRollout:
                 "scenario": msgspec.msgpack.encode(prepared.scenario),
                 "plans": msgspec.msgpack.encode(plans),
             }  # fmt: skip
-            self._crew.send(worker, packed(order))
+            self._send(worker, order)
         first, *others = self._gather()
         self.kind: str = first["kind"]
         self.reason = f"{reason or first['reason']}; {workers} workers"
         self.state_size: int = first["state_size"]
-        self.sides = sides_of(prepared, learning, role_params or {})
         for side in self.sides:
             if any(list(side.agents) != each["sides"].get(side.group) for each in (first, *others)):
                 raise WorkerError(f"workers have other agents of {side.group!r} than the learner")
@@ -124,8 +124,7 @@ class WorkerRollout:
                 f"the snapshot is of {len(snapshot)} workers, not of {len(self._crew.pids)}"
             )
         for worker in range(len(snapshot)):
-            part = {"do": "restore", "snapshot": snapshot[str(worker)]}
-            self._crew.send(worker, packed(part))
+            self._send(worker, {"do": "restore", "snapshot": snapshot[str(worker)]})
         self._gather()
 
     def close(self) -> None:
@@ -133,12 +132,19 @@ class WorkerRollout:
         self._crew.close()
 
     def _ask(self, request: Mapping[str, Any]) -> list[Any]:
-        message = packed(request)
         if not self._crew.pids:
             raise WorkerError("the workers have been ended")
         for worker in range(len(self._crew.pids)):
-            self._crew.send(worker, message)
+            self._send(worker, request)
         return self._gather()
+
+    def _send(self, worker: int, request: Mapping[str, Any]) -> None:
+        message = packed(request)
+        try:
+            self._crew.send(worker, message)
+        except WorkerError:
+            self.close()
+            raise
 
     def _gather(self) -> list[Any]:
         """What the workers answer; if one failed, what it failed with."""

@@ -129,12 +129,11 @@ def test_an_agent_that_fails_in_a_worker_is_told_with_its_frames(tmp_path: Path)
         crew.collect({"agent": Linear(crew.sides[0])}, 5)
 
 
-def test_too_many_workers_and_actors_that_cannot_travel_are_refused(make: Any) -> None:
-    with pytest.raises(
-        ScenarioError, match="expected 1 to 3, as many as there are copies, found 4"
-    ):
-        make(4)
-    crew = make(1, copies=1)
+def test_too_many_workers_and_actors_that_cannot_travel_are_refused(
+    crew: WorkerRollout, tmp_path: Path
+) -> None:
+    with pytest.raises(ScenarioError, match="expected 1 to 3, as many as there are copies"):
+        crew_of(tmp_path, 4)
 
     class Fixed:
         memory_size = 0

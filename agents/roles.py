@@ -146,7 +146,7 @@ class PlainRole:
 
 
 def block(xp: Any, received: Any, period_s: float) -> Array:
-    """What was heard on a topic as the network sees it. Shapes: Received [B, S, W] -> [B, S(W+2)]."""
+    """What was heard on a topic as the network sees it. Shapes: Received -> [B, S (W + 2)]."""
     there = xp.astype(received.present, received.values.dtype)[..., None]
     age = xp.clip(received.age_s / period_s, 0.0, AGE_MAX)[..., None]
     values = xp.where(received.present[..., None], received.values, xp.zeros_like(received.values))

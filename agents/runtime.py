@@ -41,6 +41,7 @@ from sim.wire.messages import (
     Activation,
     Done,
     Observed,
+    SpaceField,
     Start,
     Work,
     Yield,
@@ -54,8 +55,13 @@ class Deadline(BaseException):
     """Raised inside an agent's handler that used up its processor time; not to be caught."""
 
 
-def _space(fields: list[tuple[str, str, float, float, int, float]]) -> Space:
-    return Space(tuple(Field(*f) for f in fields))
+def _space(fields: list[SpaceField]) -> Space:
+    return Space(
+        tuple(
+            Field(name, unit, low, high, size, default, choices=choices, masks=masks)
+            for name, unit, low, high, size, default, choices, masks in fields
+        )
+    )
 
 
 class Cell:

@@ -15,7 +15,7 @@ from sim.scenario.roster import AgentPlan
 from sim.scenario.schema import Scenario
 from sim.spaces import Space
 from sim.units import NEVER, SECOND
-from sim.wire.messages import Done, Start
+from sim.wire.messages import Done, SpaceField, Start
 from sim.worlds.world import Group, World
 
 UNPLAYED, DOWN, UP, HUNG, ENDED = range(5)
@@ -291,8 +291,10 @@ class Agents:
         )
 
 
-def _fields(space: Space) -> list[tuple[str, str, float, float, int, float]]:
-    return [(f.name, f.unit, f.low, f.high, f.size, f.default) for f in space.fields]
+def _fields(space: Space) -> list[SpaceField]:
+    return [
+        (f.name, f.unit, f.low, f.high, f.size, f.default, f.choices, f.masks) for f in space.fields
+    ]
 
 
 def _plain(round_: Any) -> dict[str, Any]:

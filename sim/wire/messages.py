@@ -7,12 +7,14 @@ one copy each and no object. All times are virtual nanoseconds.
 from __future__ import annotations
 
 import struct
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import msgspec
 import numpy as np
 
-PROTOCOL: Final = 1
+PROTOCOL: Final = 2
+SpaceField: TypeAlias = tuple[str, str, float, float, int, float, int, str]
+"""name, unit, low, high, size, default, choices, masks of a `sim.spaces.Field`"""
 PUBLISH, DIRECT, REQUEST, REPLY, REFUSAL = range(5)
 """What a message is. A refusal is a reply that carries the text of the serving agent's error."""
 RUNNING, FINISHED, FAILED, OVERDUE = range(4)
@@ -37,7 +39,7 @@ DELIVERY_DTYPE: Final = np.dtype(
 class Start(msgspec.Struct, array_like=True, frozen=True):
     """Everything a host needs to begin an agent, or to begin it anew.
 
-    fields of spaces: (name, unit, low, high, size, default) each.
+    fields of spaces: as `SpaceField`.
     """
 
     name: str
@@ -48,8 +50,8 @@ class Start(msgspec.Struct, array_like=True, frozen=True):
     episode: int
     incarnation: int
     group: str
-    observation: list[tuple[str, str, float, float, int, float]]
-    action: list[tuple[str, str, float, float, int, float]]
+    observation: list[SpaceField]
+    action: list[SpaceField]
     every_ns: int
     rounds: list[dict[str, Any]]
     saved: bytes | None

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
+from math import inf, lcm
 from typing import Any
 
 import msgspec
@@ -21,21 +22,23 @@ from agents.policy import senders_of
 from agents.roles import layout_of
 from sim.errors import ScenarioError, UnknownKeyError
 from sim.ids import did_you_mean
+from sim.learn.cast import cast_rollout, senders_on
 from sim.learn.copies import Copy
+from sim.learn.links import LinkMode, link_mode
 from sim.learn.record import Actor, Episode, Record, Side
-from sim.learn.seats import Seats
+from sim.learn.seats import Crowd, Seats
 from sim.learn.trail import Step, Trail, record_of
 from sim.prepare import Prepared, make_world, with_plans
 from sim.process import no_collector, one_thread
-from sim.rng import key_of, uniforms
 from sim.scenario.schema import Jitter, LinkValues, NetworkSpec
-from sim.units import duration_ns
 from sim.worlds import catalogue
+from sim.worlds.world import Group
 
 _PLAIN = "agents.roles:PlainRole"
 _LEARNS = "learning"
 """The behaviour of who learns: not one that a host could start."""
 _OF_LINKS = ("partition", "link", "noise")
+_DRAWN = ("loss_probability", "latency_ns")
 _IDEAL_NS = 1
 """A positive floor, however small, keeps messages of an instant out of that instant."""
 
@@ -50,8 +53,8 @@ class KernelRollout:
     role_params: group -> params of its role.
     first, stride: which of the episodes are this rollout's, if others run beside it.
 
-    If sides decide at different periods, `collect` gives the slowest so many decisions as it was
-    asked for, and the others those of the same time.
+    If sides decide at different periods, `collect` gives the slowest at least so many decisions as
+    it was asked for, and the others those of the same time.
     Raises: ScenarioError for groups that cannot learn.
     """
 
@@ -63,9 +66,9 @@ class KernelRollout:
         learning: Sequence[str],
         copies: int,
         *,
-        links: str | Mapping[str, Any] = "scenario",
+        links: str | Mapping[str, Any] | LinkMode = "scenario",
         device: str = "cpu",
-        seed: int = 0,
+        seed: int | None = None,
         role_params: Mapping[str, Mapping[str, Any]] | None = None,
         first: int = 0,
         stride: int | None = None,
@@ -73,6 +76,8 @@ class KernelRollout:
     ) -> None:
         self.reason, self.copies, self.device = reason, copies, device
         self._first, self._stride = first, copies if stride is None else stride
+        seed = prepared.scenario.seed if seed is None else seed
+        mode = link_mode(links)
         replace = msgspec.structs.replace
         scenario = replace(prepared.scenario, seed=seed, episodes=1)
         self.sides = sides_of(prepared, learning, role_params or {})
@@ -82,23 +87,21 @@ class KernelRollout:
             replace(plan, behaviour=_LEARNS) if plan.name in learners else plan
             for plan in single.plans
         )
-        faults = tuple(f for f in single.faults if links != "ideal" or f.kind not in _OF_LINKS)
+        faults = tuple(f for f in single.faults if not mode.is_ideal or f.kind not in _OF_LINKS)
         groups = {group.name: group for group in prepared.world.groups}
-        self._seats = [
-            Seats(s, groups[s.group].action.size, groups[s.group].observation.size, copies)
-            for s in self.sides
-        ]
+        self._seats = [Seats(side, groups[side.group], copies) for side in self.sides]
+        self._crowds = _crowds(prepared, learning, groups, copies)
         self._copies = [
             Copy(
                 Prepared(scenario, make_world(scenario), plans, single.table, faults),
-                lambda episode: network_of(scenario.network, links, seed, episode),
+                lambda episode: network_of(scenario.network, mode, seed, episode),
                 self._seats,
+                self._crowds,
                 number,
             )
             for number in range(copies)
         ]
         self.state_size = len(self._copies[0].state)
-        self._longest = max(side.every_ns for side in self.sides)
         self._memory = [torch.zeros(copies, len(s.agents), 0) for s in self.sides]
         self._finished: list[Episode] = []
         self._begin([first + b for b in range(copies)])
@@ -119,7 +122,10 @@ class KernelRollout:
 
         Raises: AgentError if an agent fails, with the author's frames, as an ordinary run does.
         """
-        wanted = [decisions * self._longest // side.every_ns for side in self.sides]
+        periods = [side.every_ns for side in self.sides]
+        whole = lcm(*periods)
+        span = -(-decisions * max(periods) // whole) * whole
+        wanted = [span // every for every in periods]
         for i, side in enumerate(self.sides):
             size = actors[side.group].memory_size
             if self._memory[i].shape[-1] != size:
@@ -247,8 +253,8 @@ class KernelRollout:
             self._logs[b].append(
                 [seats.raw[b].copy() if seats.due[b].any() else None for seats in self._seats]
             )
-        for i, seats in enumerate(self._seats):
-            seats.act(numbers, {b: self._copies[b].players[i] for b in numbers})
+        for i, places in enumerate([*self._seats, *self._crowds]):
+            places.act(numbers, {b: self._copies[b].players[i] for b in numbers})
         for b in numbers:
             self._copies[b].finish()
 
@@ -256,7 +262,7 @@ class KernelRollout:
         copy, seats, is_first = self._copies[b], self._seats[i], self._is_first[b]
         copy.take_gain(i)
         up = copy.is_up(i)
-        alive = seats.due[b].copy()
+        alive = seats.due[b] & up
         self._trails[b][i].open = Step(
             seen=np.where(up[:, None], seats.seen[b], np.float32(0)),
             alive=alive,
@@ -278,10 +284,13 @@ class KernelRollout:
             memory = memory.clone()
             memory[torch.from_numpy(seats.fresh & due)] = 0.0
         seats.fresh &= ~due
+        alive = due.copy()
+        for b in numbers:
+            alive[b] &= self._copies[b].is_up(i)
         device = self.device
         raw, log_prob, after = actor.act(
             torch.from_numpy(seats.seen).to(device, copy=True),
-            torch.from_numpy(due).to(device),
+            torch.from_numpy(alive).to(device),
             memory.to(device),
             torch.from_numpy(seats.first & asked).to(device),
         )
@@ -358,37 +367,31 @@ def sides_of(
     return tuple(sides)
 
 
-def network_of(
-    network: NetworkSpec, links: str | Mapping[str, Any], seed: int, episode: int
-) -> NetworkSpec:
-    """The network of an episode.
+def _crowds(
+    prepared: Prepared, learning: Sequence[str], groups: Mapping[str, Group], copies: int
+) -> list[Crowd]:
+    """Agents that do not learn and whose policy may play a whole group: the bundled rules."""
+    names = [plan.name for plan in prepared.plans]
+    found = []
+    for party in cast_rollout(prepared, learning).parties:
+        if getattr(party.policy, "plays_group", False):
+            topics = party.policy.hears
+            senders = {t: len(senders_on(prepared.world, names, t)) for t in topics}
+            found.append(Crowd(groups[party.group], party, senders, copies))
+    return found
 
-    Raises: ScenarioError for links of which nothing is known.
-    """
+
+def network_of(network: NetworkSpec, mode: LinkMode, seed: int, episode: int) -> NetworkSpec:
+    """The network of an episode: the scenario's, or with what is drawn in place of every link's."""
     replace = msgspec.structs.replace
-    if links == "scenario":
-        return network
-    if links == "ideal":
+    if mode.is_ideal:
         none = LinkValues(
-            latency_ns=_IDEAL_NS,
-            jitter=Jitter(),
-            loss_probability=0.0,
-            rate_bytes_per_s=float("inf"),
+            latency_ns=_IDEAL_NS, jitter=Jitter(), loss_probability=0.0, rate_bytes_per_s=inf
         )
         return replace(network, default=none, links=(), topics=())
-    if not isinstance(links, Mapping) or not links.keys() <= {"loss", "latency"}:
-        raise ScenarioError(
-            f"links: expected scenario, ideal, or ranges of loss and latency, found {links!r}"
-        )
-    key, zero = np.array([key_of(seed, "links", episode)], np.uint64), np.zeros(1, np.uint64)
-    draws = uniforms(key, zero, 0, zero)[:, 0].tolist()
-    values: dict[str, Any] = {}
-    if "loss" in links:
-        low, high = map(float, links["loss"])
-        values["loss_probability"] = low + draws[0] * (high - low)
-    if "latency" in links:
-        low, high = map(duration_ns, links["latency"])
-        values["latency_ns"] = max(round(low + draws[1] * (high - low)), _IDEAL_NS)
-    given = dict.fromkeys(values)
-    rules = tuple(replace(rule, **given) for rule in network.links)
+    drawn = mode.drawn(seed, episode)
+    values = {n: v for n in _DRAWN if (v := getattr(drawn, n)) is not None}
+    if not values:
+        return network
+    rules = tuple(replace(rule, **dict.fromkeys(values)) for rule in network.links)
     return replace(network, default=replace(network.default, **values), links=rules)

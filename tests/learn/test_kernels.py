@@ -17,6 +17,7 @@ import sim.runner
 from sim.errors import AgentError, ScenarioError
 from sim.learn import copies as copies_module
 from sim.learn.kernels import KernelRollout, network_of
+from sim.learn.links import link_mode
 from sim.prepare import Prepared, prepare
 from sim.scenario.load import parse_scenario
 from sim.worlds import catalogue
@@ -298,7 +299,7 @@ def test_links_are_the_scenarios_ideal_or_drawn(tmp_path: Path) -> None:
     assert not heard(given, tmp_path, {"loss": [1, 1]}).any()
     assert not heard(given, tmp_path, {"latency": ["1s", "1s"]}).any()
     network = prepared_of(given, tmp_path).scenario.network
-    ranges = {"loss": [0.1, 0.3], "latency": ["10ms", 0.05]}
+    ranges = link_mode({"loss": [0.1, 0.3], "latency": ["10ms", 0.05]})
     drawn = [network_of(network, ranges, 3, episode).default for episode in range(50)]
     assert drawn[7] == network_of(network, ranges, 3, 7).default
     losses = [float(d.loss_probability or 0) for d in drawn]

@@ -14,6 +14,7 @@ SimError                        every error we raise on purpose: what, where, wh
 ├─ RestartLimitError            the supervisor gave up
 ├─ WorkerError                  a process that helps in training ended by itself
 ├─ CheckpointError              corrupt, other version, other scenario
+├─ DivergenceError              what is learned is no longer made of numbers
 └─ InvariantError               our fault: books, order or digest broken; never caught
 """
 
@@ -84,6 +85,12 @@ class CheckpointError(SimError):
     """A stored state is corrupt, or belongs to something else."""
 
     exit_code = 5
+
+
+class DivergenceError(SimError):
+    """Training ran away: a loss, a gradient or what the world gave is not a number any more."""
+
+    exit_code = 6
 
 
 class InvariantError(SimError):

@@ -35,6 +35,7 @@ from sim.worlds import catalogue
 from sim.worlds.world import Group
 
 _PLAIN = "agents.roles:PlainRole"
+_BUNDLED = "agents.behaviours."
 _LEARNS = "learning"
 """The behaviour of who learns: not one that a host could start."""
 _OF_LINKS = ("partition", "link", "noise")
@@ -370,11 +371,13 @@ def sides_of(
 def _crowds(
     prepared: Prepared, learning: Sequence[str], groups: Mapping[str, Group], copies: int
 ) -> list[Crowd]:
-    """Agents that do not learn and whose policy may play a whole group: the bundled rules."""
+    """Agents that do not learn and whose policies are known to be functions of their inputs alone:
+    those that say that they may play a group, and the bundled ones."""
     names = [plan.name for plan in prepared.plans]
     found = []
     for party in cast_rollout(prepared, learning).parties:
-        if getattr(party.policy, "plays_group", False):
+        is_bundled = type(party.policy).__module__.startswith(_BUNDLED)
+        if is_bundled or getattr(party.policy, "plays_group", False):
             topics = party.policy.hears
             senders = {t: len(senders_on(prepared.world, names, t)) for t in topics}
             found.append(Crowd(groups[party.group], party, senders, copies))

@@ -12,7 +12,7 @@ import json
 import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 import msgspec
 import torch
@@ -23,26 +23,15 @@ from sim.errors import ScenarioError, SimError, WorkerError
 from sim.launch.crew import Channel, Crew, shares
 from sim.learn.crates import joined, packed, unpacked
 from sim.learn.kernels import sides_of
-from sim.learn.record import Actor, Episode, Record, Rollout, Side
+from sim.learn.portable import made_again, portable
+from sim.learn.record import Actor, Episode, Record, Rollout
 from sim.prepare import Prepared, make_world, with_plans
 from sim.rng import key_of
 from sim.scenario.roster import AgentPlan
 from sim.scenario.schema import Scenario
 
-Tensor = torch.Tensor
 _KERNELS: Final = "sim.learn.kernels:KernelRollout"
 _GENERATOR_SEED: Final = (1 << 63) - 1
-
-
-class Portable(Actor, Protocol):
-    """An actor that can be made again in another process."""
-
-    def portable(self) -> tuple[str, Mapping[str, Any], Mapping[str, Tensor]]:
-        """Who makes it there, as "module:function"; plain data; weights and whatever else it needs.
-
-        The function is called as `function(side, plain, tensors, generator)`, with a generator that
-        is the worker's own and goes on from one collect to the next.
-        """
 
 
 class WorkerRollout:
@@ -98,7 +87,7 @@ class WorkerRollout:
 
         Raises: WorkerError if a worker ended; what its rollout raised.
         """
-        sent = {side.group: _portable(side.group, actors[side.group]) for side in self.sides}
+        sent = {side.group: portable(side.group, actors[side.group]) for side in self.sides}
         answers = self._ask({"do": "collect", "actors": sent, "decisions": decisions})
         return {
             side.group: Record(**joined([answer[side.group] for answer in answers], self.device))
@@ -166,16 +155,6 @@ def _error(worker: int, name: str, text: str) -> SimError:
     return WorkerError(f"worker {worker + 1} failed: {text}")
 
 
-def _portable(group: str, actor: Actor) -> list[Any]:
-    if not hasattr(actor, "portable"):
-        raise ScenarioError(
-            f"workers: {type(actor).__name__}, which decides for {group!r}, cannot be sent to "
-            "another process; train without --workers"
-        )
-    spec, plain, tensors = actor.portable()
-    return [spec, dict(plain), dict(tensors)]
-
-
 # --- in a worker's process ------------------------------------------------------------------------
 
 
@@ -210,7 +189,11 @@ class Worker:
         """The result of one request."""
         match request["do"]:
             case "collect":
-                actors = {side.group: self._actor(side, request) for side in self.rollout.sides}
+                sent = request["actors"]
+                actors = {
+                    side.group: made_again(side, sent[side.group], self.generators[side.group])
+                    for side in self.rollout.sides
+                }
                 records = self.rollout.collect(actors, request["decisions"])
                 return {group: vars(record) for group, record in records.items()}
             case "finished":
@@ -224,11 +207,6 @@ class Worker:
                     self.generators[group].set_state(state)
                 return None
         raise WorkerError(f"an unknown request: {request['do']!r}")
-
-    def _actor(self, side: Side, request: Mapping[str, Any]) -> Actor:
-        spec, plain, tensors = request["actors"][side.group]
-        made: Actor = load_behaviour(spec, "")(side, plain, tensors, self.generators[side.group])
-        return made
 
 
 def main(channel: Channel) -> None:

@@ -19,11 +19,17 @@ from learn.acting import Linear
 
 from sim.errors import AgentError, CheckpointError, MalformedFrameError, ScenarioError, WorkerError
 from sim.launch.crew import shares
+from sim.learn.acting import EpsilonActor, NetworkActor, policy_network
 from sim.learn.crates import packed, unpacked
-from sim.learn.kernels import KernelRollout
+from sim.learn.distributions import Decisions
+from sim.learn.kernels import KernelRollout, sides_of
+from sim.learn.networks import Network, Shape
+from sim.learn.normalise import RunningNorm
+from sim.learn.portable import made_again, portable
 from sim.learn.workers import WorkerRollout
 from sim.prepare import Prepared, prepare
 from sim.scenario.load import parse_scenario
+from sim.spaces import Field, Space
 
 pytestmark = [pytest.mark.torch, pytest.mark.process]
 
@@ -172,6 +178,38 @@ def test_workers_die_with_their_parent(tmp_path: Path) -> None:
         assert len(workers) == 2
         kill(learner.pid)
     wait_until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in workers))
+
+
+@pytest.mark.parametrize("kind", ["gaussian", "greedy", "epsilon"])
+def test_actors_of_networks_are_the_same_elsewhere(kind: str, tmp_path: Path) -> None:
+    role = {"agent": {"hears": {"hint": 2}}}
+    given = prepared_of(tmp_path, world={"kind": "rendezvous", "agents": 3})
+    (side,) = sides_of(given, ["agent"], role)
+    if kind == "epsilon":
+        side.role.decides = Space((Field("choice", choices=4),))
+    decisions = Decisions(side.decides, side.role.sees)
+    shape = Shape(hidden=(8,), recurrent=3, attention=4, identity=True, share="none")
+    network = policy_network(side, decisions, shape, torch.Generator().manual_seed(5))
+    norm = RunningNorm(side.layout.size)
+    norm.update(torch.arange(5.0 * side.layout.size).reshape(5, -1).sin())
+
+    def make(network: Network) -> Any:
+        generator = torch.Generator().manual_seed(7)
+        if kind == "epsilon":
+            return EpsilonActor(network, decisions, generator, 0.5, norm)
+        return NetworkActor(network, decisions, generator, norm, kind == "greedy")
+
+    sent = unpacked(packed(portable("agent", make(network))))
+    again = made_again(side, sent, torch.Generator().manual_seed(7))
+    shape_of_seen = (2, 3, side.layout.size)
+    seen = torch.linspace(-1, 1, 6 * side.layout.size).reshape(shape_of_seen)
+    inputs = (seen, torch.ones(2, 3, dtype=torch.bool), torch.ones(2, 3, 3),
+              torch.tensor([True, False]))  # fmt: skip
+    found, expected = again.act(*inputs), make(network).act(*inputs)
+    assert again.memory_size == 3
+    assert all(torch.equal(one, two) for one, two in zip(found, expected, strict=True))
+    other = policy_network(side, decisions, shape, torch.Generator().manual_seed(6))
+    assert not torch.equal(make(other).act(*inputs)[2], expected[2])
 
 
 def test_copies_are_shared_out_in_order() -> None:

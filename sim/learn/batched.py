@@ -58,7 +58,10 @@ class BatchedRollout:
         seed: int | None = None,
         role_params: Mapping[str, Mapping[str, Any]] | None = None,
         is_numpy: bool | None = None,
+        first: int = 0,
+        stride: int | None = None,
     ) -> None:
+        """first, stride: copy b's k-th episode is first + b + k * stride, if others run beside."""
         cast = cast_rollout(prepared, learning, role_params)
         self._mode = link_mode(links)
         reason = why_not(prepared, cast, self._mode)
@@ -81,7 +84,8 @@ class BatchedRollout:
         self._finished: list[Episode] = []
         self._tick = 0
         self._steps = np.zeros(copies, dtype=np.int64)
-        self._episode = np.arange(copies) - copies
+        self._stride = copies if stride is None else stride
+        self._episode = first + np.arange(copies) - self._stride
         self._is_live = np.zeros(copies, dtype=bool)
         self._network_memory: dict[str, Tensor] = {}
         self._decided: dict[str, Array] = {}
@@ -155,7 +159,7 @@ class BatchedRollout:
     def _begin(self, is_begun: np.ndarray[Any, Any]) -> None:
         """Begins the next episode in some copies. Shapes: bool [B]."""
         rows = np.flatnonzero(is_begun)
-        self._episode[rows] += self.copies
+        self._episode[rows] += self._stride
         episodes = self._episode[rows].tolist()
         fresh = self._world.reset([(self._seed, e) for e in episodes], self._device)
         if len(rows) == self.copies:

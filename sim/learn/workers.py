@@ -23,6 +23,7 @@ from sim.errors import ScenarioError, SimError, WorkerError
 from sim.launch.crew import Channel, Crew, shares
 from sim.learn.crates import joined, packed, unpacked
 from sim.learn.kernels import sides_of
+from sim.learn.links import LinkMode, link_mode
 from sim.learn.portable import made_again, portable
 from sim.learn.record import Actor, Episode, Record, Rollout
 from sim.prepare import Prepared, make_world, with_plans
@@ -51,7 +52,7 @@ class WorkerRollout:
         *,
         workers: int,
         make: str = _KERNELS,
-        links: str | Mapping[str, Any] = "scenario",
+        links: str | Mapping[str, Any] | LinkMode = "scenario",
         device: str = "cpu",
         seed: int = 0,
         role_params: Mapping[str, Mapping[str, Any]] | None = None,
@@ -67,7 +68,8 @@ class WorkerRollout:
         plans = list(prepared.plans)
         for worker, share in enumerate(shares(copies, workers)):
             order = {
-                "make": make, "learning": list(learning), "copies": len(share), "links": links,
+                "make": make, "learning": list(learning), "copies": len(share),
+                "links": link_mode(links).plain,
                 "seed": seed, "role_params": role_params or {}, "first": share.start,
                 "stride": copies, "worker": worker,
                 "scenario": msgspec.msgpack.encode(prepared.scenario),

@@ -23,9 +23,11 @@ from sim.learn.acting import EpsilonActor, NetworkActor, policy_network
 from sim.learn.crates import packed, unpacked
 from sim.learn.distributions import Decisions
 from sim.learn.kernels import KernelRollout, sides_of
+from sim.learn.links import link_mode
 from sim.learn.networks import Network, Shape
 from sim.learn.normalise import RunningNorm
 from sim.learn.portable import made_again, portable
+from sim.learn.rollout import make_rollout
 from sim.learn.workers import WorkerRollout
 from sim.prepare import Prepared, prepare
 from sim.scenario.load import parse_scenario
@@ -87,6 +89,22 @@ def test_workers_give_the_records_of_one_process(
     key = [(e.episode, e.team) for e in crew.finished()]
     assert sorted(key) == sorted((e.episode, e.team) for e in alone.finished())
     assert len(key) == 6
+
+
+def test_a_batch_is_split_among_workers_too(tmp_path: Path) -> None:
+    prepared = prepared_of(tmp_path)
+    options = {**OPTIONS, "links": link_mode({"loss": [0, 0.5], "latency": ["1ms", "0.1s"]})}
+    alone = make_rollout(prepared, ["agent"], 3, **options)
+    with contextlib.closing(make_rollout(prepared, ["agent"], 3, workers=2, **options)) as crew:
+        assert (crew.kind, alone.kind) == ("batched", "batched")
+        assert crew.reason == "all participants are policies and mechanisms; 2 workers"
+        actors = {"agent": Linear(crew.sides[0])}
+        for _ in range(2):
+            expected = alone.collect(actors, 13)["agent"]
+            found = crew.collect(actors, 13)["agent"]
+            for name in vars(expected):
+                one, two = getattr(found, name), getattr(expected, name)
+                torch.testing.assert_close(one, two, rtol=1e-5, atol=1e-5)
 
 
 def test_what_is_drawn_depends_on_the_worker_and_goes_on_from_a_snapshot(

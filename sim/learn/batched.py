@@ -216,6 +216,12 @@ class BatchedRollout:
 
     def _restart(self, name: str, is_new: np.ndarray[Any, Any]) -> None:
         here = self._arrays.put(is_new)
+        for group, player in self._learners.items():
+            if name in player.agents and group in self._network_memory:
+                memory = self._network_memory[group].clone()
+                copies = torch.from_numpy(is_new).to(self._device)
+                memory[copies, player.agents.index(name)] = 0.0
+                self._network_memory[group] = memory
         for player in self._players:
             if name in player.agents:
                 rows = np.zeros((self.copies, player.n), dtype=bool)

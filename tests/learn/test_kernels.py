@@ -18,6 +18,7 @@ from sim.errors import AgentError, ScenarioError
 from sim.learn import copies as copies_module
 from sim.learn.kernels import KernelRollout, network_of
 from sim.learn.links import link_mode
+from sim.learn.rollout import make_rollout
 from sim.prepare import Prepared, prepare
 from sim.scenario.load import parse_scenario
 from sim.worlds import catalogue
@@ -329,3 +330,45 @@ def test_what_a_role_raises_is_told_with_its_frames(
     rollout = rollout_of(counting(), tmp_path, "slow")
     with pytest.raises(AgentError, match=r"the role of 'slow' failed: IndexError(.|\n)*in see"):
         rollout.collect(actors_of(rollout), 1)
+
+
+# --- against the batch ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("kind", "group", "params", "links", "faults"),
+    [
+        ("rendezvous", "agent", TALK, "scenario", [FAULTS[0], {"at": "1s", "restart": "agent-2"}]),
+        ("rendezvous", "agent", TALK, {"loss": [0, 0.6], "latency": ["1ms", "90ms"]}, []),
+        ("smart_grid", "battery", {}, "scenario", []),
+    ],
+)
+def test_kernels_and_a_batch_give_the_same_records(
+    kind: str, group: str, params: Any, links: Any, faults: list[Any], tmp_path: Path
+) -> None:
+    given = document(kind, faults=faults)
+    if kind == "smart_grid":
+        given["duration"] = "10min"
+    prepared = prepared_of(given, tmp_path)
+    options = {"links": links, "role_params": {group: params}}
+    both = [make_rollout(prepared, [group], 2, force, **options) for force in ("kernel", "batched")]
+    assert [(r.kind, r.reason) for r in both] == [(k, "asked for") for k in ("kernel", "batched")]
+    assert both[0].sides[0].agents == both[1].sides[0].agents
+    for decisions in (7, 24):
+        actors = [{group: Linear(rollout.sides[0])} for rollout in both]
+        found = [r.collect(a, decisions)[group] for r, a in zip(both, actors, strict=True)]
+        alive = found[1].alive
+        for name in vars(found[0]):
+            one, two = (getattr(record, name) for record in found)
+            if name in ("seen", "decision", "log_prob"):
+                one, two = one[alive], two[alive]
+            elif name == "next_seen":
+                one, two = one[found[1].next_alive], two[found[1].next_alive]
+            elif name == "memory":
+                one, two = one[alive[0]], two[alive[0]]
+            torch.testing.assert_close(one, two, rtol=2e-5, atol=2e-5, msg=name)
+    ended = [rollout.finished() for rollout in both]
+    for one, two in zip(*(sorted(e, key=lambda x: x.episode) for e in ended), strict=True):
+        assert (one.episode, one.steps) == (two.episode, two.steps)
+        assert one.returns == pytest.approx(two.returns, rel=1e-5)
+        assert one.team == pytest.approx(two.team, rel=1e-5)

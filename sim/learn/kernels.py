@@ -17,24 +17,17 @@ import msgspec
 import numpy as np
 import torch
 
-from agents.behaviour import load_behaviour
-from agents.policy import senders_of
-from agents.roles import layout_of
-from sim.errors import ScenarioError, UnknownKeyError
-from sim.ids import did_you_mean
-from sim.learn.cast import cast_rollout, senders_on
+from sim.learn.cast import cast_rollout, heard_by, sides_of
 from sim.learn.copies import Copy
 from sim.learn.links import LinkMode, link_mode
-from sim.learn.record import Actor, Episode, Record, Side
+from sim.learn.record import Actor, Episode, Record
 from sim.learn.seats import Crowd, Seats
 from sim.learn.trail import Step, Trail, record_of
 from sim.prepare import Prepared, make_world, with_plans
 from sim.process import no_collector, one_thread
 from sim.scenario.schema import Jitter, LinkValues, NetworkSpec
-from sim.worlds import catalogue
 from sim.worlds.world import Group
 
-_PLAIN = "agents.roles:PlainRole"
 _BUNDLED = "agents.behaviours."
 _LEARNS = "learning"
 """The behaviour of who learns: not one that a host could start."""
@@ -330,44 +323,6 @@ def _decided(log: Sequence[Sequence[Any]], side: int) -> torch.Tensor:
 # --- who learns, over which links ---------------------------------------------------------------
 
 
-def sides_of(
-    prepared: Prepared, learning: Sequence[str], role_params: Mapping[str, Mapping[str, Any]]
-) -> tuple[Side, ...]:
-    """A side per learning group: of its agents those that play the world's rule so far, or nothing;
-    a program in one of its slots stays there. If all were given something else, all learn.
-
-    Raises: ScenarioError if there is nobody to learn, UnknownKeyError for an unknown group.
-    """
-    kind, world = prepared.scenario.world.kind, prepared.world
-    groups = {group.name: group for group in world.groups}
-    found = getattr(catalogue.world_module(kind), "ROLES", {})
-    roles = found if isinstance(found, Mapping) else {}
-    rules, names = catalogue.rules(kind), [plan.name for plan in prepared.plans]
-    rounds = [asdict(round_) for round_ in world.rounds]
-    if not learning:
-        raise ScenarioError("nobody is to learn: name at least one group")
-    for name in (*learning, *role_params):
-        if name not in groups:
-            raise UnknownKeyError(
-                f"learn: there is no group {name!r}; {did_you_mean(name, groups)}"
-            )
-    sides = []
-    for name in learning:
-        group = groups[name]
-        plans = [plan for plan in prepared.plans if plan.group == name]
-        free = [plan for plan in plans if plan.behaviour in (rules.get(name), "none")]
-        agents = tuple(plan.name for plan in free or plans)
-        if not agents or not group.action.size:
-            raise ScenarioError(f"learn: nobody of group {name!r} has anything to decide")
-        make_role = load_behaviour(roles.get(name, _PLAIN), "")
-        role = make_role(agents[0], group, dict(role_params.get(name, {})))
-        mine = [r for r in rounds if agents[0] == r["receiver"] or agents[0] in r["senders"]]
-        senders = {topic: len(senders_of(topic, mine, names)) for topic in role.hears}
-        every_ns = role.every * group.every_ns
-        sides.append(Side(name, agents, role, layout_of(role, senders), every_ns))
-    return tuple(sides)
-
-
 def _crowds(
     prepared: Prepared, learning: Sequence[str], groups: Mapping[str, Group], copies: int
 ) -> list[Crowd]:
@@ -378,8 +333,8 @@ def _crowds(
     for party in cast_rollout(prepared, learning).parties:
         is_bundled = type(party.policy).__module__.startswith(_BUNDLED)
         if is_bundled or getattr(party.policy, "plays_group", False):
-            topics = party.policy.hears
-            senders = {t: len(senders_on(prepared.world, names, t)) for t in topics}
+            world, agent, topics = prepared.world, party.agents[0], party.policy.hears
+            senders = {t: len(heard_by(world, names, agent, t)) for t in topics}
             found.append(Crowd(groups[party.group], party, senders, copies))
     return found
 

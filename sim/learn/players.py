@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from sim.errors import AgentError
 from sim.learn.arrays import Array, Arrays, unsigned
-from sim.learn.cast import Cast, Clearing, Party, senders_on
+from sim.learn.cast import Cast, Clearing, Party, heard_by, own_rounds
 from sim.learn.mail import Topic
 from sim.rng import key_of, philox, philox_torch
 from sim.worlds.world import World
@@ -43,7 +43,7 @@ class Player:
         """Finds its place on the topics it hears and speaks on."""
         for topic, width in self.policy.hears.items():
             found = topics[topic, width]
-            who = senders_on(world, names, topic)
+            who = heard_by(world, names, self.agents[0], topic)
             if getattr(self.policy, "ignores_absent", False):
                 who = tuple(name for name in who if name in found.senders) or who[:1]
             rows = _slice([found.receivers.index(name) for name in self.agents])
@@ -245,42 +245,42 @@ def make_topics(
     copies: int,
 ) -> dict[Key, Topic]:  # fmt: skip
     """Every topic that somebody hears, with all who speak on it. Order: of the roster."""
-    rounds = {r.topic: r for r in world.rounds}
     hearers: dict[Key, list[str]] = {}
-    speakers: dict[Key, list[str]] = {}
-    direct: set[tuple[Key, str, str]] = set()
+    speakers: dict[Key, dict[str, tuple[str, ...] | None]] = {}
     for player in players:
         for key in player.policy.hears.items():
             hearers.setdefault(key, []).extend(player.agents)
         for key in player.policy.speaks.items():
-            round_ = rounds.get(key[0])
-            who = [a for a in player.agents if round_ is None or a in round_.senders]
-            speakers.setdefault(key, []).extend(who)
-            if round_ is not None:
-                direct |= {(key, a, round_.receiver) for a in who}
-    takers: dict[Key, list[str]] = {}
+            speakers.setdefault(key, {}).update(
+                {agent: _receivers(world, agent, key[0]) for agent in player.agents}
+            )
     for clearing in cast.clearings:
         round_ = clearing.round
-        takers.setdefault((round_.topic, round_.width), []).append(clearing.agent)
-        if not round_.reply:
-            continue
-        reply = (round_.reply, round_.reply_width)
-        speakers.setdefault(reply, []).append(clearing.agent)
-        direct |= {(reply, clearing.agent, to) for to in round_.senders}
+        hearers.setdefault((round_.topic, round_.width), []).append(clearing.agent)
+        if round_.reply:
+            reply = speakers.setdefault((round_.reply, round_.reply_width), {})
+            reply[clearing.agent] = round_.senders
     rank = {name: i for i, name in enumerate(names)}
     topics = {}
-    for key in dict.fromkeys((*hearers, *takers)):
-        receivers = sorted({*hearers.get(key, ()), *takers.get(key, ())}, key=rank.__getitem__)
-        senders = sorted(set(speakers.get(key, ())), key=rank.__getitem__)
-        mechanisms = {c.agent for c in cast.clearings}
+    for key, heard in hearers.items():
+        said = speakers.get(key, {})
+        receivers = sorted(set(heard), key=rank.__getitem__)
+        senders = sorted(said, key=rank.__getitem__)
         way = np.zeros((len(receivers), len(senders)), dtype=np.int8)
         for r, s in np.ndindex(*way.shape):
-            pair = (key, senders[s], receivers[r])
-            is_published = key[0] not in rounds and senders[s] not in mechanisms
+            to = said[senders[s]]
             if receivers[r] != senders[s]:
-                way[r, s] = 2 if pair in direct else 1 if is_published else 0
+                way[r, s] = 1 if to is None else 2 if receivers[r] in to else 0
         topics[key] = Topic(key[0], key[1], receivers, senders, way, arrays, copies)
     return topics
+
+
+def _receivers(world: World, agent: str, topic: str) -> tuple[str, ...] | None:
+    """To whom a policy's message goes directly, as `agents.policy.speak`; None: it is published."""
+    for round_ in own_rounds(world, agent):
+        if round_.topic == topic:
+            return (round_.receiver,) if agent in round_.senders else ()
+    return None
 
 
 def _slice(places: Sequence[int]) -> slice | list[int]:

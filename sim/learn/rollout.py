@@ -46,7 +46,7 @@ def make_rollout(
     if force == "batched" and obstacle:
         raise ScenarioError(f"a batched rollout is impossible: {obstacle}")
     kind = force or ("kernel" if obstacle else "batched")
-    reason = "asked for" if force else obstacle or "all participants are policies and mechanisms"
+    reason = "asked for" if force else obstacle or "everybody is a policy or a mechanism"
     options: dict[str, Any] = {
         "links": links, "device": device, "role_params": role_params,
         "seed": prepared.scenario.seed if seed is None else seed,

@@ -21,8 +21,8 @@ from agents.behaviour import load_behaviour
 from sim import errors
 from sim.errors import ScenarioError, SimError, WorkerError
 from sim.launch.crew import Channel, Crew, shares
+from sim.learn.cast import sides_of
 from sim.learn.crates import joined, packed, unpacked
-from sim.learn.kernels import sides_of
 from sim.learn.links import LinkMode, link_mode
 from sim.learn.portable import made_again, portable
 from sim.learn.record import Actor, Episode, Record, Rollout

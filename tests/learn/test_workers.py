@@ -20,9 +20,10 @@ from learn.acting import Linear
 from sim.errors import AgentError, CheckpointError, MalformedFrameError, ScenarioError, WorkerError
 from sim.launch.crew import shares
 from sim.learn.acting import EpsilonActor, NetworkActor, policy_network
+from sim.learn.cast import sides_of
 from sim.learn.crates import packed, unpacked
 from sim.learn.distributions import Decisions
-from sim.learn.kernels import KernelRollout, sides_of
+from sim.learn.kernels import KernelRollout
 from sim.learn.links import link_mode
 from sim.learn.networks import Network, Shape
 from sim.learn.normalise import RunningNorm
@@ -97,7 +98,7 @@ def test_a_batch_is_split_among_workers_too(tmp_path: Path) -> None:
     alone = make_rollout(prepared, ["agent"], 3, **options)
     with contextlib.closing(make_rollout(prepared, ["agent"], 3, workers=2, **options)) as crew:
         assert (crew.kind, alone.kind) == ("batched", "batched")
-        assert crew.reason == "all participants are policies and mechanisms; 2 workers"
+        assert crew.reason == "everybody is a policy or a mechanism; 2 workers"
         actors = {"agent": Linear(crew.sides[0])}
         for _ in range(2):
             expected = alone.collect(actors, 13)["agent"]

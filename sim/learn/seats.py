@@ -92,10 +92,10 @@ class Player:
         places.observed[at] = True
         places.now[at] = work.wake
 
-    def give(self, action: Array, outbox: Mapping[str, Array]) -> None:
+    def give(self, action: Array, is_finite: bool, outbox: Mapping[str, Array]) -> None:
         """What the agent does now. Shapes: [action.size], [width] per topic."""
         try:
-            if not np.isfinite(action).all():
+            if not is_finite:
                 raise AgentError(f"act: every number must be finite, got {action.tolist()}")
             self._act = [Act(self._clock.now_ns, "", action.tobytes())]
             for topic, row in outbox.items():
@@ -183,8 +183,10 @@ class Places:
             )
         self.memory[rows] = memory
         self.count[rows] += 1
+        is_finite = np.isfinite(action).all(axis=1).tolist()
         for row, (copy, seat) in enumerate(zip(*(part.tolist() for part in rows), strict=True)):
-            players[copy][seat].give(action[row], {t: value[row] for t, value in said.items()})
+            says = {topic: value[row] for topic, value in said.items()} if said else said
+            players[copy][seat].give(action[row], is_finite[row], says)
         self.observed[rows] = False
 
     def rows(self, mask: NDArray[np.bool_], copies: Any) -> Rows | None:

@@ -130,10 +130,11 @@ def sides_of(
         plans = [plan for plan in prepared.plans if plan.group == name]
         free = [plan for plan in plans if plan.behaviour in (rules.get(name), "none")]
         agents = tuple(plan.name for plan in free or plans)
-        if not agents or not group.action.size:
-            raise ScenarioError(f"learn: nobody of group {name!r} has anything to decide")
         make_role = load_behaviour(roles.get(name, PLAIN), "")
-        role: Role = make_role(agents[0], group, dict(role_params.get(name, {})))
+        params = dict(role_params.get(name, {}))
+        role: Role | None = make_role(agents[0], group, params) if agents else None
+        if role is None or not role.decides.size:
+            raise ScenarioError(f"learn: nobody of group {name!r} has anything to decide")
         senders = {topic: len(heard_by(world, names, agents[0], topic)) for topic in role.hears}
         every_ns = role.every * group.every_ns
         sides.append(Side(name, agents, role, layout_of(role, senders), every_ns))

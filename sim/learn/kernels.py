@@ -227,7 +227,9 @@ class KernelRollout:
         copy.look_back()
         for seats in self._seats:
             seats.see([b], is_last=True)
-        over, terminated = [True] * len(self.sides), bool(copy.world.is_terminated)
+        over, world = [True] * len(self.sides), copy.world
+        # An environment of others' making may be over by a time limit of its own.
+        terminated = bool(world.is_terminated) and not getattr(world, "is_truncated", False)
         self._end_steps(b, over, terminated, not terminated)
         self._finished.append(copy.result())
         copy.begin(copy.episode + self._stride)

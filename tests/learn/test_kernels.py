@@ -16,8 +16,11 @@ from learn.acting import Linear, write_policy
 import sim.runner
 from sim.errors import AgentError, ScenarioError
 from sim.learn import copies as copies_module
+from sim.learn.acting import NetworkActor, policy_network
+from sim.learn.distributions import Decisions
 from sim.learn.kernels import KernelRollout, network_of
 from sim.learn.links import link_mode
+from sim.learn.networks import Shape
 from sim.learn.rollout import make_rollout
 from sim.prepare import Prepared, prepare
 from sim.scenario.load import parse_scenario
@@ -372,3 +375,52 @@ def test_kernels_and_a_batch_give_the_same_records(
         assert (one.episode, one.steps) == (two.episode, two.steps)
         assert one.returns == pytest.approx(two.returns, rel=1e-5)
         assert one.team == pytest.approx(two.team, rel=1e-5)
+
+
+# --- environments of others' making ---------------------------------------------------------------
+
+
+def environment(env: str, **over: Any) -> dict[str, Any]:
+    world = {"kind": "pettingzoo", "env": env, **over}
+    return document(world=world, duration="10s", agents={"*": {"behaviour": "none"}})
+
+
+def test_agents_that_leave_an_environment_are_not_alive(tmp_path: Path) -> None:
+    rollout = rollout_of(environment("learn.worlds:Leaving"), tmp_path, "player", copies=2)
+    (side,) = rollout.sides
+
+    class Second:
+        """Always the choice 2."""
+
+        memory_size = 0
+
+        def act(self, seen: Any, alive: Any, memory: Any, is_first: Any) -> Any:
+            return torch.full((2, 3, 1), 2.0), torch.zeros(2, 3), memory
+
+    record = rollout.collect({"player": Second()}, 11)["player"]
+    assert record.alive[:, 0, 1].tolist() == ([True] * 3 + [False] * 2) * 2 + [True]
+    assert record.next_alive[:, 1, 1].tolist() == ([True] * 2 + [False] * 3) * 2 + [True]
+    others = torch.stack((record.alive, record.next_alive))[..., [0, 2]]
+    assert others.all()
+    assert record.truncated[:, 0].nonzero().ravel().tolist() == [4, 9]
+    assert not record.terminated.any()
+    assert record.next_seen[4, 0, 0].tolist() == [5.0, 0.0]
+    assert record.reward[:5, 0].tolist() == [[2, 2, 2]] * 3 + [[2, 0, 2]] * 2
+
+
+def test_mpe_is_trained_on_by_kernels(tmp_path: Path) -> None:
+    pytest.importorskip("mpe2")
+    given = environment("mpe2.simple_spread_v3:parallel_env", kwargs={"max_cycles": 5})
+    rollout = make_rollout(prepared_of(given, tmp_path), ["agent"], 2)
+    assert rollout.kind == "kernel"
+    (side,) = rollout.sides
+    decisions = Decisions(side.decides, side.role.sees)
+    generator = torch.Generator().manual_seed(1)
+    actor = NetworkActor(
+        policy_network(side, decisions, Shape(hidden=(8,)), generator), decisions, generator
+    )
+    record = rollout.collect({"agent": actor}, 12)["agent"]
+    assert record.truncated[:, 0].nonzero().ravel().tolist() == [4, 9]
+    assert set(record.decision.unique().tolist()) <= {0.0, 1.0, 2.0, 3.0, 4.0}
+    assert (record.reward < 0).all()
+    assert len({e.team for e in rollout.finished()}) == 4

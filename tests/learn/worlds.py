@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from gymnasium.spaces import Box, Discrete
 
 from sim.spaces import Field, Space
 from sim.units import duration_ns
@@ -97,6 +98,37 @@ class Seldom:
 
     def act(self, decision: Any, obs: Any, inbox: Any, memory: Any, key: Any) -> Any:
         return decision, {}, memory + 1
+
+
+class Leaving:
+    """A parallel environment in the form of PettingZoo: player_1 leaves after three steps, the
+    others are cut after five."""
+
+    def __init__(self) -> None:
+        self.possible_agents = ["player_0", "player_1", "player_2"]
+        self.agents: list[str] = []
+
+    def observation_space(self, agent: str) -> Any:
+        return Box(-1.0, 10.0, (2,), np.float32)
+
+    def action_space(self, agent: str) -> Any:
+        return Discrete(3)
+
+    def reset(self, seed: int | None = None, options: Any = None) -> Any:
+        self.agents, self.step_count = list(self.possible_agents), 0
+        return self._seen(), {agent: {} for agent in self.agents}
+
+    def _seen(self) -> dict[str, Any]:
+        return {a: np.array([self.step_count, int(a[-1])], np.float32) for a in self.agents}
+
+    def step(self, actions: dict[str, int]) -> Any:
+        self.step_count += 1
+        seen, rewards = self._seen(), {a: float(actions[a]) for a in self.agents}
+        over = {a: a == "player_1" and self.step_count == 3 for a in self.agents}
+        cut = dict.fromkeys(self.agents, self.step_count == 5)
+        infos: dict[str, Any] = {a: {} for a in self.agents}
+        self.agents = [a for a in self.agents if not over[a] and not cut[a]]
+        return seen, rewards, over, cut, infos
 
 
 def make(params: dict[str, Any]) -> Counting:

@@ -387,7 +387,7 @@ def environment(env: str, **over: Any) -> dict[str, Any]:
 
 def test_agents_that_leave_an_environment_are_not_alive(tmp_path: Path) -> None:
     rollout = rollout_of(environment("learn.worlds:Leaving"), tmp_path, "player", copies=2)
-    (side,) = rollout.sides
+    (_side,) = rollout.sides
 
     class Second:
         """Always the choice 2."""

@@ -83,7 +83,10 @@ class KernelRollout:
         )
         faults = tuple(f for f in single.faults if not mode.is_ideal or f.kind not in _OF_LINKS)
         groups = {group.name: group for group in prepared.world.groups}
-        self._seats = [Seats(side, groups[side.group], copies) for side in self.sides]
+        self._seats = [
+            Seats(side, groups[side.group], _senders(prepared, side.agents[0], side.role), copies)
+            for side in self.sides
+        ]
         self._crowds = _crowds(prepared, learning, groups, copies)
         self._copies = [
             Copy(
@@ -330,15 +333,19 @@ def _crowds(
 ) -> list[Crowd]:
     """Agents that do not learn and whose policies are known to be functions of their inputs alone:
     those that say that they may play a group, and the bundled ones."""
-    names = [plan.name for plan in prepared.plans]
     found = []
     for party in cast_rollout(prepared, learning).parties:
         is_bundled = type(party.policy).__module__.startswith(_BUNDLED)
         if is_bundled or getattr(party.policy, "plays_group", False):
-            world, agent, topics = prepared.world, party.agents[0], party.policy.hears
-            senders = {t: len(heard_by(world, names, agent, t)) for t in topics}
+            senders = _senders(prepared, party.agents[0], party.policy)
             found.append(Crowd(groups[party.group], party, senders, copies))
     return found
+
+
+def _senders(prepared: Prepared, agent: str, player: Any) -> dict[str, int]:
+    """How many an agent tells apart on each topic that a policy or a role hears."""
+    names = [plan.name for plan in prepared.plans]
+    return {topic: len(heard_by(prepared.world, names, agent, topic)) for topic in player.hears}
 
 
 def network_of(network: NetworkSpec, mode: LinkMode, seed: int, episode: int) -> NetworkSpec:

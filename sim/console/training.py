@@ -205,6 +205,13 @@ def print_evaluation(
             )
         )  # fmt: skip
     console.print(_metrics(found, cards))
+    zeros = [
+        name.replace("_", " ")
+        for name in found.metrics[OWN]
+        if not any(each[name].value for each in found.metrics.values() if name in each)
+    ]
+    if zeros:
+        console.print(Text(f"0 in every column: {', '.join(zeros)}", style="dim"))
     grid = Table.grid(padding=(0, 2))
     grid.add_column(style="dim", no_wrap=True)
     grid.add_column(overflow="fold")
@@ -219,10 +226,12 @@ def _metrics(found: Evaluation, cards: Mapping[str, str]) -> Table:
     columns = [name for name in _HEADS if name in found.metrics]
     table.add_column("")
     for column in columns:
-        table.add_column(_HEADS[column], justify="right")
+        table.add_column(_HEADS[column], justify="right", no_wrap=True)
     if found.gain:
-        table.add_column("policies - rule", justify="right")
+        table.add_column("policies - rule", justify="right", no_wrap=True)
     for name in found.metrics[OWN]:
+        if not any(found.metrics[c][name].value for c in columns if name in found.metrics[c]):
+            continue
         cells = [_interval(found.metrics[c].get(name), is_short=c != OWN) for c in columns]
         gain = [_interval(found.gain.get(name))] if found.gain else []
         table.add_row(f"{name} {cards.get(name, '')}".rstrip(), *cells, *gain)

@@ -90,7 +90,7 @@ class BatchedRollout:
     @property
     def step_ns(self) -> int:
         """Of the world: what a decision lasts where nobody learns."""
-        return self._stage.dt_ns
+        return int(self._stage.dt_ns)
 
     def _begin(self) -> None:
         """Begins the next episode in the copies whose last one is over."""

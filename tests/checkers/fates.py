@@ -1,8 +1,8 @@
 """What became of every message: in a run of the kernel in memory, and in a copy of a batch.
 
-A message is named by (topic, sender, receiver, instant of leaving in ns); its fate is the instant of
-its arrival, or "lost" on the way, or "down" if its receiver was. What is still under way at the end
-has no fate.
+A message is named by (topic, sender, receiver, instant of leaving in ns); its fate is the instant
+of its arrival, or "lost" on the way, or "down" if its receiver was. What is still under way at the
+end has no fate.
 """
 
 from __future__ import annotations

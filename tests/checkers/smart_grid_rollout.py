@@ -15,8 +15,9 @@ from typing import Any
 import numpy as np
 import torch
 
+from agents.behaviours.smart_grid_roles import REACH
 from sim.mechanisms.double_auction import clear
-from sim.worlds.smart_grid import RULES, SmartGrid, make
+from sim.worlds.smart_grid import ROLES, RULES, SmartGrid, make
 
 NEVER = -(10**9)
 
@@ -41,6 +42,22 @@ class Box:
         )  # fmt: skip
 
 
+class Shifting:
+    """A role whose network always decides the same."""
+
+    def __init__(self, role: Any, shifts: Mapping[str, float]) -> None:
+        self.role, self.memory = role, role.memory
+        assert set(shifts) <= set(role.decides.slices)
+        self.decision = [shifts.get(shift, 0.0) / REACH for shift in role.decides.slices]
+
+    def __call__(self, obs: Any, inbox: Any, memory: Any, key: Any) -> Any:
+        seen = self.role.see(obs, inbox, memory)
+        assert seen.shape == (len(obs), self.role.sees.size)
+        assert np.isfinite(seen).all()
+        decision = np.tile(self.decision, (len(obs), 1))
+        return self.role.act(decision, obs, inbox, memory, key)
+
+
 def play(
     seeds: Sequence[int],
     loss: float = 0.0,
@@ -50,13 +67,16 @@ def play(
     without: Sequence[str] = (),
     agent_params: Mapping[str, Mapping[str, Any]] | None = None,
     watch: Callable[[int, SmartGrid, Any, dict[str, Any], dict[str, Any]], None] | None = None,
+    shifts: Mapping[str, Mapping[str, float]] | None = None,
 ) -> list[dict[str, float]]:
-    """The outcome of each seed. `without`: groups that nobody plays, or "*"."""
+    """The outcome of each seed. `without`: groups that nobody plays, or "*". `shifts`: per group
+    that plays its role for learning, what is decided there all the time, in units of the shift.
+    """
     world = make(params or {})
     names, batch = world.roster.names, len(seeds)
     n, state = len(names), world.reset([(seed, 0) for seed in seeds])
     draw = np.random.default_rng(1)
-    played = _policies(world, without, agent_params or {}, batch)
+    played = _policies(world, without, agent_params or {}, batch, shifts or {})
     reports, limits, awards = Box(batch, 1, n, 10), Box(batch, n, 1, 1 + 3 * n), Box(batch, n, 1, 2)
     table, cleared, coming = np.zeros((batch, n, 2)), NEVER, []
     for minute in range(minutes):
@@ -105,16 +125,23 @@ def play(
 
 
 def _policies(
-    world: SmartGrid, without: Sequence[str], params: Mapping[str, Mapping[str, Any]], batch: int
+    world: SmartGrid,
+    without: Sequence[str],
+    params: Mapping[str, Mapping[str, Any]],
+    batch: int,
+    shifts: Mapping[str, Mapping[str, float]],
 ) -> dict[str, SimpleNamespace]:
     found = {}
     for group in world.groups:
         if group.name == "market" or group.name in without or "*" in without:
             continue
-        module, _, factory = RULES[group.name].partition(":")
+        behaviour = (ROLES if group.name in shifts else RULES)[group.name]
+        module, _, factory = behaviour.partition(":")
         for index, name in enumerate(group.agents):
             make_policy = getattr(importlib.import_module(module), factory)
             policy = make_policy(name, group, params.get(group.name, {}))
+            if group.name in shifts:
+                policy = Shifting(policy, shifts[group.name])
             found[name] = SimpleNamespace(
                 policy=policy, group=group.name, index=index, memory=policy.memory(np, batch)
             )

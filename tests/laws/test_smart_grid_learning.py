@@ -163,6 +163,7 @@ class Scene:
         draw = np.random.default_rng(3)
         state = at_minute(world, 1125)
         state["backlog_kwh"] = state["backlog_kwh"] + 3.0
+        state["price_mc"] = state["price_mc"] + 12_000  # dearer than what anybody forgoes
         self.role = role_of(world, name)
         self.obs = world.observe(state)[name][0].numpy()
         self.n = n = len(self.obs)

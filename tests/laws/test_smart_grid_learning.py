@@ -170,7 +170,7 @@ class Scene:
         limits = draw.normal(size=(n, 1, self.role.hears["limit"])) * 30
         limits[..., 0] = 130.0
         self.heard = {"limit": limits, "award": draw.normal(size=(n, 1, 2)) * 2000}
-        self.memory = draw.normal(size=self.role.memory(np, n).shape) * 1000
+        self.memory = draw.uniform(2000, 9000, self.role.memory(np, n).shape)
         self.decision = draw.normal(size=(n, self.role.decides.size))
 
     def play(

@@ -9,12 +9,14 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from checkers.smart_grid_rollout import play
 
 from agents.behaviours import smart_grid_roles as roles
 from agents.behaviours.smart_grid_roles import CALM, REACH, calmed
 from agents.roles import layout_of
 from sim.errors import BoundError, ScenarioError, UnknownKeyError
+from sim.learn.batched import BatchedRollout
+from sim.learn.record import Side
+from sim.prepare import load, prepare
 from sim.worlds.smart_grid import ROLES, RULES, SmartGrid, make, over_days
 from sim.worlds.smart_grid_devices import ROLES as DEVICES
 
@@ -124,13 +126,26 @@ def role_of(world: SmartGrid, name: str, params: dict[str, Any] | None = None) -
     return getattr(importlib.import_module(module), factory)(group.agents[0], group, params or {})
 
 
-def traced(minutes: int, loss: float, shifts: dict[str, Any]) -> tuple[Any, list[Any]]:
-    record: list[Any] = []
+class Still:
+    """Decides nothing."""
 
-    def watch(minute: int, world: Any, state: Any, actions: Any, present: Any) -> None:
-        record.append({name: values.copy() for name, values in actions.items()})
+    memory_size = 0
 
-    return play((1, 2), loss, minutes=minutes, shifts=shifts, watch=watch), record
+    def __init__(self, side: Side) -> None:
+        self.size = side.decides.size
+
+    def act(self, seen: Any, alive: Any, memory: Any, is_first: Any) -> tuple[Any, Any, Any]:
+        assert bool(torch.isfinite(seen).all())
+        return torch.zeros(*seen.shape[:2], self.size), torch.zeros_like(seen[..., 0]), memory
+
+
+def ended(learning: list[str]) -> list[Any]:
+    """How two lossy episodes of 90 minutes end, if these groups learn and decide nothing."""
+    scenario = load("smart_grid", overrides=["faults=[]", "duration=90min", "world.evs=2"])
+    rollout = BatchedRollout(prepare(scenario), learning, 2, links={"loss": [0.3, 0.3]})
+    actors = {side.group: Still(side) for side in rollout.sides}
+    rollout.collect(actors, 6 if learning else 90)
+    return [(e.returns, e.team, dict(e.metrics)) for e in rollout.finished()]
 
 
 def test_every_device_has_a_role() -> None:
@@ -138,17 +153,21 @@ def test_every_device_has_a_role() -> None:
 
 
 def test_deciding_nothing_is_the_rule_to_the_bit() -> None:
-    rule, acted = traced(100, 0.3, {})
-    role, shifted = traced(100, 0.3, {name: {} for name in ROLES})
+    rule, role = ended([]), ended(list(ROLES))
+    assert len(rule) == 2
     assert role == rule
-    for a, b in zip(acted, shifted, strict=True):
-        assert all(np.array_equal(a[name], b[name]) for name in a)
 
 
-def test_power_charges_a_battery_and_small_shifts_do_not() -> None:
+def test_power_charges_a_battery_and_small_shifts_do_not(world: SmartGrid) -> None:
+    scene = Scene(world, "battery")
+    scene.heard["limit"][..., 0] = 0.0  # expired
+    scene.memory[:] = 0.0
+    at = scene.role.decides.slices["power"]
     for value, charges in ((-1.0, True), (-0.9 * CALM, False)):
-        _, acted = traced(3, 0.0, {"battery": {"power": value}})
-        assert np.all(acted[2]["battery"] == (-20.0 if charges else 0.0))
+        scene.decision[:] = 0.0
+        scene.decision[:, at] = value / REACH
+        _, action, *_ = scene.play(is_answered=False)
+        assert np.all(action == (-20.0 if charges else 0.0))
 
 
 def test_calm() -> None:

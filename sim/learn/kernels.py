@@ -17,7 +17,7 @@ import msgspec
 import numpy as np
 import torch
 
-from sim.learn.cast import cast_rollout, heard_by, sides_of
+from sim.learn.cast import cast_rollout, heard_by
 from sim.learn.copies import Copy
 from sim.learn.links import LinkMode, link_mode
 from sim.learn.record import Actor, Episode, Record
@@ -74,7 +74,7 @@ class KernelRollout:
         mode = link_mode(links)
         replace = msgspec.structs.replace
         scenario = replace(prepared.scenario, seed=seed, episodes=1)
-        self.sides = sides_of(prepared, learning, role_params or {})
+        self.sides = cast_rollout(prepared, learning, role_params).sides
         learners = {agent for side in self.sides for agent in side.agents}
         single = with_plans(scenario, prepared.world, prepared.plans)
         plans = tuple(
@@ -115,11 +115,12 @@ class KernelRollout:
     # --- what a rollout offers ------------------------------------------------------------------
 
     def collect(self, actors: Mapping[str, Actor], decisions: int) -> dict[str, Record]:
-        """The next so many decisions of each side, in every copy.
+        """The next so many decisions of each side, in every copy; steps of the world if nobody
+        learns.
 
         Raises: AgentError if an agent fails, with the author's frames, as an ordinary run does.
         """
-        periods = [side.every_ns for side in self.sides]
+        periods = [side.every_ns for side in self.sides] or [self._copies[0].world.dt_ns]
         whole = lcm(*periods)
         span = -(-decisions * max(periods) // whole) * whole
         wanted = [span // every for every in periods]
@@ -135,7 +136,8 @@ class KernelRollout:
             everybody = list(range(self.copies))
             if not self._is_settled:
                 self._settle(everybody)
-            while numbers := [b for b in everybody if self._is_short(b, wanted)]:
+            until = [copy.steps + decisions for copy in self._copies]
+            while numbers := [b for b in everybody if self._is_short(b, wanted, until[b])]:
                 self._answer(ask, numbers)
                 self._settle(numbers)
         return {
@@ -195,8 +197,10 @@ class KernelRollout:
 
     # --- rounds ---------------------------------------------------------------------------------
 
-    def _is_short(self, number: int, wanted: Sequence[int]) -> bool:
+    def _is_short(self, number: int, wanted: Sequence[int], until: int) -> bool:
         trails = self._trails[number]
+        if not trails:
+            return self._copies[number].steps < until
         return any(len(t.steps) < count for t, count in zip(trails, wanted, strict=True))
 
     def _settle(self, numbers: list[int]) -> None:

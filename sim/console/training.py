@@ -111,8 +111,10 @@ class TrainingDisplay:
         text.append(f"  {progress.rate:,.0f}/s", style="cyan")
         if progress.returns is not None:
             text.append(f"  return {number(progress.returns)}", style="green")
-        text.append(f"  reward {number(progress.reward)}", style="none")
+        if progress.score is not None:
+            text.append(f"  score {progress.score:.2f}", style="bold green")
         text.append(f"  left {span(progress.left)}", style="dim")
+        text.append(f"  reward {number(progress.reward)}", style="dim")
         return text
 
     def _lines(self, progress: Progress) -> Group:
@@ -125,7 +127,12 @@ class TrainingDisplay:
         kept = f"checkpoint at {progress.checkpoint:,}" if progress.checkpoint > 0 else ""
         below = Text("   ".join([*figures[:6], kept]), style="dim", overflow="ellipsis")
         below.no_wrap = True
-        return Group(self._words(progress), bar, below)
+        rows = Table.grid()
+        for row in (bar, below):
+            rows.add_row(row)
+        words = self._words(progress)
+        words.no_wrap, words.overflow = True, "ellipsis"
+        return Group(words, rows)
 
 
 def print_outcome(console: Console, outcome: Outcome, commands: Sequence[Sequence[str]]) -> None:

@@ -52,10 +52,10 @@ def print_plan(console: Console, plan: Plan, rollout: Rollout, device: str, run:
     grid = Table.grid(padding=(0, 2))
     grid.add_column(style="dim", no_wrap=True)
     grid.add_column(overflow="fold")
-    for side in rollout.sides:
-        preset = plan.groups[side.group]
-        words = f"{side.group} ({len(side.agents)}) by {preset}: {PRESETS[preset]}"
-        grid.add_row("trains", words)
+    for preset in dict.fromkeys(plan.groups.values()):
+        sides = [side for side in rollout.sides if plan.groups[side.group] == preset]
+        who = ", ".join(f"{side.group} ({len(side.agents)})" for side in sides)
+        grid.add_row("trains", f"{who} by {preset}: {PRESETS[preset]}")
     many = "copies" if rollout.copies != 1 else "copy"
     grid.add_row("rollout", f"{rollout.kind}, {rollout.copies:,} {many}: {rollout.reason}")
     grid.add_row("on", device)
@@ -105,7 +105,7 @@ class TrainingDisplay:
             self._console.print(self._words(progress), soft_wrap=True)
 
     def _words(self, progress: Progress) -> Text:
-        share = progress.frames / progress.total
+        share = min(progress.frames / progress.total, 1.0)
         text = Text(f"{self._name} ", style="bold")
         text.append(f" {progress.frames:,} frames {share:.0%}", style="none")
         text.append(f"  {progress.rate:,.0f}/s", style="cyan")

@@ -81,7 +81,8 @@ OnScore = Callable[[Mapping[str, float]], float | None]
 class Outcome:
     """What came of a training run. status: completed, interrupted or failed.
 
-    reason: why it ended: frames, plateau, interrupted, or what went wrong.
+    reason: why it ended: frames, plateau, interrupted, or what went wrong. groups: per group that
+    learned, its algorithm. agents: per group of these, its agents.
     """
 
     scenario: str
@@ -96,6 +97,7 @@ class Outcome:
     returns: float | None = None
     checkpoint: int = -1
     groups: dict[str, str] = field(default_factory=dict)
+    agents: dict[str, tuple[str, ...]] = field(default_factory=dict)
     rollout: str = ""
     rollout_reason: str = ""
     copies: int = 0
@@ -152,6 +154,7 @@ def train(
     """
     outcome = Outcome(
         plan.scenario.name, plan.seed, total=total or plan.spec.frames, groups=dict(plan.groups),
+        agents={g.name: g.agents for g in plan.prepared.world.groups if g.name in plan.groups},
         rollout=rollout.kind, rollout_reason=rollout.reason, copies=rollout.copies, device=device,
         run_dir=run.path,
     )  # fmt: skip

@@ -63,7 +63,7 @@ def _past(options: argparse.Namespace) -> Path:
     from sim.store.rundir import find_run
 
     given = {
-        "a scenario": options.scenario, "--algorithm": options.algorithm, "--seed": options.seed,
+        "scenario": options.scenario, "--algorithm": options.algorithm, "--seed": options.seed,
         "--copies": options.copies, "--links": options.links, "--set": options.overrides,
         "--as": options.behaviours, "--run-dir": options.run_dir, "--rollout": options.rollout,
     }  # fmt: skip
@@ -101,12 +101,9 @@ def _after_training(options: argparse.Namespace, outcome: Outcome) -> list[list[
         return [["sim", "train", "--resume", run]]
     if outcome.status == "failed" or options.scenario is None:
         return [["sim", "report", run]]
-    from sim.learn.plan import plan_training
-
-    groups = {g.name: g.agents for g in plan_training(_training(options)).prepared.world.groups}
     words = []
     for group in outcome.groups:
-        words += ["--as", f"{_pattern(groups[group])}=policy:{_policy(run)}"]
+        words += ["--as", f"{_pattern(outcome.agents[group])}=policy:{_policy(run)}"]
     again = [word for text in options.overrides for word in ("--set", text)]
     return [
         ["sim", "run", options.scenario, *again, *words],

@@ -200,7 +200,7 @@ def test_exporting_the_course(trained: Path, call: Call) -> None:
         ("train rendezvous --frames 1.5", "expected a whole number such as 2e6"),
         ("train rendezvous --set learn.held_out=2016-01-01..2016-01-02 --set "
          "learn.train_days=2016-02-01..2016-02-02", "world 'rendezvous' has no days"),
-        ("train rendezvous --resume rendezvous-0001", "it takes no a scenario"),
+        ("train rendezvous --resume rendezvous-0001", "it takes no scenario"),
         ("train --resume nothing-0001", "no run 'nothing-0001'"),
         ("train --resume last --algorithm ppo", "it takes no --algorithm"),
         ("evaluate rendezvous --as agent-*=policy:nothing", "no run of that name has policies"),

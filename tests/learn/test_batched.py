@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from dataclasses import fields
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,7 +13,7 @@ import pytest
 import torch
 
 from agents.roles import PlainRole
-from sim.errors import BoundError, ScenarioError, UnknownKeyError
+from sim.errors import AgentError, BoundError, ScenarioError, UnknownKeyError
 from sim.learn.batched import BatchedRollout
 from sim.learn.kernels import KernelRollout
 from sim.learn.record import Record
@@ -92,6 +93,7 @@ def test_it_records_what_kernels_record(case: str) -> None:
     assert sorted(ended) == sorted(e.episode for e in found) == [0, 1, 2]
     for episode in found:
         other = ended[episode.episode]
+        assert (episode.seed, episode.steps) == (other.seed, other.steps)
         assert episode.team == pytest.approx(other.team)
         assert episode.returns == pytest.approx(other.returns)
         assert episode.metrics == pytest.approx(other.metrics, abs=1e-8)
@@ -146,6 +148,18 @@ def test_a_snapshot_goes_on_to_the_same_records(case: str) -> None:
 
 def _first(rollout: BatchedRollout, group: str) -> Record:
     return collected(rollout, 3)[group]
+
+
+def test_pieces_make_the_whole() -> None:
+    whole, pieces = (
+        BatchedRollout(made("rendezvous", ["duration=1s"]), ["agent"], 3, role_params=TALK)
+        for _ in range(2)
+    )
+    record = collected(whole, 24)["agent"]
+    parts = [collected(pieces, count)["agent"] for count in (1, 11, 12)]
+    for name in (f.name for f in fields(record) if f.name != "memory"):
+        assert torch.equal(getattr(record, name), torch.cat([getattr(p, name) for p in parts]))
+    assert parts[2].memory[0, 0, 0] == 2  # decisions since the episode began, two before
 
 
 # --- ends of episodes ---------------------------------------------------------------------------
@@ -219,6 +233,45 @@ def test_the_horizon_cuts_and_the_future_has_a_value() -> None:
 
 
 # --- what it cannot be --------------------------------------------------------------------------
+
+
+BROKEN = """
+import numpy as np
+
+class Broken:
+    speaks, hears = {}, {}
+
+    def __init__(self, name, group, params):
+        self.how = params["how"]
+
+    def memory(self, xp, batch):
+        return xp.zeros((batch, 0))
+
+    def __call__(self, obs, inbox, memory, key):
+        if self.how == "raises":
+            return 1 / 0
+        if self.how == "says":
+            return obs[:, :2], {"undeclared": obs}, memory
+        return np.full((len(obs), 2 if self.how == "nan" else 3), np.nan), {}, memory
+"""
+
+
+@pytest.mark.parametrize(
+    ("how", "word"),
+    [
+        ("raises", "ZeroDivisionError"),
+        ("says", "undeclared"),
+        ("nan", "agent-2.*finite"),
+        ("size", "agent-2.*expected 2"),
+    ],
+)
+def test_a_policy_at_fault_is_named(tmp_path: Path, how: str, word: str) -> None:
+    path = tmp_path / "broken.py"
+    path.write_text(BROKEN)
+    agents = f"agents={{agent-2: {{behaviour: {path}:Broken, params: {{how: {how}}}}}}}"
+    rollout = BatchedRollout(made("rendezvous", ["duration=1s", agents]), ["agent"], 2)
+    with pytest.raises(AgentError, match=word):
+        collected(rollout, 2)
 
 
 PROGRAM = ["agents={agent-2: {behaviour: agents.policy:MechanismAgent}}"]

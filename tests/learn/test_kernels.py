@@ -317,8 +317,14 @@ def test_groups_that_cannot_learn_are_refused_by_name(tmp_path: Path) -> None:
     given = document()
     with pytest.raises(ScenarioError, match="did you mean 'agent'"):
         rollout_of(given, tmp_path, "agnet")
-    with pytest.raises(ScenarioError, match="nobody is to learn"):
-        rollout_of(given, tmp_path)
+
+
+def test_without_learners_steps_of_the_world_are_played(counting: Any, tmp_path: Path) -> None:
+    rollout = rollout_of(counting(ends=4), tmp_path, copies=2)
+    for _ in range(2):
+        assert rollout.collect({}, 6) == {}
+    ended = rollout.finished()
+    assert [(e.episode, e.steps) for e in ended] == [(1, 4), (3, 4), (0, 10), (5, 4)]
 
 
 def test_what_a_role_raises_is_told_with_its_frames(
@@ -386,8 +392,8 @@ def environment(env: str, **over: Any) -> dict[str, Any]:
 
 
 def test_agents_that_leave_an_environment_are_not_alive(tmp_path: Path) -> None:
+    pytest.importorskip("gymnasium")
     rollout = rollout_of(environment("learn.worlds:Leaving"), tmp_path, "player", copies=2)
-    (_side,) = rollout.sides
 
     class Second:
         """Always the choice 2."""

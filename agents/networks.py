@@ -30,7 +30,7 @@ from safetensors.numpy import save_file
 
 from agents.behaviour import load_module
 from agents.decisions import Physical, decide, mask_of, physical, plan_of
-from agents.forward import Architecture, forward, of_agent
+from agents.forward import Architecture, forward, of_agent, with_deviations
 from agents.roles import Heard, Layout, Role
 from sim.errors import CheckpointError, SimError
 from sim.ids import did_you_mean
@@ -192,6 +192,7 @@ def load_policy(path: Path) -> Callable[..., LearnedPolicy]:
         weights = of_agent(net, tensors, agent, len(card.agents))
         return LearnedPolicy(path, net, weights, role, params.get("sample") is True)
 
+    make.makes_policy = True  # type: ignore[attr-defined]
     return make
 
 
@@ -227,6 +228,9 @@ class LearnedPolicy:
         self._weights = {None: weights}
         self._layouts: dict[tuple[int, ...], Layout] = {}
         self._is_held = role.every > 1
+        self.is_random = is_sampled or bool(getattr(role, "is_random", True))
+        self.plays_group = net.share != "none" and not net.identity
+        self.ignores_absent = net.attention > 0 or not net.heard
 
     def memory(self, xp: Any, batch: int) -> Array:
         """Before the first decision. Shapes: float64 [B, m]."""
@@ -270,7 +274,10 @@ class LearnedPolicy:
         weights, own = self._on(seen, xp), xp.astype(own, xp.float32)
         out, own = forward(self._net, weights, layout, seen, own, xp)
         mask = mask_of(self._plan, seen, xp)
-        raw = decide(self._plan, out, mask, xp, key if self._is_sampled else None)
+        if self._is_sampled:
+            raw = decide(self._plan, with_deviations(self._net, weights, out, xp), mask, xp, key)
+        else:
+            raw = decide(self._plan, out, mask, xp)
         return self._physical(raw, xp), xp.astype(own, xp.float64)
 
     def _on(self, like: Array, xp: Any) -> Mapping[str, Array]:

@@ -25,6 +25,7 @@ from sim.learn.central import central_state
 from sim.learn.course import missing
 from sim.learn.links import LinkMode, link_mode, queued
 from sim.learn.record import Actor, Episode, Record, Side
+from sim.learn.seats import blamed
 from sim.learn.stage import Stage
 from sim.learn.taking import Take, brought, to_cpu
 from sim.prepare import Prepared
@@ -56,7 +57,10 @@ class BatchedRollout:
         seed: int | None = None,
         role_params: Mapping[str, Mapping[str, Any]] | None = None,
         is_numpy: bool | None = None,
+        first: int = 0,
+        stride: int | None = None,
     ) -> None:
+        """first, stride: copy b's k-th episode is first + b + k * stride, if others run beside."""
         cast, mode = cast_rollout(prepared, learning, role_params), link_mode(links)
         obstacle = why_not(prepared, cast, mode)
         if obstacle:
@@ -71,7 +75,8 @@ class BatchedRollout:
         self.tells_metrics = 4 * stage.horizon >= copies
         self._finished: list[Episode] = []
         self._tick = 0
-        self._episode = np.arange(copies) - copies
+        self._stride = copies if stride is None else stride
+        self._episode = first + np.arange(copies) - self._stride
         self._is_live = np.zeros(copies, dtype=bool)
         self._memory: dict[str, Tensor] = {}
         self._returns: dict[str, Tensor] = {}
@@ -83,10 +88,15 @@ class BatchedRollout:
         """S of the central state."""
         return int(self._central.shape[1])
 
+    @property
+    def step_ns(self) -> int:
+        """Of the world: what a decision lasts where nobody learns."""
+        return int(self._stage.dt_ns)
+
     def _begin(self) -> None:
         """Begins the next episode in the copies whose last one is over."""
         is_begun = ~self._is_live
-        self._episode[is_begun] += self.copies
+        self._episode[is_begun] += self._stride
         self._stage.begin(is_begun, self._episode[is_begun].tolist())
         self._is_live[:] = True
         here = self._flags(is_begun)
@@ -194,7 +204,8 @@ class BatchedRollout:
         alive = stage.world.alive(stage.state) if hasattr(stage.world, "alive") else {}
         for group, player in stage.learners.items():
             inbox = player.inbox(stage.now) if player.hears else {}
-            seen = player.policy.see(stage.rows_of(player), inbox, player.memory)
+            with blamed(group):
+                seen = player.policy.see(stage.rows_of(player), inbox, player.memory)
             shape = (self.copies, player.n, -1)
             self._seen[group] = arrays.tensor(seen).reshape(shape).to(torch.float32)
             there = arrays.tensor(stage.everybody[player.n])

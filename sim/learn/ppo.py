@@ -22,6 +22,7 @@ from sim.learn import returns, schedules
 from sim.learn.acting import NetworkActor, policy_file
 from sim.learn.critics import Critic, Sees
 from sim.learn.distributions import Decisions
+from sim.learn.inputs import input_norm
 from sim.learn.networks import Network, Shape
 from sim.learn.normalise import RunningNorm, ValueNorm, normalise_advantages
 from sim.learn.record import Actor, Record, Side
@@ -124,7 +125,7 @@ class _Team:
             side.layout, state_size, agents, shape, critic_sees, init, is_per_agent
         ).to(device)
         self.critic_memory: Tensor | None = None
-        self.norm = RunningNorm(side.layout.size, device)
+        self.norm = input_norm(side.layout, shape, device)
         self.state_norm = RunningNorm(state_size, device)
         self.value_norm = ValueNorm(device=device)
         self.optimiser = torch.optim.Adam(

@@ -15,6 +15,7 @@ from proofs.training import Task, played_by, scratch, trained
 from sim.learn.evaluate import evaluate
 
 FRAMES: Final = 1_000_000
+COPIES: Final = 32
 WORLD: Final = ("world.norm=quadratic", "world.observation_noise=0", "faults=[]", "duration=10s")
 OPTIONS: Final[dict[str, Any]] = {
     "gamma": 0.5, "lambda_": 0.9, "learning_rate": 3e-3, "entropy": 0.0,
@@ -23,7 +24,10 @@ OPTIONS: Final[dict[str, Any]] = {
 
 def play(seed: int, frames: int = FRAMES, episodes: int = 50) -> Found:
     """Mean cost of greedy episodes over that of the optimum under the same noise, minus 1."""
-    task = Task("rendezvous", "mappo", frames, OPTIONS | {"anneal_frames": frames}, world=WORLD)
+    task = Task(
+        "rendezvous", "mappo", frames, OPTIONS | {"anneal_frames": frames},
+        learn={"copies": COPIES}, world=WORLD,
+    )  # fmt: skip
     with scratch() as folder:
         run = Path(folder) / "run"
         outcome = trained(task, seed, run)

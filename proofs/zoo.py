@@ -1,8 +1,8 @@
 """A foreign environment of several agents: MPE2's `simple_spread` itself, through the adapter.
 
 Kernels in memory step the package's own code. 50,000 decisions are a fortieth of what `spread`
-takes, so this shows that such an environment trains, not how well: better than agents that stand still
-(-68.7 in the mean), from -79 at random.
+takes, so this shows that such an environment trains, not how well: better than agents that stand
+still (-68.7 in the mean), from -79 at random.
 """
 
 from __future__ import annotations

@@ -29,7 +29,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from agents.behaviour import load_module
-from agents.decisions import Physical, decide, mask_of, physical, plan_of
+from agents.decisions import Physical, decide, log_prob, mask_of, physical, plan_of
 from agents.forward import Architecture, forward, of_agent
 from agents.roles import Heard, Layout, Role
 from sim.errors import CheckpointError, SimError
@@ -127,7 +127,7 @@ def _hash(fields: Schema) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _checked(path: Path, found: Any, tensors: Mapping[str, Array]) -> Card:
+def _checked(path: Path | str, found: Any, tensors: Mapping[str, Array]) -> Card:
     try:
         card = msgspec.convert(found, Card)
     except msgspec.ValidationError as error:
@@ -149,7 +149,7 @@ def _checked(path: Path, found: Any, tensors: Mapping[str, Array]) -> Card:
     return card
 
 
-def _check(path: Path, card: Card, name: str, found: Schema) -> None:
+def _check(path: Path | str, card: Card, name: str, found: Schema) -> None:
     for side, fields in found.items():
         made_for = card.schema.get(side, [])
         if made_for == fields:
@@ -171,7 +171,13 @@ def load_policy(path: Path) -> Callable[..., LearnedPolicy]:
     Raises: CheckpointError if the file is not one, was made for other fields than its role has in
             the group, or for other agents where each has parameters of its own.
     """
-    tensors, found = read_policy(path)
+    return policy_factory(path, *read_policy(path))
+
+
+def policy_factory(
+    path: Path | str, tensors: Mapping[str, Array], found: Mapping[str, Any]
+) -> Callable[..., LearnedPolicy]:
+    """As `load_policy`, of what a file holds. path: what messages call it."""
     card = _checked(path, found, tensors)
 
     def make(name: str, group: Group, params: Mapping[str, Any]) -> LearnedPolicy:
@@ -195,10 +201,10 @@ def load_policy(path: Path) -> Callable[..., LearnedPolicy]:
     return make
 
 
-def _role(path: Path, card: Card, name: str, group: Group) -> Role:
+def _role(path: Path | str, card: Card, name: str, group: Group) -> Role:
     module, _, attribute = card.role.partition(":")
     try:
-        found = getattr(load_module(module, str(path.parent)), attribute)
+        found = getattr(load_module(module, str(Path(path).parent)), attribute)
     except (SimError, AttributeError) as error:
         raise CheckpointError(f"{path}: its role {card.role!r} is not here: {error}") from None
     role: Role = found(name, group, card.role_params)
@@ -210,11 +216,15 @@ class LearnedPolicy:
 
     Its memory is the role's, then the network's, then, if the network decides less often than its
     group, the decision in force. The first call always decides.
+
+    on_decision: told of each new decision: what was seen, the raw decision, its log-probability.
     """
+
+    on_decision: Callable[[Array, Array, Array], None] | None = None
 
     def __init__(
         self,
-        path: Path,
+        path: Path | str,
         net: Architecture,
         weights: Mapping[str, Array],
         role: Role,
@@ -271,6 +281,8 @@ class LearnedPolicy:
         out, own = forward(self._net, weights, layout, seen, own, xp)
         mask = mask_of(self._plan, seen, xp)
         raw = decide(self._plan, out, mask, xp, key if self._is_sampled else None)
+        if self.on_decision is not None:
+            self.on_decision(seen, raw, log_prob(self._plan, out, mask, raw, xp))
         return self._physical(raw, xp), xp.astype(own, xp.float64)
 
     def _on(self, like: Array, xp: Any) -> Mapping[str, Array]:

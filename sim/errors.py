@@ -13,6 +13,7 @@ SimError                        every error we raise on purpose: what, where, wh
 ├─ AgentError                   the agent's code raised, hung or broke its contract
 ├─ RestartLimitError            the supervisor gave up
 ├─ CheckpointError              corrupt, other version, other scenario
+├─ DivergenceError              what is learned is no longer made of numbers
 └─ InvariantError               our fault: books, order or digest broken; never caught
 """
 
@@ -79,6 +80,12 @@ class CheckpointError(SimError):
     """A stored state is corrupt, or belongs to something else."""
 
     exit_code = 5
+
+
+class DivergenceError(SimError):
+    """Training ran away: a loss, a gradient or what the world gave is not a number any more."""
+
+    exit_code = 6
 
 
 class InvariantError(SimError):

@@ -34,12 +34,11 @@ class Side:
 
 
 class Actor(Protocol):
-    """Whoever decides for a side while a rollout is collected. Draws from a generator of its own.
+    """Whoever decides for a side while a rollout is collected; draws from an own generator."""
 
-    memory_size: H, numbers that a recurrent network remembers per agent; 0 if it does not.
-    """
-
-    memory_size: int
+    @property
+    def memory_size(self) -> int:
+        """H, numbers that a recurrent network remembers per agent; 0 if it does not."""
 
     def act(
         self, seen: Tensor, alive: Tensor, memory: Tensor, is_first: Tensor

@@ -92,7 +92,7 @@ def make_agent(cell: Cell) -> Agent:
     if inspect.isclass(found) and issubclass(found, Agent):
         agent_class: type[Agent] = found
         arguments = dict(start.params)
-    elif any(r["receiver"] == start.name for r in start.rounds) and not _is_policy(found):
+    elif any(r["receiver"] == start.name for r in start.rounds) and not is_policy(found):
         agent_class, arguments = MechanismAgent, {"mechanism": found}
     else:
         arguments = {"policy": _make_policy(found, cell)}
@@ -107,7 +107,7 @@ def make_agent(cell: Cell) -> Agent:
     return agent
 
 
-def _is_policy(found: Any) -> bool:
+def is_policy(found: Any) -> bool:
     return hasattr(found, "speaks") or hasattr(found, "makes_policy")
 
 
@@ -115,7 +115,7 @@ def _make_policy(found: Any, cell: Cell) -> Any:
     spec = cell.start.behaviour
     if not callable(found):
         raise AgentError(f"{spec!r} is neither an Agent nor a policy")
-    if inspect.isclass(found) and not _is_policy(found) and "__call__" not in dir(found):
+    if inspect.isclass(found) and not is_policy(found) and "__call__" not in dir(found):
         raise AgentError(f"{spec!r} is not a class of sim.Agent, nor a policy")
     if hasattr(found, "memory") and not inspect.isclass(found):
         return found

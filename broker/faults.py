@@ -119,7 +119,7 @@ class FaultBoard:
 
     # --- noise on payloads ----------------------------------------------------------------------
 
-    def _noise_of(self, topic: str) -> tuple[float, float]:
+    def noise_of(self, topic: str) -> tuple[float, float]:
         """Relative and absolute standard deviation on a topic; independent noises add in square."""
         found = self._noises.get(topic)
         if found is None:
@@ -138,7 +138,7 @@ class FaultBoard:
     def disturb(self, rows: Rows, bodies: Bodies) -> Bodies:
         """The bodies as they arrive: every float of a noisy topic's payload drawn anew."""
         topics = self._network.topics
-        levels = {t: self._noise_of(topics[t]) for t in set(rows["topic"].tolist())}
+        levels = {t: self.noise_of(topics[t]) for t in set(rows["topic"].tolist())}
         noisy = [t for t, level in levels.items() if level != (0.0, 0.0)]
         if not noisy:
             return bodies
@@ -150,11 +150,12 @@ class FaultBoard:
                 payload = decode_payload(bodies[i])
             except MalformedFrameError:
                 continue
-            bodies[i] = encode_payload(_disturbed(payload, draw, *levels[int(row["topic"])]))
+            bodies[i] = encode_payload(disturbed(payload, draw, *levels[int(row["topic"])]))
         return bodies
 
 
-def _disturbed(value: Any, draw: np.random.Generator, relative: float, absolute: float) -> Any:
+def disturbed(value: Any, draw: np.random.Generator, relative: float, absolute: float) -> Any:
+    """A payload with every float in it drawn anew, by noise of these standard deviations."""
     if isinstance(value, float):
         return value + (abs(value) * relative * draw.normal() + absolute * draw.normal())
     if isinstance(value, np.ndarray) and value.dtype.kind == "f":
@@ -162,9 +163,9 @@ def _disturbed(value: Any, draw: np.random.Generator, relative: float, absolute:
         noise += absolute * draw.normal(size=value.shape)
         return (value + noise).astype(value.dtype)
     if isinstance(value, list):
-        return [_disturbed(v, draw, relative, absolute) for v in value]
+        return [disturbed(v, draw, relative, absolute) for v in value]
     if isinstance(value, dict):
-        return {k: _disturbed(v, draw, relative, absolute) for k, v in value.items()}
+        return {k: disturbed(v, draw, relative, absolute) for k, v in value.items()}
     return value
 
 

@@ -18,7 +18,7 @@ from broker.ledger import LOSS, PARTITION, QUEUE
 from sim.rng import uniforms
 from sim.scenario.schema import LinkSpec
 
-_KINDS: Final = {
+KINDS: Final = {
     "none": 0,
     "constant": 1,
     "uniform": 2,
@@ -26,7 +26,7 @@ _KINDS: Final = {
     "normal": 4,
     "lognormal": 5,
 }
-_LOSS_AND_JITTER: Final = 0
+LOSS_AND_JITTER: Final = 0
 """Stage number of the one Philox block that gives both loss and jitter."""
 
 Floats = NDArray[np.float64]
@@ -82,7 +82,7 @@ class Links:
 
     def _set(self, row: int, spec: LinkSpec, is_cut: bool) -> None:
         self._floor[row] = spec.floor_ns
-        self._kind[row] = _KINDS[spec.jitter]
+        self._kind[row] = KINDS[spec.jitter]
         self._a[row] = spec.a_ns
         self._b[row] = spec.b
         self._loss[row] = spec.loss_probability
@@ -109,7 +109,7 @@ class Links:
         fates = np.zeros(len(rows), dtype=np.int64)
         arrivals = times + self._floor[rows]
         if self._has_draws:
-            draws = uniforms(keys, counters, _LOSS_AND_JITTER, hops)
+            draws = uniforms(keys, counters, LOSS_AND_JITTER, hops)
             fates[draws[0] < self._loss[rows]] = LOSS
             arrivals += self._jitter(rows, draws[1])
         elif 1 in self._kinds:

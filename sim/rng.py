@@ -101,6 +101,20 @@ def uniforms(
     return (upper.astype(np.float64) * 67108864.0 + lower.astype(np.float64) + 0.5) / 2.0**52
 
 
+def uniforms_torch(keys: Any, counters: Any, stage: int, hop: int) -> tuple[Any, Any]:
+    """`uniforms` on int64 tensors of any device and shape; equal to it bit for bit.
+
+    Shapes: keys (the bits of the unsigned ones), counters int64 [...] -> float64 [...], twice.
+    """
+    zero = counters * 0
+    words = philox_torch(counters & _MASK, counters >> 32, zero + stage, zero + hop, keys)
+    upper, lower = ([(w >> 6).double() for w in words[i::2]] for i in (0, 1))
+    first, second = (
+        (u * 67108864.0 + v + 0.5) / 2.0**52 for u, v in zip(upper, lower, strict=True)
+    )
+    return first, second
+
+
 def secret_bytes(n: int) -> bytes:
     """Unpredictable bytes for routing identities; never for anything a digest covers."""
     return secrets.token_bytes(n)

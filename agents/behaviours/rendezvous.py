@@ -27,6 +27,9 @@ class Rule:
             are lost, and differences are paid for in proportion to the gain).
     """
 
+    plays_group = True
+    is_random = False
+
     def __init__(self, name: str, group: Any, params: Mapping[str, Any]) -> None:
         self.d = group.action.size
         self.noise = float(params.get("observation_noise", 0.0))

@@ -1,0 +1,285 @@
+"""The network's links in a batch: the same draws, so the same losses and arrivals as in a run.
+
+What a link does is `broker.links`: cut, loss, latency floor, jitter, one Philox block per message
+and hop, keyed by (seed, episode, source, target, topic) and counted by the message's number on its
+way. Here all copies and all ways of a topic are one array. Absent on purpose: finite rates with
+their queues, in which messages meet each other; the kernel rollout has them (`queued`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from array_api_compat import array_namespace
+from numpy.typing import NDArray
+from scipy.special import ndtri
+
+from broker.links import KINDS, LOSS_AND_JITTER
+from sim.errors import BoundError, UnknownKeyError
+from sim.ids import did_you_mean
+from sim.learn.arrays import Array, Arrays
+from sim.learn.course import Course
+from sim.prepare import Prepared
+from sim.rng import key_of, uniforms, uniforms_torch
+from sim.scenario.schema import LinkValues
+from sim.units import duration_ns
+
+MODES: Final = ("ideal", "scenario")
+_RANGES: Final = ("loss", "latency")
+_LATEST: Final = 4e18
+
+
+@dataclass(frozen=True)
+class LinkMode:
+    """How links are in training. loss, latency_ns: (low, high) of what is drawn per episode.
+
+    ideal: nothing is lost or noisy, and everything is there at the receiver's next decision.
+    """
+
+    is_ideal: bool = False
+    loss: tuple[float, float] | None = None
+    latency_ns: tuple[int, int] | None = None
+
+    @property
+    def text(self) -> str:
+        """For people."""
+        if self.is_ideal:
+            return "ideal"
+        return "scenario" if self.loss is None and self.latency_ns is None else "randomised"
+
+    def drawn(self, seed: int, episode: int) -> LinkValues:
+        """What every link of an episode gets in place of its own loss and latency.
+
+        Order: keyed by (seed, "links", episode), so a batch and a kernel draw the same.
+        """
+        key = np.array([key_of(seed, "links", episode)], dtype=np.uint64)
+        zero = np.zeros(1, dtype=np.uint64)
+        first, second = uniforms(key, zero, 0, zero)[:, 0].tolist()
+        loss = latency = None
+        if self.loss is not None:
+            loss = self.loss[0] + (self.loss[1] - self.loss[0]) * first
+        if self.latency_ns is not None:
+            low, high = self.latency_ns
+            latency = round(low + (high - low) * second)
+        return LinkValues(loss_probability=loss, latency_ns=latency)
+
+
+def link_mode(links: str | Mapping[str, Any] | LinkMode) -> LinkMode:
+    """From `ideal`, `scenario`, or {loss: [low, high], latency: [low, high]}.
+
+    Raises: UnknownKeyError, BoundError.
+    """
+    if isinstance(links, LinkMode):
+        return links
+    if isinstance(links, str):
+        if links not in MODES:
+            raise UnknownKeyError(
+                f"links: there is no mode {links!r}; {did_you_mean(links, MODES)}"
+            )
+        return LinkMode(is_ideal=links == "ideal")
+    for name in links:
+        if name not in _RANGES:
+            raise UnknownKeyError(f"links: no key {name!r}; {did_you_mean(str(name), _RANGES)}")
+    loss, latency = links.get("loss"), links.get("latency")
+    return LinkMode(
+        loss=None if loss is None else _range("loss", loss, _fraction),
+        latency_ns=None if latency is None else _range("latency", latency, duration_ns),
+    )
+
+
+def _range(name: str, given: Any, read: Any) -> tuple[Any, Any]:
+    try:
+        low, high = (read(value) for value in given)
+    except (TypeError, ValueError) as error:
+        raise BoundError(f"links.{name}: expected [low, high], found {given!r}: {error}") from None
+    if not 0 <= low <= high or (name == "loss" and high > 1):
+        raise BoundError(f"links.{name}: expected low <= high within bounds, found {given!r}")
+    return low, high
+
+
+def _fraction(value: Any) -> float:
+    text = str(value).strip()
+    return float(text[:-1]) / 100 if text.endswith("%") else float(text)
+
+
+def queued(prepared: Prepared) -> str:
+    """The first link or fault that gives a finite rate; "" if there is none."""
+    if any(np.isfinite(spec.rate_bytes_per_s) for spec in prepared.table.specs):
+        return "links have a finite rate"
+    values = (f.values.rate_bytes_per_s for f in prepared.faults)
+    return "a fault gives links a finite rate" if any(v is not None for v in values) else ""
+
+
+class Ways:
+    """The ways of one topic, from every sender to every receiver: hops, and each hop's link by era.
+
+    Shapes: tables [E, R, S, H]; H hops of the longest way; `is_hop` [R, S, H]; `is_apart`
+            [E, R, S]. A way that does not exist has no hops and loses everything.
+    """
+
+    def __init__(
+        self, course: Course, receivers: Sequence[str], senders: Sequence[str], arrays: Arrays
+    ) -> None:
+        table = course.eras[0].network.table
+        index = {name: i for i, name in enumerate(table.names)}
+        ends = [[(index[s], index[r]) for s in senders] for r in receivers]
+        routes = [[_route(table, *pair) for pair in row] for row in ends]
+        shape = (len(receivers), len(senders), max(len(w) for row in routes for w in row) or 1)
+        columns = {name: np.zeros((len(course.eras), *shape)) for name in ("a", "b", "loss")}
+        for name in ("floor", "kind", "cut", "is_own_floor", "is_own_loss"):
+            columns[name] = np.zeros((len(course.eras), *shape), dtype=np.int64)
+        is_hop = np.zeros(shape, dtype=bool)
+        is_apart = np.zeros((len(course.eras), *shape[:2]), dtype=bool)
+        for e, era in enumerate(course.eras):
+            for r, s in np.ndindex(*shape[:2]):
+                is_apart[e, r, s] = era.is_apart(*ends[r][s])
+                for h, hop in enumerate(routes[r][s]):
+                    spec, is_cut = era.link(*hop)
+                    is_hop[r, s, h] = True
+                    at = (e, r, s, h)
+                    columns["floor"][at], columns["kind"][at] = spec.floor_ns, KINDS[spec.jitter]
+                    columns["a"][at], columns["b"][at] = spec.a_ns, spec.b
+                    columns["loss"][at], columns["cut"][at] = spec.loss_probability, is_cut
+                    own = table.spec_of(*hop)
+                    assert own is not None
+                    columns["is_own_floor"][at] = spec.floor_ns == own.floor_ns
+                    columns["is_own_loss"][at] = spec.loss_probability == own.loss_probability
+        self.kinds = set(np.unique(columns["kind"][:, is_hop]).tolist())
+        self.is_lossy = bool(columns["loss"].any())
+        self.hops = shape[2]
+        self._is_plain = len(course.eras) == 1
+        self._begins = arrays.put(np.array([era.begins_ns for era in course.eras]))
+        self._columns = {name: arrays.put(column) for name, column in columns.items()}
+        self._is_hop, self._is_apart = arrays.put(is_hop), arrays.put(is_apart)
+        self._rows = arrays.put(np.arange(shape[0])[:, None] + 0 * np.arange(shape[1]))
+        self._cols = arrays.put(0 * np.arange(shape[0])[:, None] + np.arange(shape[1]))
+        self._arrays = arrays
+
+    def needs_draws(self, drawn: Mapping[str, Array]) -> bool:
+        """Whether anything random happens on these ways."""
+        return self.is_lossy or bool(self.kinds - {0, 1}) or "loss" in drawn
+
+    def cross(
+        self, keys: Array | None, serials: Array, sent: Array, drawn: Mapping[str, Array]
+    ) -> tuple[Array, Array]:
+        """Arrival times, and which messages are lost.
+
+        Shapes: keys, serials, sent [B, R, S] -> int64 [B, R, S], bool [B, R, S].
+        drawn:  per copy, [B, 1, 1]: the `loss` and `floor` that replace every link's own; what a
+                fault gives a link, it keeps.
+        """
+        xp = array_namespace(sent)
+        now, lost = sent, serials < 0
+        for hop in range(self.hops):
+            link, is_apart = self._links_at(now, hop)
+            is_hop = self._is_hop[..., hop][None]
+            lost = lost | (is_hop & ((link["cut"] > 0) | is_apart))
+            if hop == 0:
+                lost = lost | ~is_hop
+            floor, loss = (
+                xp.where(link[f"is_own_{name}"] > 0, drawn[name], link[name])
+                if name in drawn
+                else link[name]
+                for name in ("floor", "loss")
+            )
+            arrival = now + floor
+            if keys is not None:
+                first, second = self._draw(keys, serials, hop)
+                lost = lost | (is_hop & (first < loss))
+                arrival = arrival + self._jitter(xp, link, second)
+            elif 1 in self.kinds:
+                arrival = arrival + self._jitter(xp, link, None)
+            now = xp.where(is_hop, arrival, now) if self.hops > 1 else arrival
+        return now, lost
+
+    def _links_at(self, now: Array, hop: int) -> tuple[dict[str, Array], Array]:
+        """Parameters of each message's hop as it begins. Shapes: [B or 1, R, S]."""
+        columns = self._columns
+        if self._is_plain:
+            return {n: c[:, :, :, hop] for n, c in columns.items()}, self._is_apart
+        if self._arrays.is_numpy:
+            era = np.searchsorted(self._begins, now, side="right") - 1
+        else:
+            import torch
+
+            era = torch.searchsorted(self._begins, now.contiguous(), right=True) - 1
+        at = (era, self._rows[None], self._cols[None])
+        return {n: c[..., hop][at] for n, c in columns.items()}, self._is_apart[at]
+
+    def _draw(self, keys: Array, serials: Array, hop: int) -> tuple[Array, Array]:
+        if not self._arrays.is_numpy:
+            return uniforms_torch(keys, serials, LOSS_AND_JITTER, hop)
+        shape = keys.shape
+        counters = serials.reshape(-1).astype(np.uint64)
+        drawn = uniforms(
+            keys.reshape(-1), counters, LOSS_AND_JITTER, np.full(len(counters), hop, np.uint64)
+        )
+        return drawn[0].reshape(shape), drawn[1].reshape(shape)
+
+    def _jitter(self, xp: Any, link: Mapping[str, Array], uniform: Array | None) -> Array:
+        """As `broker.links.Links._jitter`: by inversion, in whole ns, never negative."""
+        kind, a, b = link["kind"], link["a"], link["b"]
+        extra = xp.where(kind == 1, a, 0.0 * a)
+        for number in self.kinds - {0, 1}:
+            assert uniform is not None
+            if number == KINDS["uniform"]:
+                drawn = a * uniform
+            elif number == KINDS["exponential"]:
+                drawn = -a * xp.log(uniform)
+            elif number == KINDS["normal"]:
+                drawn = xp.clip(a + b * self._normal(uniform), 0.0, None)
+            else:
+                drawn = a * xp.exp(xp.clip(b * self._normal(uniform), None, 50.0))
+            extra = xp.where(kind == number, drawn, extra)
+        return xp.astype(xp.round(xp.clip(extra, None, _LATEST)), xp.int64)
+
+    def _normal(self, uniform: Array) -> Array:
+        if self._arrays.is_numpy:
+            return ndtri(uniform)
+        import torch
+
+        return torch.special.ndtri(uniform)
+
+
+def _route(table: Any, source: int, target: int) -> list[tuple[int, int]]:
+    """The hops from one node to another; none if there is no way, or no distance."""
+    hops, at = [], source
+    while at != target:
+        onward = table.next_hop(at, target)
+        if onward < 0:
+            return []
+        hops.append((at, onward))
+        at = onward
+    return hops
+
+
+def way_keys(
+    seed: int,
+    episodes: Iterable[int],
+    receivers: Sequence[str],
+    senders: Sequence[str],
+    topic: str,
+    is_direct: NDArray[np.bool_],
+) -> NDArray[np.uint64]:
+    """Keys of a topic's ways, as `broker.network` makes them. Shapes: is_direct [R, S] -> [m, R, S].
+
+    Cost: about 1 us per way and episode.
+    """
+    tails = []
+    for r, receiver in enumerate(receivers):
+        for s, sender in enumerate(senders):
+            names = (sender, receiver, topic, *(("direct",) if is_direct[r, s] else ()))
+            tails.append("\x1f".join(("", *names)).encode())
+    found = bytearray()
+    for episode in episodes:
+        head = hashlib.blake2b(f"{seed}\x1flink\x1f{episode}".encode(), digest_size=8)
+        for tail in tails:
+            one = head.copy()
+            one.update(tail)
+            found += one.digest()
+    keys = np.frombuffer(bytes(found), dtype="<u8").astype(np.uint64)
+    return keys.reshape(-1, len(receivers), len(senders))

@@ -9,6 +9,7 @@ by a horizon.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import pairwise
 from typing import Any, Final
 
 import numpy as np
@@ -105,9 +106,9 @@ class Assembly:
                 alive[k, 0, slot] = True
             duration[k] = np.mean([row["duration"] for row in joint.values()])
             team[k] = np.mean([row["reward"] for row in joint.values()])
-        follows = np.array(
-            [_follows(a, b, side.every_ns) for a, b in zip(instants, instants[1:], strict=False)]
-        ).reshape(-1, 1)
+        follows = np.array([_follows(a, b, side.every_ns) for a, b in pairwise(instants)]).reshape(
+            -1, 1
+        )
         truncated = np.concatenate((~follows, np.zeros((1, 1), dtype=bool)))
         is_first = np.concatenate((np.ones((1, 1), dtype=bool), ~follows))
         arrays = wide | {

@@ -74,6 +74,8 @@ class PPO:
     sequence: int = 16
     """Decisions of a recurrent network that gradients flow through: the largest divisor of the
     record's length up to this. Yu et al. 2022 use 10."""
+    v_trace: bool = False
+    """Corrects advantages and targets for experience of older policies (Espeholt et al. 2018)."""
     normalise_observations: bool = True
     """Yu et al. 2022; Andrychowicz et al. 2021, section 3.3."""
     normalise_values: bool = True
@@ -239,8 +241,16 @@ class PPOFamily:
         )
         critic_input, value, next_value = self._values(team, record, ends)
         reward = mixed_reward(record, self._reward)
-        advantage = returns.gae(reward, discount, ends, value, next_value, o.lambda_)
-        target = advantage + value
+        log_prob = record.log_prob
+        if o.v_trace:
+            log_prob = self._log_prob(team, record)
+            ratio = torch.where(record.alive, log_prob - record.log_prob, 0.0)
+            target, advantage = returns.v_trace(
+                ratio, reward, discount, ends, value, next_value, o.lambda_
+            )
+        else:
+            advantage = returns.gae(reward, discount, ends, value, next_value, o.lambda_)
+            target = advantage + value
         counts = record.alive if is_own else torch.ones_like(target, dtype=torch.bool)
         if o.normalise_values:
             team.value_norm.update(target, counts)
@@ -256,7 +266,7 @@ class PPOFamily:
             "seen": team.norm.normalise(record.seen),
             "critic_input": critic_input,
             "decision": record.decision,
-            "log_prob": record.log_prob,
+            "log_prob": log_prob,
             "alive": record.alive.float(),
             "advantage": advantage,
             "target": team.value_norm.normalise(target),
@@ -288,6 +298,13 @@ class PPOFamily:
         outs = with_next(team.critic, now, later, memory, record.is_first, ends)
         value, next_value = (team.value_norm.denormalise(out) for out in outs[:2])
         return now, value, next_value
+
+    @torch.no_grad()
+    def _log_prob(self, team: _Team, record: Record) -> Tensor:
+        """Of what was decided, by the policy as it is now. Shapes: [T, B, n]."""
+        seen = team.norm.normalise(record.seen)
+        out, _ = team.policy.unroll(seen, record.memory, record.is_first)
+        return team.decisions.log_prob(out, record.decision, team.decisions.mask(record.seen))
 
     def _critic_memory(self, team: _Team, seen: Tensor) -> Tensor:
         """The critic's, before the record. Shapes: [B, m, H]."""

@@ -2,7 +2,7 @@
 it, and takes new weights as they come.
 
 Both ways are ordinary messages on modelled links. Experience goes to the learner in batches, on
-`experience`; weights come as publications on `weights/<group>`, a policy file in parts. Whatever is
+`experience`; weights come as publications on `weights.<group>`, a policy file in parts. Whatever is
 late or lost is late or lost: the agent acts with the weights it has, and says which. Until the
 first ones come it takes decision 0, the middle of what it may decide.
 
@@ -153,7 +153,7 @@ class LearningAgent(Agent):
         experience = Experience(start.episode, every_ns)
         rounds = {r["topic"]: r for r in start.rounds}
         slots, heard = self._listen()
-        self.subscribe(f"{WEIGHTS}/{start.group}")
+        self.subscribe(f"{WEIGHTS}.{start.group}")
         memory = role.memory(np, 1)
         base, count = key_of(start.seed, "policy", start.name, start.episode), 0
         async for obs in self.observations():
@@ -204,7 +204,7 @@ class LearningAgent(Agent):
 
     def _take_weights(self) -> None:
         """The newest version that is complete; older ones and malformed ones change nothing."""
-        while (message := self._cell.channels.take(f"{WEIGHTS}/{self.group}")) is not None:
+        while (message := self._cell.channels.take(f"{WEIGHTS}.{self.group}")) is not None:
             found = self._parts.add(message.payload) if self._is_learner(message) else None
             if found is None or found[0] <= self.version:
                 continue

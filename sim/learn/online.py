@@ -110,7 +110,7 @@ class Learner(Agent):
         tensors, card = self._families[group].policies()[group]
         arrays = {name: _array(t) for name, t in tensors.items()}
         for part in weight_parts(self.versions[group], arrays, card):
-            self.publish(f"{WEIGHTS}/{group}", part)
+            self.publish(f"{WEIGHTS}.{group}", part)
 
     def _keep(self) -> None:
         """Saves what the next incarnation needs, and the policies for whoever wants them after."""

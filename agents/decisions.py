@@ -154,13 +154,14 @@ def _all_true(like: Array, shape: Sequence[int], xp: Any) -> Array:
 def masked_logits(plan: Plan, part: Part, out: Array, mask: Array | None, xp: Any) -> Array:
     """The logits of a part, REFUSED where masked; all alike where everything is masked.
 
-    Shapes: out [..., outputs] -> [..., numbers, choices].
+    Shapes: out [..., outputs], mask as of `mask_of` (leading dimensions broadcast)
+            -> [..., numbers, choices].
     """
     shape = (*out.shape[:-1], part.raw.stop - part.raw.start, part.choices)
     logits = xp.reshape(out[..., part.out], shape)
     if mask is None:
         return logits
-    allowed = xp.reshape(mask[..., part.out], shape)
+    allowed = xp.reshape(mask[..., part.out], (*mask.shape[:-1], *shape[-2:]))
     refused = xp.where(allowed, logits, xp.full_like(logits, REFUSED))
     some = xp.any(allowed, axis=-1, keepdims=True)
     return xp.where(some, refused, xp.zeros_like(logits))

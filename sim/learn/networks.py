@@ -131,7 +131,7 @@ class Network(nn.Module):
 
     def card(self) -> dict[str, Any]:
         """What the card of a policy file says of a network."""
-        network = msgspec.to_builtins(self.architecture)
+        network = msgspec.json.decode(msgspec.json.encode(self.architecture))
         return {"network": network, "agents": list(self.agents)}
 
     def _affine(self, name: str, x: Tensor, inner: int = 0) -> Tensor:

@@ -92,20 +92,26 @@ def role_name(role: Role) -> str:
 
 
 def save_policy(path: Path, tensors: Mapping[str, Array], card: Mapping[str, Any]) -> None:
-    """Writes a policy file, whole or not at all.
+    """Writes a policy file, whole or not at all. card: as of `whole_card`.
 
-    card: with schema, network, agents; role is PlainRole and role_params empty unless given. The
-          hash of the schema is added.
     Raises: CheckpointError for a card or tensors that `load_policy` would refuse.
+    """
+    full = whole_card(card)
+    arrays = {name: np.ascontiguousarray(value, dtype="<f4") for name, value in tensors.items()}
+    _checked(path, full, arrays)
+    part = path.with_name(f".{path.name}.part")
+    save_file(arrays, part, metadata={"card": json.dumps(full)})
+    part.replace(path)
+
+
+def whole_card(card: Mapping[str, Any]) -> dict[str, Any]:
+    """A card with everything that it needs, as plain data: schema, network and agents are given;
+    role is PlainRole and role_params empty unless given; the hash of the schema is added.
     """
     full = {"role": "agents.roles:PlainRole", "role_params": {}, **card}
     full["sha256"] = _hash(full["schema"])
-    text = json.dumps(full)
-    arrays = {name: np.ascontiguousarray(value, dtype="<f4") for name, value in tensors.items()}
-    _checked(path, json.loads(text), arrays)
-    part = path.with_name(f".{path.name}.part")
-    save_file(arrays, part, metadata={"card": text})
-    part.replace(path)
+    plain: dict[str, Any] = json.loads(json.dumps(full))
+    return plain
 
 
 def read_policy(path: Path) -> tuple[dict[str, Array], dict[str, Any]]:

@@ -23,7 +23,7 @@ from agents.agent import Agent
 from agents.behaviour import load_behaviour
 from agents.channels import Message
 from agents.decisions import physical, plan_of
-from agents.networks import LearnedPolicy, policy_factory
+from agents.networks import LearnedPolicy, policy_factory, whole_card
 from agents.policy import decision_key, hear, received, senders_of, speak
 from agents.roles import Role
 from sim.errors import CheckpointError
@@ -45,7 +45,7 @@ def weight_parts(
     """A policy file as messages."""
     data = safetensors.numpy.save({n: np.ascontiguousarray(t) for n, t in tensors.items()})
     pieces = [data[i : i + PART_BYTES] for i in range(0, len(data), PART_BYTES)]
-    text = json.dumps(card)
+    text = json.dumps(whole_card(card))
     return [
         {"version": version, "part": i, "parts": len(pieces), "card": text, "bytes": piece}
         for i, piece in enumerate(pieces)

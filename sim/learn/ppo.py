@@ -404,7 +404,8 @@ class PPOFamily:
     def _take_in(self, team: _Team, record: Record) -> None:
         if self.options.normalise_observations:
             team.norm.update(record.seen, record.alive)
-            team.state_norm.update(record.state)
+            if record.state.shape[-1]:
+                team.state_norm.update(record.state)
 
     def policies(self) -> Mapping[str, tuple[dict[str, Any], dict[str, Any]]]:
         return {

@@ -43,7 +43,15 @@ class Received:
 
 @runtime_checkable
 class Policy(Protocol):
-    """A pure function of observation, inbox and memory."""
+    """A pure function of observation, inbox and memory.
+
+    What a policy may further say of itself, for batches; a process asks for none of it:
+    plays_group     True: one object may play all agents of a group in one call, as rows of a batch.
+                    What tells agents apart is in what they observe. Default False.
+    is_random       False: it makes nothing of the key, which may then be any. Default True.
+    ignores_absent  True: it makes nothing of how many could have spoken on a topic, only of who
+                    did; rows of senders that never speak may then be missing. Default False.
+    """
 
     @property
     def speaks(self) -> Mapping[str, int]:

@@ -105,6 +105,7 @@ class PlainRole:
     """
 
     every = 1
+    is_random = False
 
     def __init__(self, name: str, group: Any, params: Mapping[str, Any]) -> None:
         self.sees = group.observation

@@ -39,11 +39,11 @@ def baselines(
     scenario: Scenario, on_progress: OnProgress | None = None
 ) -> dict[str, dict[str, float]]:
     """The metrics of the same scenario, seed and faults with nobody acting, and with the world's
-    rules in every slot, run in memory. Without `rule` if the rules fail there.
+    rules in every slot, run in memory. Without `rule` if the world has none or they fail there.
     """
     report = on_progress or (lambda progress: None)
     found = {}
-    for name in (NO_CONTROL, RULE):
+    for name in _played(scenario):
         column = _baseline(scenario, name, report)
         if column is not None:
             found[name] = column.metrics
@@ -78,7 +78,7 @@ def _fill(
 ) -> None:
     """Adds the columns that are not complete. own: metrics of the run, if it was left alone."""
     scenario = prepared.scenario
-    for name in (NO_CONTROL, RULE):
+    for name in _played(scenario):
         if name in columns and columns[name].metrics:
             continue
         plans = _plans_of(scenario, prepared.world, name)
@@ -99,6 +99,11 @@ def _fill(
         bounds = catalogue.reference(spec.kind, spec.params, scenario.seed, scenario.duration_ns)
         columns.update({n: Column(values) for n, values in bounds.items() if n not in columns})
         note(columns)
+
+
+def _played(scenario: Scenario) -> tuple[str, ...]:
+    """Columns that are runs of their own."""
+    return (NO_CONTROL, RULE) if catalogue.rules(scenario.world.kind) else (NO_CONTROL,)
 
 
 def main(run_dir: str, parent: int) -> None:

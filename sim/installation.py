@@ -15,7 +15,10 @@ from sim.errors import InstallationError
 
 DISTRIBUTION: Final = "sim-agents"
 NAMES: Final = ("sim", "agents", "broker")
-EXTRAS: Final = {"grid": ("simbench", "pandapower")}
+EXTRAS: Final = {
+    "grid": ("simbench", "pandapower"),
+    "zoo": ("gymnasium", "pettingzoo", "mpe2"),
+}
 """Optional extras, and the modules each brings."""
 _REMEDY: Final = (
     "install sim-agents into an environment of its own: python -m venv .venv && "

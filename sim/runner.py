@@ -44,7 +44,8 @@ __all__ = [
 _RULES: Final = "agents.behaviours"
 """Where the rules of the bundled worlds are, one module per world; loaded before hosts are forked,
 so that not every host loads them again."""
-_RULES_NEED: Final = ("array_api_compat.numpy",)
+_POLICIES_NEED: Final = "array_api_compat.numpy"
+_LEARNED_NEED: Final = "agents.networks"
 _LOOK_SECONDS: Final = 0.1
 
 
@@ -215,9 +216,11 @@ def make_transport(scenario: Scenario, inline: bool, report: OnProgress) -> Tran
     from sim.launch.local import process_transport
 
     specs = (*scenario.agents, *scenario.assignments)
-    torch = any((spec.behaviour or "").startswith("policy:") for spec in specs)
+    learned = any((spec.behaviour or "").startswith("policy:") for spec in specs)
     rules = f"{_RULES}.{scenario.world.kind}"
     has_rules = importlib.util.find_spec(_RULES) and importlib.util.find_spec(rules)
-    preload = [rules, *_RULES_NEED] if has_rules else []
+    preload = [rules, _POLICIES_NEED] if has_rules else []
+    if learned:  # they act on NumPy: no host loads torch
+        preload += [_LEARNED_NEED, _POLICIES_NEED]
     memory = scenario.limits.memory_bytes_max
-    return process_transport(torch=torch, preload=preload, data_bytes_max=memory, progress=started)
+    return process_transport(preload=preload, data_bytes_max=memory, progress=started)

@@ -52,7 +52,7 @@ OWNERS: dict[str, tuple[str, ...]] = {
     "os.getrandom": ("sim.rng",),
     "numpy.random": ("sim.rng",),
     "torch.manual_seed": (),
-    "torch.rand*": (),
+    "torch.rand*": ("sim.learn.*",),
     "pickle": (),
     "marshal": (),
     "shelve": (),

@@ -34,13 +34,13 @@ class View:
     """
 
     def __init__(
-        self, at: Mapping[str, slice], slot: int, obs: Any, inbox: Mapping[str, Any], memory: Any
+        self, at: Mapping[str, slice], obs: Any, inbox: Mapping[str, Any], memory: Any
     ) -> None:
         self.xp = xp = array_namespace(obs)
         self.obs, self.at = obs, at
         self.zero = zero = 0.0 * obs[:, :1]
         self.is_first = self["minute"] % QUARTER_MIN == 0
-        self.low, self.high, self.q, self.is_told = self._limit(inbox["limit"], slot)
+        self.low, self.high, self.q, self.is_told = self._limit(inbox["limit"])
         award = inbox["award"]
         is_new = award.present[:, :1] & (award.age_s[:, :1] < QUARTER_S)
         new = xp.where(is_new, award.values[:, :1, 0], zero)
@@ -49,12 +49,12 @@ class View:
     def __getitem__(self, name: str) -> Any:
         return self.obs[:, self.at[name]]
 
-    def _limit(self, heard: Any, slot: int) -> tuple[Any, Any, Any, Any]:
+    def _limit(self, heard: Any) -> tuple[Any, Any, Any, Any]:
         """The corridor and reactive power of the limits in force, and whether there are any."""
-        xp, zero, width = self.xp, self.zero, len(LIMIT)
+        xp, zero = self.xp, self.zero
         is_fresh = heard.present & (heard.age_s <= heard.values[..., 0])
         count = xp.sum(xp.astype(is_fresh, self.obs.dtype), axis=1, keepdims=True)
-        mine = heard.values[..., 1 + width * slot : 1 + width * (slot + 1)]
+        mine = self._mine(heard.values)
         # What is not present may hold anything, and 0 times infinity is not 0.
         mine = xp.sum(xp.where(is_fresh[..., None], mine, zero[..., None]), axis=1)
         mine = mine / xp.maximum(count, zero + 1.0)
@@ -62,6 +62,18 @@ class View:
         low = xp.where(is_told, mine[:, 0:1], zero - FREE_KW)
         high = xp.where(is_told, mine[:, 1:2], zero + FREE_KW)
         return low, high, mine[:, 2:3], is_told
+
+    def _mine(self, limits: Any) -> Any:
+        """The part of each row's own slot. Shapes: [B, n, 1 + 3 N] -> [B, n, 3]."""
+        width, slot = len(LIMIT), self["slot"]
+        if slot.shape[0] == 1:  # one agent in its process: a slice costs less than a gather
+            first = 1 + width * int(slot[0, 0])
+            return limits[..., first : first + width]
+        xp = self.xp
+        first = 1 + width * xp.astype(slot, xp.int64)
+        index = (first + xp.arange(width, device=device(slot)))[:, None, :]
+        index = xp.broadcast_to(index, (*limits.shape[:2], width))
+        return xp.take_along_axis(limits, index, axis=-1)
 
     def within(self, p_kw: Any) -> Any:
         """Power kept within the limit."""
@@ -79,12 +91,14 @@ class Device(ABC):
     """
 
     speaks: Mapping[str, int] = {"measurement": len(MEASUREMENT), "offer": OFFER_WIDTH}
+    plays_group = True
+    is_random = False
+    ignores_absent = True
 
     def __init__(self, name: str, group: Any, params: Mapping[str, Any]) -> None:
         self.at = group.observation.slices
         devices = int(group.observation.high[self.at["slot"]][0]) + 1
         self.hears: Mapping[str, int] = {"limit": 1 + len(LIMIT) * devices, "award": 2}
-        self.slot = -1
 
     def memory(self, xp: Any, batch: int) -> Any:
         return xp.zeros((batch, 1), dtype=xp.float64)
@@ -93,9 +107,7 @@ class Device(ABC):
         self, obs: Any, inbox: Mapping[str, Any], memory: Any, key: Any
     ) -> tuple[Any, dict[str, Any], Any]:
         """Shapes: obs [B, k] -> action [B, a]; measurement [B, 10], offer [B, 6]; memory."""
-        if self.slot < 0:  # the same in every observation
-            self.slot = int(obs[0, self.at["slot"]][0])
-        see = View(self.at, self.slot, obs, inbox, memory)
+        see = View(self.at, obs, inbox, memory)
         xp, zero = see.xp, see.zero
         action, report, offers, kept = self.decide(see, memory)
         wish, low, high, q_max, down, up = (x + zero for x in report)

@@ -35,6 +35,9 @@ class Operator:
     Memory: import kW and kvar of the minute before, which the devices' reports are about [2].
     """
 
+    is_random = False
+    ignores_absent = True
+
     def __init__(self, name: str, group: Any, params: Mapping[str, Any]) -> None:
         self.at = group.observation.slices
         feeder = self.at["feeder"]

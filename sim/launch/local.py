@@ -51,7 +51,6 @@ _TAIL_BYTES: Final = 4000
 def process_transport(
     *,
     runtime: str = transport.RUNTIME,
-    torch: bool = False,
     preload: Sequence[str] = (),
     log: str | Path | None = None,
     data_bytes_max: int | None = None,
@@ -60,11 +59,11 @@ def process_transport(
 ) -> ZeroMQTransport:
     """Hosts as processes of this machine.
 
-    runtime: `module:class`. torch, preload: loaded before the forks, for learned policies or for
-    what many agents import. log: where what hosts write past the capture of `print` goes; removed
-    at the end if None. data_bytes_max: private memory of a host. environment: over the fixed one.
+    runtime: `module:class`. preload: loaded before the forks, what many agents import. log: where
+    what hosts write past the capture of `print` goes; removed at the end if None. data_bytes_max:
+    private memory of a host. environment: over the fixed one.
     """
-    modules = [*PRELOAD, runtime.partition(":")[0], *(["torch"] if torch else []), *preload]
+    modules = [*PRELOAD, runtime.partition(":")[0], *preload]
     local = LocalLauncher(runtime, modules, log, data_bytes_max, environment or {})
     return ZeroMQTransport(local, progress=progress)
 

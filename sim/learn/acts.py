@@ -65,7 +65,7 @@ class GroupActions:
         self._coming.append(Coming(whole, spread[1], spread[0], steps))
 
     def at(self, boundary: Array) -> tuple[Array, Array]:
-        """What the world applies from a boundary on. Shapes: int64 [B] -> [B, n, a], bool [B, n]."""
+        """What the world applies from a boundary on. Shapes: -> [B, n, a], bool [B, n]."""
         for coming in self._coming:
             due = coming.given & (coming.when <= boundary[:, None])
             coming.given = coming.given & ~due

@@ -10,12 +10,12 @@ import importlib
 import inspect
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from agents.agent import Agent
 from agents.behaviour import is_policy, load_behaviour
-from agents.policy import MechanismAgent
+from agents.policy import MechanismAgent, senders_of
 from agents.roles import Role, layout_of
 from sim.errors import ScenarioError, UnknownKeyError
 from sim.ids import did_you_mean
@@ -71,18 +71,12 @@ def cast_rollout(
 
     Raises: UnknownKeyError for a group that does not exist; errors of roles and behaviours.
     """
+    sides = sides_of(prepared, learning, role_params or {}) if learning else ()
+    for name in () if learning else role_params or {}:
+        raise UnknownKeyError(f"learn: params of a role for {name!r}, which does not learn")
     groups = {group.name: group for group in prepared.world.groups}
-    given = role_params or {}
-    for name in (*learning, *given):
-        if name not in groups:
-            raise UnknownKeyError(
-                f"learn: there is no group {name!r}; {did_you_mean(name, groups)}"
-            )
-    for name in learning:
-        if not groups[name].agents:
-            raise ScenarioError(f"learn: group {name!r} has no agents")
-    sides = tuple(_side(prepared, groups[name], given.get(name, {})) for name in learning)
-    others = [p for p in prepared.plans if p.group not in learning and p.behaviour != "none"]
+    learners = {agent for side in sides for agent in side.agents}
+    others = [p for p in prepared.plans if p.name not in learners and p.behaviour != "none"]
     parties: list[Party] = []
     clearings, programs = [], {}
     shared: dict[str, int] = {}
@@ -94,31 +88,57 @@ def cast_rollout(
         elif kind == "mechanism":
             clearings.append(_clearing(found, plan, prepared.world.rounds))
         elif plan.group is not None and plan.slot is not None:
-            _join(parties, shared, groups[plan.group], plan, found)
+            own = tuple(r.topic for r in own_rounds(prepared.world, plan.name))
+            _join(parties, shared, groups[plan.group], plan, found, own)
     return Cast(sides, tuple(parties), tuple(clearings), programs)
 
 
-def senders_on(world: World, names: Sequence[str], topic: str) -> tuple[str, ...]:
-    """Whose messages on a topic a policy tells apart, in order, as `agents.policy.PolicyAgent`
-    does: the round's senders; its receiver, for a reply; else all agents of the run.
+def own_rounds(world: World, agent: str) -> list[Round]:
+    """The message rounds that an agent takes part in."""
+    return [r for r in world.rounds if agent == r.receiver or agent in r.senders]
+
+
+def heard_by(world: World, names: Sequence[str], agent: str, topic: str) -> tuple[str, ...]:
+    """Whose messages on a topic an agent tells apart, in order; names: all agents of the run."""
+    rounds = [asdict(round_) for round_ in own_rounds(world, agent)]
+    return tuple(senders_of(topic, rounds, names))
+
+
+def sides_of(
+    prepared: Prepared, learning: Sequence[str], role_params: Mapping[str, Mapping[str, Any]]
+) -> tuple[Side, ...]:
+    """A side per learning group: of its agents those that play the world's rule so far, or nothing;
+    a program in one of its slots stays there. If all were given something else, all learn.
+
+    Raises: ScenarioError if there is nobody to learn, UnknownKeyError for an unknown group.
     """
-    for round_ in world.rounds:
-        if round_.topic == topic:
-            return round_.senders
-    for round_ in world.rounds:
-        if round_.reply and round_.reply == topic:
-            return (round_.receiver,)
-    return tuple(names)
-
-
-def _side(prepared: Prepared, group: Group, params: Mapping[str, Any]) -> Side:
-    kind, names = prepared.scenario.world.kind, [plan.name for plan in prepared.plans]
-    roles = getattr(catalogue.world_module(kind), "ROLES", {})
-    spec = roles.get(group.name, PLAIN) if isinstance(roles, Mapping) else PLAIN
-    role: Role = load_behaviour(spec, "")(name=group.agents[0], group=group, params=params)
-    senders = {t: len(senders_on(prepared.world, names, t)) for t in role.hears}
-    every_ns = role.every * group.every_ns
-    return Side(group.name, group.agents, role, layout_of(role, senders), every_ns)
+    kind, world = prepared.scenario.world.kind, prepared.world
+    groups = {group.name: group for group in world.groups}
+    found = getattr(catalogue.world_module(kind), "ROLES", {})
+    roles = found if isinstance(found, Mapping) else {}
+    rules, names = catalogue.rules(kind), [plan.name for plan in prepared.plans]
+    if not learning:
+        raise ScenarioError("nobody is to learn: name at least one group")
+    for name in (*learning, *role_params):
+        if name not in groups:
+            raise UnknownKeyError(
+                f"learn: there is no group {name!r}; {did_you_mean(name, groups)}"
+            )
+    sides = []
+    for name in learning:
+        group = groups[name]
+        plans = [plan for plan in prepared.plans if plan.group == name]
+        free = [plan for plan in plans if plan.behaviour in (rules.get(name), "none")]
+        agents = tuple(plan.name for plan in free or plans)
+        make_role = load_behaviour(roles.get(name, PLAIN), "")
+        params = dict(role_params.get(name, {}))
+        role: Role | None = make_role(agents[0], group, params) if agents else None
+        if role is None or not role.decides.size:
+            raise ScenarioError(f"learn: nobody of group {name!r} has anything to decide")
+        senders = {topic: len(heard_by(world, names, agents[0], topic)) for topic in role.hears}
+        every_ns = role.every * group.every_ns
+        sides.append(Side(name, agents, role, layout_of(role, senders), every_ns))
+    return tuple(sides)
 
 
 def _kind(found: Any, plan: AgentPlan, rounds: Sequence[Round]) -> str:
@@ -139,12 +159,13 @@ def _clearing(found: Any, plan: AgentPlan, rounds: Sequence[Round]) -> Clearing:
 
 
 def _join(
-    parties: list[Party], shared: dict[str, int], group: Group, plan: AgentPlan, found: Any
-) -> None:
+    parties: list[Party], shared: dict[str, int], group: Group, plan: AgentPlan, found: Any,
+    rounds: tuple[str, ...],
+) -> None:  # fmt: skip
     """Gives an agent to the policy object that plays its like, or to one of its own."""
     slot = plan.slot or 0
     params = json.dumps(plan.params, sort_keys=True, default=repr)
-    like = "\x1f".join((group.name, plan.behaviour, plan.folder, params))
+    like = "\x1f".join((group.name, plan.behaviour, plan.folder, params, *rounds))
     if like in shared:
         party = parties[shared[like]]
         joined = (*party.slots, slot), (*party.agents, plan.name)

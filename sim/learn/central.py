@@ -9,7 +9,7 @@ import torch
 
 
 def central_state(world: Any, state: Any, observations: Mapping[str, torch.Tensor]) -> torch.Tensor:
-    """The world's own `central(state)` if it has one, else every group's observations in a row.
+    """The world's own `central(state)` if it has one, else all observations in group order.
 
     world: the BatchWorld; state: its state. Shapes: observations [B, n, k] -> float32 [B, S].
     """
@@ -17,10 +17,5 @@ def central_state(world: Any, state: Any, observations: Mapping[str, torch.Tenso
     if own is not None:
         found: torch.Tensor = own(state)
         return found.to(torch.float32)
-    return joined(observations)
-
-
-def joined(observations: Mapping[str, torch.Tensor]) -> torch.Tensor:
-    """Every group's observations in a row. Shapes: [B, n, k] -> float32 [B, S]."""
-    parts = [values.reshape(len(values), -1).to(torch.float32) for values in observations.values()]
-    return torch.cat(parts, 1)
+    parts = [observations[group.name].flatten(1) for group in world.groups]
+    return torch.cat(parts, 1).to(torch.float32)

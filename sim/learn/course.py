@@ -49,11 +49,15 @@ class Era:
 
 @dataclass(frozen=True)
 class Presence:
-    """When an agent is up. Shapes: times int64 [k], rising; is_up, started [k] from each on."""
+    """When an agent is up. Shapes: times int64 [k], rising; is_up, started [k] from each on.
+
+    restarts: when it starts anew, each with when it had gone.
+    """
 
     times: NDArray[np.int64]
     is_up: NDArray[np.bool_]
     started: NDArray[np.int64]
+    restarts: tuple[tuple[int, int], ...]
 
     def at(self, now: NDArray[np.int64]) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
         """Whether it is up, and since when it runs. Shapes: int64 [B] -> bool [B], int64 [B]."""
@@ -116,13 +120,19 @@ def _era(prepared: Prepared, begins_ns: int, faults: list[Fault]) -> Era:
 
 def _presence(faults: list[Fault]) -> Presence:
     """From what kills and starts one agent, in order."""
-    times, is_up, started = [0], [True], [0]
+    times, is_up, started, restarts, gone = [0], [True], [0], [], -1
     for fault in faults:
         is_kill = fault.kind == "kill" and fault.is_on
         since = started[-1] if is_kill else fault.time_ns
+        if is_up[-1]:
+            gone = fault.time_ns
+        if not is_kill:
+            restarts.append((fault.time_ns, gone))
         if fault.time_ns == times[-1]:
-            times.pop(), is_up.pop(), started.pop()
+            times.pop()
+            is_up.pop()
+            started.pop()
         times.append(fault.time_ns)
         is_up.append(not is_kill)
         started.append(since)
-    return Presence(np.array(times), np.array(is_up), np.array(started))
+    return Presence(np.array(times), np.array(is_up), np.array(started), tuple(restarts))

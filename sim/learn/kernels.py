@@ -16,21 +16,15 @@ import msgspec
 import numpy as np
 import torch
 
-from agents.behaviour import load_behaviour
-from agents.policy import senders_of
-from agents.roles import layout_of
-from sim.errors import ScenarioError, UnknownKeyError
-from sim.ids import did_you_mean
+from sim.learn.cast import sides_of
 from sim.learn.copies import Copy
-from sim.learn.record import Actor, Episode, Record, Side
+from sim.learn.links import LinkMode, link_mode
+from sim.learn.record import Actor, Episode, Record
 from sim.learn.seats import Seats
 from sim.learn.trail import Step, Trail, record_of
 from sim.prepare import Prepared, make_world, with_plans
 from sim.process import no_collector, one_thread
-from sim.rng import key_of, uniforms
 from sim.scenario.schema import Jitter, LinkValues, NetworkSpec
-from sim.units import duration_ns
-from sim.worlds import catalogue
 
 _PLAIN = "agents.roles:PlainRole"
 _LEARNS = "learning"
@@ -63,7 +57,7 @@ class KernelRollout:
         learning: Sequence[str],
         copies: int,
         *,
-        links: str | Mapping[str, Any] = "scenario",
+        links: str | Mapping[str, Any] | LinkMode = "scenario",
         device: str = "cpu",
         seed: int = 0,
         role_params: Mapping[str, Mapping[str, Any]] | None = None,
@@ -72,6 +66,7 @@ class KernelRollout:
         reason: str = "asked for",
     ) -> None:
         self.reason, self.copies, self.device = reason, copies, device
+        mode = link_mode(links)
         self._first, self._stride = first, copies if stride is None else stride
         replace = msgspec.structs.replace
         scenario = replace(prepared.scenario, seed=seed, episodes=1)
@@ -82,7 +77,7 @@ class KernelRollout:
             replace(plan, behaviour=_LEARNS) if plan.name in learners else plan
             for plan in single.plans
         )
-        faults = tuple(f for f in single.faults if links != "ideal" or f.kind not in _OF_LINKS)
+        faults = tuple(f for f in single.faults if not mode.is_ideal or f.kind not in _OF_LINKS)
         groups = {group.name: group for group in prepared.world.groups}
         self._seats = [
             Seats(s, groups[s.group].action.size, groups[s.group].observation.size, copies)
@@ -91,7 +86,7 @@ class KernelRollout:
         self._copies = [
             Copy(
                 Prepared(scenario, make_world(scenario), plans, single.table, faults),
-                lambda episode: network_of(scenario.network, links, seed, episode),
+                lambda episode: network_of(scenario.network, mode, seed, episode),
                 self._seats,
                 number,
             )
@@ -227,7 +222,9 @@ class KernelRollout:
         copy.look_back()
         for seats in self._seats:
             seats.see([b])
-        over, terminated = [True] * len(self.sides), bool(copy.world.is_terminated)
+        over, world = [True] * len(self.sides), copy.world
+        # An environment of others' making may be over by a time limit of its own.
+        terminated = bool(world.is_terminated) and not getattr(world, "is_truncated", False)
         self._end_steps(b, over, terminated, not terminated)
         self._finished.append(copy.result())
         copy.begin(copy.episode + self._stride)
@@ -315,55 +312,10 @@ def _decided(log: Sequence[Sequence[Any]], side: int) -> torch.Tensor:
 # --- who learns, over which links ---------------------------------------------------------------
 
 
-def sides_of(
-    prepared: Prepared, learning: Sequence[str], role_params: Mapping[str, Mapping[str, Any]]
-) -> tuple[Side, ...]:
-    """A side per learning group: of its agents those that play the world's rule so far, or nothing;
-    a program in one of its slots stays there. If all were given something else, all learn.
-
-    Raises: ScenarioError if there is nobody to learn, UnknownKeyError for an unknown group.
-    """
-    kind, world = prepared.scenario.world.kind, prepared.world
-    groups = {group.name: group for group in world.groups}
-    found = getattr(catalogue.world_module(kind), "ROLES", {})
-    roles = found if isinstance(found, Mapping) else {}
-    rules, names = catalogue.rules(kind), [plan.name for plan in prepared.plans]
-    rounds = [asdict(round_) for round_ in world.rounds]
-    if not learning:
-        raise ScenarioError("nobody is to learn: name at least one group")
-    for name in (*learning, *role_params):
-        if name not in groups:
-            raise UnknownKeyError(
-                f"learn: there is no group {name!r}; {did_you_mean(name, groups)}"
-            )
-    sides = []
-    for name in learning:
-        group = groups[name]
-        plans = [plan for plan in prepared.plans if plan.group == name]
-        free = [plan for plan in plans if plan.behaviour in (rules.get(name), "none")]
-        agents = tuple(plan.name for plan in free or plans)
-        if not agents or not group.action.size:
-            raise ScenarioError(f"learn: nobody of group {name!r} has anything to decide")
-        make_role = load_behaviour(roles.get(name, _PLAIN), "")
-        role = make_role(agents[0], group, dict(role_params.get(name, {})))
-        mine = [r for r in rounds if agents[0] == r["receiver"] or agents[0] in r["senders"]]
-        senders = {topic: len(senders_of(topic, mine, names)) for topic in role.hears}
-        every_ns = role.every * group.every_ns
-        sides.append(Side(name, agents, role, layout_of(role, senders), every_ns))
-    return tuple(sides)
-
-
-def network_of(
-    network: NetworkSpec, links: str | Mapping[str, Any], seed: int, episode: int
-) -> NetworkSpec:
-    """The network of an episode.
-
-    Raises: ScenarioError for links of which nothing is known.
-    """
+def network_of(network: NetworkSpec, mode: LinkMode, seed: int, episode: int) -> NetworkSpec:
+    """The network of an episode."""
     replace = msgspec.structs.replace
-    if links == "scenario":
-        return network
-    if links == "ideal":
+    if mode.is_ideal:
         none = LinkValues(
             latency_ns=_IDEAL_NS,
             jitter=Jitter(),
@@ -371,19 +323,13 @@ def network_of(
             rate_bytes_per_s=float("inf"),
         )
         return replace(network, default=none, links=(), topics=())
-    if not isinstance(links, Mapping) or not links.keys() <= {"loss", "latency"}:
-        raise ScenarioError(
-            f"links: expected scenario, ideal, or ranges of loss and latency, found {links!r}"
-        )
-    key, zero = np.array([key_of(seed, "links", episode)], np.uint64), np.zeros(1, np.uint64)
-    draws = uniforms(key, zero, 0, zero)[:, 0].tolist()
-    values: dict[str, Any] = {}
-    if "loss" in links:
-        low, high = map(float, links["loss"])
-        values["loss_probability"] = low + draws[0] * (high - low)
-    if "latency" in links:
-        low, high = map(duration_ns, links["latency"])
-        values["latency_ns"] = max(round(low + draws[1] * (high - low)), _IDEAL_NS)
-    given = dict.fromkeys(values)
-    rules = tuple(replace(rule, **given) for rule in network.links)
+    if mode.loss is None and mode.latency_ns is None:
+        return network
+    drawn = mode.drawn(seed, episode)
+    values = {
+        name: value
+        for name in ("loss_probability", "latency_ns")
+        if (value := getattr(drawn, name)) is not None
+    }
+    rules = tuple(replace(rule, **dict.fromkeys(values)) for rule in network.links)
     return replace(network, default=replace(network.default, **values), links=rules)

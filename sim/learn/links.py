@@ -52,7 +52,7 @@ class LinkMode:
         return "scenario" if self.loss is None and self.latency_ns is None else "randomised"
 
     def drawn(self, seed: int, episode: int) -> LinkValues:
-        """What every link of an episode gets in place of its own loss and latency.
+        """What every link of an episode gets in place of its own loss and latency (1 ns or more).
 
         Order: keyed by (seed, "links", episode), so a batch and a kernel draw the same.
         """
@@ -64,7 +64,7 @@ class LinkMode:
             loss = self.loss[0] + (self.loss[1] - self.loss[0]) * first
         if self.latency_ns is not None:
             low, high = self.latency_ns
-            latency = round(low + (high - low) * second)
+            latency = max(round(low + (high - low) * second), 1)
         return LinkValues(loss_probability=loss, latency_ns=latency)
 
 
@@ -202,7 +202,7 @@ class Ways:
         if self._is_plain:
             return {n: c[:, :, :, hop] for n, c in columns.items()}, self._is_apart
         if self._arrays.is_numpy:
-            era = np.searchsorted(self._begins, now, side="right") - 1
+            era: Any = np.searchsorted(self._begins, now, side="right") - 1
         else:
             import torch
 
@@ -265,7 +265,9 @@ def way_keys(
     topic: str,
     is_direct: NDArray[np.bool_],
 ) -> NDArray[np.uint64]:
-    """Keys of a topic's ways, as `broker.network` makes them. Shapes: is_direct [R, S] -> [m, R, S].
+    """Keys of a topic's ways, as `broker.network` makes them.
+
+    Shapes: is_direct bool [R, S] -> [m, R, S].
 
     Cost: about 1 us per way and episode.
     """

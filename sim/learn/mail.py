@@ -59,6 +59,7 @@ class Topic:
         self.receivers, self.senders = tuple(receivers), tuple(senders)
         self._way, self._arrays = way, arrays
         self._exists = arrays.put(way > 0)
+        self._is_direct = arrays.put(way == 2)
         self._is_whole = bool((way > 0).all())
         shape = (copies, len(receivers), len(senders))
         self._serials = arrays.full(shape, 0, "int64")
@@ -111,15 +112,19 @@ class Topic:
     # --- on the way -----------------------------------------------------------------------------
 
     def post(
-        self, leaving: Array, values: Array, spoken: Array, drawn: Mapping[str, Array]
-    ) -> None:
+        self, leaving: Array, values: Array, spoken: Array, drawn: Mapping[str, Array],
+        is_up: Array | None = None,
+    ) -> None:  # fmt: skip
         """Sends what was said.
 
         Shapes: leaving int64 [B, 1, S], values [B, R or 1, S, W], spoken bool [B, R or 1, S].
-        drawn:  see `Ways.cross`.
+        drawn:  see `Ways.cross`. is_up: bool [B, R], who is subscribed to publications now.
         """
         pending = spoken & self._exists
-        serials, self._serials = self._serials, self._serials + pending
+        counted = pending
+        if is_up is not None:
+            pending = pending & (self._is_direct | is_up[..., None])
+        serials, self._serials = self._serials, self._serials + counted
         if self._ways is None:
             arrival = leaving + 0 * serials
         else:

@@ -16,16 +16,16 @@ import torch
 from agents.agent import Agent
 from agents.behaviour import load_behaviour
 from agents.online import EXPERIENCE, WEIGHTS, weight_parts
-from agents.policy import senders_of
 from agents.roles import Role, layout_of
 from sim.errors import AgentError
 from sim.learn.assembly import Assembly
+from sim.learn.cast import heard_by
 from sim.learn.networks import Shape
 from sim.learn.presets import make_family
 from sim.learn.record import Side
 from sim.units import SECOND
 from sim.worlds import catalogue
-from sim.worlds.world import Round, World
+from sim.worlds.world import World
 
 PRESETS: Final = ("ppo", "ippo", "mappo")
 """Those that can learn from what single agents tell, by V-trace."""
@@ -146,18 +146,13 @@ def side_of(world: World, names: tuple[str, ...], group: str, spec: Mapping[str,
     role: Role = load_behaviour(spec.get("role", "agents.roles:PlainRole"), "")(
         name=found.agents[0], group=found, params=dict(spec.get("role_params", {}))
     )
-    rounds = [_plain_round(r) for r in world.rounds]
-    senders = {topic: len(senders_of(topic, rounds, names)) for topic in role.hears}
+    senders = {t: len(heard_by(world, names, found.agents[0], t)) for t in role.hears}
     return Side(group, found.agents, role, layout_of(role, senders), role.every * found.every_ns)
 
 
 def _critic(preset: str) -> str:
     """There is no central state here: what all agents see stands for it."""
     return "observations" if preset == "mappo" else "own"
-
-
-def _plain_round(r: Round) -> dict[str, Any]:
-    return {"topic": r.topic, "senders": r.senders, "receiver": r.receiver, "reply": r.reply}
 
 
 def _array(value: Any) -> np.ndarray[Any, Any]:

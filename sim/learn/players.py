@@ -6,10 +6,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sim.errors import AgentError
 from sim.learn.arrays import Array, Arrays, unsigned
-from sim.learn.cast import Cast, Clearing, Party, senders_on
+from sim.learn.cast import Cast, Clearing, Party, heard_by, own_rounds
 from sim.learn.mail import Topic
 from sim.rng import key_of, philox, philox_torch
 from sim.worlds.world import World
@@ -42,7 +43,7 @@ class Player:
         """Finds its place on the topics it hears and speaks on."""
         for topic, width in self.policy.hears.items():
             found = topics[topic, width]
-            who = senders_on(world, names, topic)
+            who = heard_by(world, names, self.agents[0], topic)
             if getattr(self.policy, "ignores_absent", False):
                 who = tuple(name for name in who if name in found.senders) or who[:1]
             rows = _slice([found.receivers.index(name) for name in self.agents])
@@ -50,9 +51,9 @@ class Player:
         for topic, width in self.policy.speaks.items():
             if (topic, width) in topics:
                 senders = topics[topic, width].senders
-                who = [i for i, name in enumerate(self.agents) if name in senders]
-                at = [senders.index(self.agents[i]) for i in who]
-                self.speaks[topic] = ((topic, width), at, who)
+                speaking = [i for i, name in enumerate(self.agents) if name in senders]
+                at = [senders.index(self.agents[i]) for i in speaking]
+                self.speaks[topic] = ((topic, width), at, speaking)
 
     def begin(self, rows: Array, is_begun: Array, seed: int, episodes: Sequence[int]) -> None:
         """New episodes in some copies. Shapes: rows int64 [m], is_begun bool [B] of the same."""
@@ -93,19 +94,14 @@ class Player:
         low, high, _, _ = philox_torch(count & 0xFFFFFFFF, count >> 32, zeros, zeros, base)
         return (high << 32 | low).reshape(-1)
 
-    def took(self, memory: Array, is_due: Array | None) -> None:
-        """After a decision. Shapes: is_due bool [B], or None if all decided."""
+    def took(self, memory: Array, who: Array | None) -> None:
+        """After a decision. Shapes: who bool [B, n] decided, or None if all did."""
         xp = self._arrays.xp
-        if is_due is None:
-            self.memory = memory
-            if self._is_random:
-                self._counts = self._counts + 1
-            return
-        here = is_due[:, None] | self._arrays.full((1, self.n), False, "bool")
-        if memory.shape[1]:
-            memory = xp.where(here.reshape(-1, 1), memory, self.memory)
+        if who is not None and memory.shape[1]:
+            memory = xp.where(who.reshape(-1, 1), memory, self.memory)
         self.memory = memory
-        self._counts = self._counts + here
+        if self._is_random:
+            self._counts = self._counts + (1 if who is None else xp.astype(who, xp.int64))
 
     def state(self) -> dict[str, Any]:
         """Everything that changes."""
@@ -133,8 +129,8 @@ class Outgoing:
             width = player.policy.speaks.get(topic)
             if width is None or values.shape[-1] != width:
                 raise AgentError(
-                    f"{player.agents[0]} says {values.shape[-1]} numbers on {topic!r}, and declares "
-                    f"{'none' if width is None else width} in `speaks`"
+                    f"{player.agents[0]} says {values.shape[-1]} numbers on {topic!r}, and "
+                    f"declares {width or 'none'} in `speaks`"
                 )
             if topic not in player.speaks:
                 continue  # nobody hears it
@@ -162,11 +158,16 @@ class Outgoing:
         self._said[key][0][:, columns] = values
         self._said[key][1][:, columns] = spoken
 
-    def post(self, now: Array, delays: Mapping[Key, Array], drawn: Mapping[str, Array]) -> None:
-        """Sends all of it. Shapes: now int64 [B]; delays int64 [S] per topic."""
+    def post(
+        self, now: Array, delays: Mapping[Key, Array], drawn: Mapping[str, Array],
+        is_up: Mapping[Key, Array],
+    ) -> None:  # fmt: skip
+        """Sends all of it. Shapes: now int64 [B]; per topic delays int64 [S], is_up bool [B, R]."""
         for key, (values, spoken) in self._said.items():
             leaving = now[:, None] + delays[key]
-            self._topics[key].post(leaving[:, None], values[:, None], spoken[:, None], drawn)
+            self._topics[key].post(
+                leaving[:, None], values[:, None], spoken[:, None], drawn, is_up.get(key)
+            )
 
 
 class Clerk:
@@ -231,47 +232,55 @@ class Clerk:
         self.reply.post(leave, values, spoken, drawn)
 
 
+def decision_keys(base: NDArray[np.uint64], count: NDArray[np.int64]) -> NDArray[np.uint64]:
+    """As `agents.policy.decision_key`, of arrays of one shape."""
+    number, zero, shift = count.astype(np.uint64), np.uint64(0), np.uint64(32)
+    low, high, _, _ = philox(number & np.uint64(0xFFFFFFFF), number >> shift, zero, zero, base)
+    found: NDArray[np.uint64] = high << shift | low
+    return found
+
+
 def make_topics(
     cast: Cast, players: Sequence[Player], world: World, names: Sequence[str], arrays: Arrays,
     copies: int,
 ) -> dict[Key, Topic]:  # fmt: skip
     """Every topic that somebody hears, with all who speak on it. Order: of the roster."""
-    rounds = {r.topic: r for r in world.rounds}
     hearers: dict[Key, list[str]] = {}
-    speakers: dict[Key, list[str]] = {}
-    direct: set[tuple[Key, str, str]] = set()
+    speakers: dict[Key, dict[str, tuple[str, ...] | None]] = {}
     for player in players:
         for key in player.policy.hears.items():
             hearers.setdefault(key, []).extend(player.agents)
         for key in player.policy.speaks.items():
-            round_ = rounds.get(key[0])
-            who = [a for a in player.agents if round_ is None or a in round_.senders]
-            speakers.setdefault(key, []).extend(who)
-            if round_ is not None:
-                direct |= {(key, a, round_.receiver) for a in who}
-    takers: dict[Key, list[str]] = {}
+            speakers.setdefault(key, {}).update(
+                {agent: _receivers(world, agent, key[0]) for agent in player.agents}
+            )
     for clearing in cast.clearings:
         round_ = clearing.round
-        takers.setdefault((round_.topic, round_.width), []).append(clearing.agent)
-        if not round_.reply:
-            continue
-        reply = (round_.reply, round_.reply_width)
-        speakers.setdefault(reply, []).append(clearing.agent)
-        direct |= {(reply, clearing.agent, to) for to in round_.senders}
+        hearers.setdefault((round_.topic, round_.width), []).append(clearing.agent)
+        if round_.reply:
+            reply = speakers.setdefault((round_.reply, round_.reply_width), {})
+            reply[clearing.agent] = round_.senders
     rank = {name: i for i, name in enumerate(names)}
     topics = {}
-    for key in dict.fromkeys((*hearers, *takers)):
-        receivers = sorted({*hearers.get(key, ()), *takers.get(key, ())}, key=rank.__getitem__)
-        senders = sorted(set(speakers.get(key, ())), key=rank.__getitem__)
-        mechanisms = {c.agent for c in cast.clearings}
+    for key, heard in hearers.items():
+        said = speakers.get(key, {})
+        receivers = sorted(set(heard), key=rank.__getitem__)
+        senders = sorted(said, key=rank.__getitem__)
         way = np.zeros((len(receivers), len(senders)), dtype=np.int8)
         for r, s in np.ndindex(*way.shape):
-            pair = (key, senders[s], receivers[r])
-            is_published = key[0] not in rounds and senders[s] not in mechanisms
+            to = said[senders[s]]
             if receivers[r] != senders[s]:
-                way[r, s] = 2 if pair in direct else 1 if is_published else 0
+                way[r, s] = 1 if to is None else 2 if receivers[r] in to else 0
         topics[key] = Topic(key[0], key[1], receivers, senders, way, arrays, copies)
     return topics
+
+
+def _receivers(world: World, agent: str, topic: str) -> tuple[str, ...] | None:
+    """To whom a policy's message goes directly, as `agents.policy.speak`; None: it is published."""
+    for round_ in own_rounds(world, agent):
+        if round_.topic == topic:
+            return (round_.receiver,) if agent in round_.senders else ()
+    return None
 
 
 def _slice(places: Sequence[int]) -> slice | list[int]:

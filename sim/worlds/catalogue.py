@@ -23,9 +23,19 @@ from sim.worlds.world import World, single
 
 WORLDS: Final[dict[str, str]] = {
     "blank": "sim.worlds.blank",
+    "commons": "sim.worlds.classics.commons",
+    "double_integrator": "sim.worlds.classics.double_integrator",
+    "gym": "sim.worlds.gym",
+    "lqr": "sim.worlds.classics.lqr",
+    "matrix": "sim.worlds.classics.matrix",
     "microgrid": "sim.worlds.microgrid",
+    "pettingzoo": "sim.worlds.pettingzoo",
+    "predator_prey": "sim.worlds.classics.predator_prey",
     "rendezvous": "sim.worlds.rendezvous",
+    "signalling": "sim.worlds.classics.signalling",
     "smart_grid": "sim.worlds.smart_grid",
+    "speaker_listener": "sim.worlds.classics.speaker_listener",
+    "spread": "sim.worlds.classics.spread",
 }
 
 _SHOWN_MAX: Final = 60

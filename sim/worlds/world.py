@@ -130,7 +130,10 @@ class World(Protocol):
 
     @property
     def is_terminated(self) -> bool:
-        """Whether the episode ended by itself (not by the horizon)."""
+        """Whether the episode ended by itself (not by the horizon).
+
+        A world that has a limit of steps of its own also has `is_truncated`: whether it was that.
+        """
 
 
 class BatchWorld(Protocol):

@@ -22,7 +22,13 @@ from sim.wire.memory import MemoryTransport
 from sim.worlds.catalogue import make_batch
 
 pytestmark = pytest.mark.torch
-CASES = {"rendezvous": "20s", "microgrid": "20s", "smart_grid": "2h"}
+CASES = {
+    "rendezvous": "20s",
+    "microgrid": "20s",
+    "smart_grid": "2h",
+    "spread": "2500ms",
+    "signalling": "5s",
+}
 
 
 class Silent:

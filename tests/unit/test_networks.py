@@ -333,3 +333,40 @@ def test_acting_needs_no_torch(tmp_path: Path) -> None:
     command = [sys.executable, "-c", NO_TORCH, str(saved(tmp_path / "p"))]
     ran = subprocess.run(command, capture_output=True, text=True, check=True)
     assert ran.stdout == "(1, 2) False\n"
+
+
+SPY = """
+import sys
+from pathlib import Path
+from agents.roles import PlainRole
+
+class Spy(PlainRole):
+    def __init__(self, name, group, params):
+        super().__init__(name, group, {})
+        self.file = Path(params["to"], f"{name}.txt")
+
+    def act(self, *args):
+        lines = open("/proc/self/smaps_rollup").read().splitlines()
+        told = dict(line.split()[:2] for line in lines if ":" in line[:20])
+        private = int(told["Private_Dirty:"]) + int(told["Private_Clean:"])
+        self.file.write_text(f"{private} {'torch' in sys.modules}")
+        return super().act(*args)
+"""
+
+
+@pytest.mark.process
+def test_a_process_that_plays_a_policy_is_small(tmp_path: Path) -> None:
+    """At most 15 MiB of private memory, and no torch in it."""
+    (tmp_path / "mine.py").write_text(SPY)
+    path = saved(tmp_path / "p", role="mine.py:Spy", role_params={"to": str(tmp_path)})
+    scenario = tmp_path / "s.yaml"
+    scenario.write_text(
+        "duration: 1s\nworld: {kind: blank, agents: 2, acts: 2}\n"
+        "network: {default: {latency: 100ms}}\n"
+    )
+    result = run(scenario, behaviours=[f"agent-*=policy:{path}"], record=False, compare=False)
+    assert result.status == "completed", result.agent_failures
+    for name in ("agent-1", "agent-2"):
+        kib, has_torch = (tmp_path / f"{name}.txt").read_text().split()
+        assert has_torch == "False"
+        assert int(kib) <= 15 * 1024

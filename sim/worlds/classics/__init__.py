@@ -1,0 +1,1 @@
+"""Small worlds of the literature with known answers, to prove learners on."""

@@ -66,6 +66,8 @@ class Role(Protocol):
     """Made by `(name, group, params)`, as a policy is. One object may play every agent of its
     group: what tells them apart is in what they observe.
 
+    shown:   optional, topics of `hears` whose messages are part of the network's input, after its
+             `own` part; all of them where a role does not say.
     sees:    names, units and bounds of the `own` part of the network's input. A field with `masks`
              set says which choices of that decision are allowed.
     decides: what the network decides; bounded fields in physical units, or `choices`.
@@ -156,9 +158,8 @@ def block(xp: Any, received: Any, period_s: float) -> Array:
 
 def layout_of(role: Role, senders: Mapping[str, int]) -> Layout:
     """The layout of what a role sees. senders: how many may speak on each topic it hears."""
-    return Layout(
-        role.sees.size, tuple(Heard(t, senders[t], width) for t, width in role.hears.items())
-    )
+    shown = getattr(role, "shown", role.hears)
+    return Layout(role.sees.size, tuple(Heard(t, senders[t], width) for t, width in shown.items()))
 
 
 def _message(topic: str, spec: Any) -> Field:

@@ -81,7 +81,7 @@ def _fill(
     for name in _played(scenario):
         if name in columns and columns[name].metrics:
             continue
-        plans = _plans_of(scenario, prepared.world, name)
+        plans = plans_of(scenario, prepared.world, name)
         if own is not None and _who(plans) == _who(prepared.plans):
             columns[name] = Column(own)
             continue
@@ -120,7 +120,7 @@ def main(run_dir: str, parent: int) -> None:
         _fill(prepared, {}, alive, None, lambda columns: write_columns(path / FILE, columns))
 
 
-def _plans_of(scenario: Scenario, world: World, column: str) -> tuple[AgentPlan, ...]:
+def plans_of(scenario: Scenario, world: World, column: str) -> tuple[AgentPlan, ...]:
     """The roster with everybody who has a slot played by nobody, or by the world's rule."""
     kind = scenario.world.kind
     rules = catalogue.rules(kind)
@@ -153,7 +153,7 @@ def _baseline(
 ) -> Column | None:
     """The scenario played as `name` says; None if it does not come to its end."""
     world = make_world(scenario)
-    prepared = with_plans(scenario, world, _plans_of(scenario, world, name))
+    prepared = with_plans(scenario, world, plans_of(scenario, world, name))
     kernel = prepared.kernel()
     transport = MemoryTransport()
     total = scenario.duration_ns * scenario.episodes

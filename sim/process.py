@@ -21,9 +21,13 @@ class Interrupts:
     further ones do not disturb the end. A termination is the same, and is then let through.
     Elsewhere than in the main thread, and where handlers of others are, signals are somebody
     else's.
+
+    grace_seconds: how long what is deferred may take until Ctrl-C is acted upon at once; None
+    waits for it.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, grace_seconds: float | None = _GRACE_SECONDS) -> None:
+        self._grace_seconds = grace_seconds
         self._is_deferred = False
         self._is_requested = False
         self._is_termination = False
@@ -47,9 +51,10 @@ class Interrupts:
         self._is_termination = self._is_termination or number == signal.SIGTERM
         if self._is_deferred and not self._is_requested:
             self._is_requested = True
-            self._again = threading.Timer(_GRACE_SECONDS, self._insist, (number,))
-            self._again.daemon = True
-            self._again.start()
+            if self._grace_seconds is not None:
+                self._again = threading.Timer(self._grace_seconds, self._insist, (number,))
+                self._again.daemon = True
+                self._again.start()
         elif self._is_deferred or not self._is_requested:
             self._is_requested = True
             raise KeyboardInterrupt
@@ -70,6 +75,11 @@ class Interrupts:
             self._is_deferred = False
             if self._again is not None:
                 self._again.cancel()
+
+    @property
+    def is_requested(self) -> bool:
+        """Whether one is due."""
+        return self._is_requested
 
     def check(self) -> None:
         """Raises: KeyboardInterrupt if one is due."""

@@ -42,8 +42,8 @@ class View:
         self.is_first = self["minute"] % QUARTER_MIN == 0
         self.low, self.high, self.q, self.is_told = self._limit(inbox["limit"])
         award = inbox["award"]
-        is_new = award.present[:, :1] & (award.age_s[:, :1] < QUARTER_S)
-        new = xp.where(is_new, award.values[:, :1, 0], zero)
+        self.is_new = award.present[:, :1] & (award.age_s[:, :1] < QUARTER_S)
+        new = xp.where(self.is_new, award.values[:, :1, 0], zero)
         self.award_wh = xp.where(self.is_first, new, memory[:, :1])
 
     def __getitem__(self, name: str) -> Any:
@@ -108,27 +108,36 @@ class Device(ABC):
     ) -> tuple[Any, dict[str, Any], Any]:
         """Shapes: obs [B, k] -> action [B, a]; measurement [B, 10], offer [B, 6]; memory."""
         see = View(self.at, obs, inbox, memory)
-        xp, zero = see.xp, see.zero
         action, report, offers, kept = self.decide(see, memory)
-        wish, low, high, q_max, down, up = (x + zero for x in report)
-        said = {
-            "measurement": xp.concat(
-                (
-                    see["slot"], see["v_pu"], see["p_kw"], see["q_kvar"],
-                    xp.minimum(low, wish), xp.maximum(high, wish), wish, q_max, down, up,
-                ),
-                axis=1,
-            )
-        }  # fmt: skip
-        if bool(xp.any(see.is_first)):
-            flat = [x + zero for quantity, price in offers for x in (quantity, price * MILLICENT)]
-            flat += [zero] * (OFFER_WIDTH - len(flat))
-            said["offer"] = xp.where(see.is_first, xp.concat(flat, axis=1), xp.nan + zero)
-        return action, said, xp.concat((see.award_wh, *kept), axis=1)
+        return action, say(see, report, offers), see.xp.concat((see.award_wh, *kept), axis=1)
 
     @abstractmethod
     def decide(self, see: View, memory: Any) -> tuple[Any, tuple[Any, ...], Any, tuple[Any, ...]]:
         """Action; report (wish, low, high, q_max, down, up); offers (Wh, EUR/kWh); more memory."""
+
+
+def say(see: View, report: tuple[Any, ...], offers: Any) -> dict[str, Any]:
+    """What a device tells operator and market.
+
+    Shapes: report: wish, low, high, q_max, down, up [B, 1] or numbers; offers: steps of (Wh,
+            EUR/kWh) -> measurement [B, 10], offer [B, 6], NaN where it is not the time for one.
+    """
+    xp, zero = see.xp, see.zero
+    wish, low, high, q_max, down, up = (x + zero for x in report)
+    said = {
+        "measurement": xp.concat(
+            (
+                see["slot"], see["v_pu"], see["p_kw"], see["q_kvar"],
+                xp.minimum(low, wish), xp.maximum(high, wish), wish, q_max, down, up,
+            ),
+            axis=1,
+        )
+    }  # fmt: skip
+    if bool(xp.any(see.is_first)):
+        flat = [x + zero for quantity, price in offers for x in (quantity, price * MILLICENT)]
+        flat += [zero] * (OFFER_WIDTH - len(flat))
+        said["offer"] = xp.where(see.is_first, xp.concat(flat, axis=1), xp.nan + zero)
+    return said
 
 
 class Household(Device):
@@ -212,9 +221,7 @@ class Battery(Device):
         is_cheap = see["import_price"] <= ranked[:, self.hours - 1 : self.hours]
         sells_at = self.price * mean
         buys_at = eta * eta * sells_at - 2 * see["wear_eur"]
-        # The energy at the end of this quarter is what the next one starts with.
-        left = (QUARTER_MIN - see["minute"] % QUARTER_MIN) / 60
-        then = stored - wish * left * xp.where(wish > 0, 1 / eta, eta)
+        then = self.stored_then(see, wish)
         buys = xp.minimum(self.pace * most * WH_PER_KW, 1000 * (see["capacity_kwh"] - then) / eta)
         buys = xp.where(is_cheap, see.positive(buys), see.zero)
         sells = see.positive(xp.minimum(most * WH_PER_KW, 1000 * then * eta))
@@ -227,6 +234,12 @@ class Battery(Device):
         )
         report = (wish, -take, give, 0.0, see["wear_eur"], 2 * see["wear_eur"] + 0.01)
         return see.within(wish), report, offers, ()
+
+    def stored_then(self, see: View, wish: Any) -> Any:
+        """The energy at the end of this quarter, with which the next one starts."""
+        eta = see["efficiency"]
+        left = (QUARTER_MIN - see["minute"] % QUARTER_MIN) / 60
+        return see["energy_kwh"] - wish * left * see.xp.where(wish > 0, 1 / eta, eta)
 
 
 class Vehicle(Device):

@@ -14,7 +14,7 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
-from sim.cli import live, records
+from sim.cli import learn, live, records
 from sim.cli.complete import complete
 from sim.cli.run import print_json, print_refusal, run_scenario
 from sim.cli.words import Misuse, make_parser
@@ -118,6 +118,7 @@ _COMMANDS: Final = {
     "check": _check, "watch": live.watch, "inject": live.inject, "replay": records.replay,
     "verify": records.verify_run, "resume": records.resume_run, "report": records.report,
     "compare": records.compare, "export": records.export_run, "completion": _completion,
+    "train": learn.train, "evaluate": learn.evaluate, "sweep": learn.sweep,
 }  # fmt: skip
 
 

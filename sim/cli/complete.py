@@ -50,7 +50,7 @@ def _scenarios(prefix: str, **rest: Any) -> list[str]:
 def _runs(prefix: str, **rest: Any) -> list[str]:
     from pathlib import Path
 
-    from sim.store.rundir import RUNS
+    from sim.scenario.policies import RUNS
 
     return sorted(path.name for path in Path(RUNS).glob(f"{prefix}*") if path.is_dir())
 

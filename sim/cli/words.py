@@ -6,6 +6,8 @@ import argparse
 from collections.abc import Callable
 from typing import Any, Final, NoReturn
 
+from sim.cli.quantities import positive, quantity, seed
+from sim.cli.words_learn import add_learning_commands
 from sim.units import duration_ns, speed_factor
 
 _ABOUT: Final = """\
@@ -22,6 +24,7 @@ examples:
   sim inject kill battery-2 --for 10min      hurt it
   sim replay last                            go through a run again, back and forth
   sim report last                            a page to take home
+  sim train smart_grid                       learn policies, for --as 'battery-*=policy:last'
 """
 _RUN_EXAMPLES: Final = """\
 examples:
@@ -80,46 +83,13 @@ class _Parser(argparse.ArgumentParser):
         raise Misuse(self.prog, message)
 
 
-def _quantity(read: Callable[[str], object]) -> Callable[[str], str]:
-    """An option's type: text that `read` takes; its complaint is the message."""
-
-    def check(text: str) -> str:
-        try:
-            read(text)
-        except ValueError as error:
-            raise argparse.ArgumentTypeError(str(error)) from None
-        return text
-
-    return check
-
-
-def _positive(text: str) -> int:
-    try:
-        number = int(text)
-    except ValueError:
-        number = 0
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"expected a whole number from 1, found {text!r}")
-    return number
-
-
-def _seed(text: str) -> int:
-    try:
-        number = int(text)
-    except ValueError:
-        number = -1
-    if not 0 <= number < 2**63:
-        raise argparse.ArgumentTypeError(f"expected a whole number from 0, found {text!r}")
-    return number
-
-
 def _add_scenario_options(parser: argparse.ArgumentParser, nargs: str | None = None) -> None:
     parser.add_argument(
         "scenario", metavar="SCENARIO", nargs=nargs, help="a file, or a name of `sim list`"
     )
-    parser.add_argument("--seed", type=_seed, metavar="N", help="seed of everything random")
+    parser.add_argument("--seed", type=seed, metavar="N", help="seed of everything random")
     parser.add_argument(
-        "--duration", type=_quantity(duration_ns), metavar="D", help="virtual time, as 90s or 6h"
+        "--duration", type=quantity(duration_ns), metavar="D", help="virtual time, as 90s or 6h"
     )
     parser.add_argument(
         "--set", action="append", default=[], dest="overrides", metavar="PATH=VALUE",
@@ -127,8 +97,8 @@ def _add_scenario_options(parser: argparse.ArgumentParser, nargs: str | None = N
     )  # fmt: skip
     parser.add_argument(
         "--as", action="append", default=[], dest="behaviours", metavar="PATTERN=BEHAVIOUR",
-        help="who plays: rule, none, my_agents.py:Class, package.module:Class, policy:FILE; "
-        "may be repeated, later ones win",
+        help="who plays: rule, none, my_agents.py:Class, package.module:Class, policy:FILE, "
+        "policy:last (of the newest training run); may be repeated, later ones win",
     )  # fmt: skip
 
 
@@ -146,10 +116,10 @@ def make_parser() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentP
     run = add("run", "run a scenario", epilog=_RUN_EXAMPLES)
     _add_scenario_options(run)
     run.add_argument(
-        "--speed", type=_quantity(speed_factor), metavar="S", help="max, realtime, or as 900x"
+        "--speed", type=quantity(speed_factor), metavar="S", help="max, realtime, or as 900x"
     )
     run.add_argument(
-        "--agents-per-host", type=_positive, default=1, metavar="K",
+        "--agents-per-host", type=positive, default=1, metavar="K",
         help="agents that share a process (default 1); same digest",
     )  # fmt: skip
     run.add_argument(
@@ -191,6 +161,7 @@ def make_parser() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentP
     )  # fmt: skip
     _add_live_commands(add)
     _add_record_commands(add)
+    add_learning_commands(add, _add_scenario_options)
     return parser, dict(commands.choices)
 
 
@@ -229,7 +200,7 @@ def _add_record_commands(add: Callable[..., argparse.ArgumentParser]) -> None:
     resume = add("resume", "go on with a run that broke off or was stopped")
     _add_run(resume, "the run")
     resume.add_argument(
-        "--speed", type=_quantity(speed_factor), metavar="S",
+        "--speed", type=quantity(speed_factor), metavar="S",
         help="from where it broke off: max (default), realtime, or as 900x",
     )  # fmt: skip
     resume.add_argument("--no-baselines", action="store_true", help="leave out the columns")

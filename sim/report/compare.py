@@ -10,24 +10,27 @@ import numpy as np
 
 from sim.errors import CheckpointError
 from sim.outcome import GAP
+from sim.report import training, training_compare
 from sim.report.cells import strip
 from sim.report.colours import COLOURS
 from sim.report.curves import Curve, Panel, figures, is_still, wide
 from sim.report.outcome import metric_label
 from sim.report.page import Cell, Raw, figure, join, key, page, save, section, table, tag
+from sim.report.settings import settings
 from sim.report.strikes import strikes
 from sim.report.words import number, percent, plain, span
 from sim.store.difference import Difference, differences
 from sim.store.rundata import RunData
 
 FILE: Final = "comparison.html"
-_KEYS_MAX: Final = 120
 
 
 def compare_runs(runs: Sequence[str | Path | RunData] | Difference, out: str | Path = FILE) -> Path:
     """The page of several runs. Raises: ScenarioError for less than two; SimError."""
     found = runs if isinstance(runs, Difference) else differences(runs)
-    return save(Path(out), comparison(found))
+    is_training = all(run.kind == training.KIND for run in found.runs)
+    text = training_compare.comparison(found) if is_training else comparison(found)
+    return save(Path(out), text)
 
 
 def comparison(found: Difference) -> str:
@@ -45,7 +48,7 @@ def comparison(found: Difference) -> str:
         section("Runs", _runs(found)),
         section("Outcome", *_outcome(found)),
         section("Metrics over time", *_curves(found)),
-        section("What differs", *_settings(found)),
+        section("What differs", *settings(found)),
         section("Versions", *_versions(found)),
     ]
     paths = "  ·  ".join(str(run.path) for run in found.runs)
@@ -186,47 +189,6 @@ def _curves(found: Difference) -> list[Cell]:
         parts.append(tag("p", f"Without a recording: {', '.join(missing)}.", "note"))
     if still:
         parts.append(tag("p", f"Constant and equal: {', '.join(still)}.", "note"))
-    return parts
-
-
-# --- what differs -------------------------------------------------------------------------------
-
-
-def _settings(found: Difference) -> list[Cell]:
-    return [*_keys(found), *_commands(found)]
-
-
-def _commands(found: Difference) -> list[Cell]:
-    if not any(found.commands):
-        return []
-    rows: list[list[Cell]] = []
-    for label, commands in zip(found.labels, found.commands, strict=True):
-        lines: list[Cell] = [tag("code", words) for words in commands[:_KEYS_MAX]]
-        if len(commands) > _KEYS_MAX:
-            lines.append(f"and {len(commands) - _KEYS_MAX:,} more")
-        rows.append([label, join(lines, "<br>") if lines else "none"])
-    return [tag("h3", "Commands by hand"), table(["run", "when and what"], rows)]
-
-
-def _keys(found: Difference) -> list[Cell]:
-    if not found.settings:
-        return [tag("p", "The scenarios are equal, key by key.")]
-    rows: list[list[Cell]] = [
-        [tag("code", name), *(tag("code", v) for v in values)]
-        for name, values in list(found.settings.items())[:_KEYS_MAX]
-    ]
-    classes = {
-        (row, i + 1): "own"
-        for row, values in enumerate(list(found.settings.values())[:_KEYS_MAX])
-        for i, value in enumerate(values)
-        if i and value != values[0]
-    }
-    parts: list[Cell] = [
-        tag("div", table(["key of the scenario", *found.labels], rows, cell_css=classes), "scroll")
-    ]
-    more = len(found.settings) - _KEYS_MAX
-    if more > 0:
-        parts.append(tag("p", f"And {more:,} more keys.", "note"))
     return parts
 
 

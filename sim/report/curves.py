@@ -83,6 +83,26 @@ def time_unit(seconds: float) -> tuple[float, str, Sequence[float]]:
     return (1.0, "seconds", (1, 2, 5, 10)) if seconds > 0.2 else (1e-3, "ms", (1, 2, 5, 10))
 
 
+def _axis(axes: Any, end: float, counts: str, has_label: bool = True) -> None:
+    """The axis below: of virtual time, or of what is counted."""
+    if not counts:
+        _time_axis(axes, end, has_label)
+        return
+    axes.set_xlim(0, max(end, 1))
+    axes.xaxis.set_major_locator(MaxNLocator(5))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda v, _: _many(v)))
+    if has_label:
+        axes.set_xlabel(counts, loc="right")
+
+
+def _many(value: float) -> str:
+    """A count: 200, 20k, 1.5M."""
+    for scale, unit in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if abs(value) >= scale:
+            return f"{value / scale:g}{unit}"
+    return f"{value:g}"
+
+
 def _time_axis(axes: Any, end: float, has_label: bool = True) -> None:
     scale, unit, steps = time_unit(end)
     axes.set_xlim(0, max(end, 1e-9))
@@ -161,8 +181,11 @@ def panels(
     marks: Sequence[Mark] = (),
     columns: int = 3,
     height: float = 112,
+    counts: str = "",
 ) -> Raw:
-    """Small pictures over one time, side by side. Height in points each."""
+    """Small pictures over one time, side by side. Height in points each. counts: what the axis
+    counts, where that is not time.
+    """
     rows = -(-len(all_panels) // columns)
 
     def make() -> Figure:
@@ -179,7 +202,7 @@ def panels(
             _panel(axes, panel, end, marks)
             is_last = at + columns >= len(all_panels)
             has_own = bool(panel.end) and time_unit(panel.end)[1] != time_unit(end)[1]
-            _time_axis(axes, panel.end or end, has_label=is_last or has_own)
+            _axis(axes, panel.end or end, counts, has_label=is_last or (has_own and not counts))
             _marks(axes, marks)
         return drawn
 
@@ -187,17 +210,27 @@ def panels(
 
 
 def figures(
-    name: str, all_panels: Sequence[Panel], end: float, marks: Sequence[Mark] = ()
+    name: str,
+    all_panels: Sequence[Panel],
+    end: float,
+    marks: Sequence[Mark] = (),
+    counts: str = "",
 ) -> list[Raw]:
     """Any number of small pictures, in as many figures as they take."""
     parts = [all_panels[at : at + _PANELS] for at in range(0, len(all_panels), _PANELS)]
     return [
-        figure(panels(f"{name}{i * _PANELS}", part, end, marks)) for i, part in enumerate(parts)
+        figure(panels(f"{name}{i * _PANELS}", part, end, marks, counts=counts))
+        for i, part in enumerate(parts)
     ]
 
 
 def wide(
-    name: str, panel: Panel, end: float, marks: Sequence[Mark] = (), height: float = 215
+    name: str,
+    panel: Panel,
+    end: float,
+    marks: Sequence[Mark] = (),
+    height: float = 215,
+    counts: str = "",
 ) -> Raw:
     """One large picture over time, its faults numbered and its curves named at their ends."""
     has_words = bool(panel.levels) or len(panel.curves) > 1
@@ -210,7 +243,7 @@ def wide(
         _panel(axes, panel, end, marks)
         axes.title.set_position((0, 1))
         axes.set_title(panel.title, pad=18)
-        _time_axis(axes, panel.end or end)
+        _axis(axes, panel.end or end, counts)
         _marks(axes, marks, has_labels=True)
         if has_words:
             _name_ends(axes, panel)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from sim.errors import CheckpointError
+from sim.report import evaluation, sweep, training
 from sim.report.agents import agents, states
 from sim.report.courses import metrics, rewards
 from sim.report.evidence import Evidence
@@ -23,6 +24,10 @@ from sim.report.traffic import books, delays, links
 from sim.store.rundata import RunData, load
 
 FILE: Final = "report.html"
+_OTHERS: Final = {
+    training.KIND: training.report, evaluation.KIND: evaluation.report, sweep.KIND: sweep.report,
+}  # fmt: skip
+"""Pages of runs that are no run of one episode."""
 
 
 def write_report(run: str | Path | RunData = "last", out: str | Path | None = None) -> Path:
@@ -32,7 +37,7 @@ def write_report(run: str | Path | RunData = "last", out: str | Path | None = No
     """
     data = run if isinstance(run, RunData) else load(run)
     target = Path(out) if out is not None else data.path / FILE
-    return save(target, report(data))
+    return save(target, (_OTHERS.get(data.kind) or report)(data))
 
 
 def report(data: RunData) -> str:

@@ -7,7 +7,8 @@ from typing import Any, Final
 
 import msgspec
 
-from sim.scenario.schema import JITTERS, LIES, RECORDS, Key, Scenario, keys_of
+from sim.scenario.keys import Key, keys_of
+from sim.scenario.schema import JITTERS, LIES, RECORDS, Scenario
 from sim.units import duration_text
 
 _QUANTITY: Final = {"type": ["string", "number"]}
@@ -31,6 +32,14 @@ _JITTER: Final = {
         },
     ]
 }
+
+
+def _only(*pairs: Any) -> dict[str, Any]:
+    """A mapping of these keys and no others: key, schema, key, schema, ..."""
+    properties = dict(zip(pairs[::2], pairs[1::2], strict=True))
+    return {"type": "object", "additionalProperties": False, "properties": properties}
+
+
 _FORMS: Final[dict[str, dict[str, Any]]] = {
     "name": _TEXT,
     "text": _TEXT,
@@ -52,6 +61,13 @@ _FORMS: Final[dict[str, dict[str, Any]]] = {
     "flag": {"type": "boolean"},
     "params": {"type": "object"},
     "assignments": {"type": "object", "additionalProperties": _TEXT},
+    "players": {"type": "object", "additionalProperties": _TEXT},
+    "tables": {"type": "object", "additionalProperties": {"type": "object"}},
+    "days": {**_TEXT, "examples": ["2016-01-01..2016-10-31"]},
+    "reward": {"oneOf": [{"enum": ["team", "own"]}, _only("mix", {"type": "number"})]},
+    "training_links": {
+        "oneOf": [{"enum": ["ideal", "scenario"]}, _only("loss", _TWO, "latency", _TWO)]
+    },
 }
 
 
@@ -66,10 +82,12 @@ def _fragment(key: Key) -> dict[str, Any]:
         return {"type": "object", "additionalProperties": reference}
     if key.form == "choice":
         return {"enum": list(key.choices)}
-    if key.form in ("integer", "number"):
+    if key.form == "integers":
+        return {"type": "array", "minItems": 1, "items": _fragment(_one_of(key))}
+    if key.form in ("integer", "number", "count"):
         bounds = {"minimum": key.low, "maximum": key.high}
         return {
-            "type": key.form,
+            "type": "number" if key.form == "count" else key.form,
             **{
                 name: int(bound) if bound == int(bound) else bound
                 for name, bound in bounds.items()
@@ -77,6 +95,11 @@ def _fragment(key: Key) -> dict[str, Any]:
             },
         }
     return dict(_FORMS[key.form])
+
+
+def _one_of(key: Key) -> Key:
+    """The key of one item of a list of whole numbers."""
+    return Key("integer", "", low=key.low, high=key.high)
 
 
 def _default(form: str, value: Any) -> Any:

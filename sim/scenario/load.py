@@ -14,6 +14,7 @@ from sim import limits
 from sim.errors import BoundError, ScenarioError, UnknownKeyError
 from sim.ids import did_you_mean, nearest
 from sim.scenario.overrides import Overrides, apply_behaviours, apply_overrides
+from sim.scenario.policies import no_policies, policy_folder
 from sim.scenario.read import read_scenario
 from sim.scenario.schema import Scenario
 from sim.scenario.tree import Node, merge, parse, scalar
@@ -184,7 +185,8 @@ def parse_scenario(
 
 
 def behaviour_file(behaviour: str, folders: Iterable[str]) -> tuple[str, Path] | None:
-    """The file that a behaviour names (`my_agents.py:Class`, `policy:FILE`), and its folder.
+    """The file that a behaviour names (`my_agents.py:Class`, `policy:FILE`), and its folder; for
+    `policy:RUN` and `policy:last` the folder of that run's policies.
 
     The first of `folders` that has it; "" is the working folder. None if it names no file.
     Raises: ScenarioError if no folder has it.
@@ -199,7 +201,13 @@ def behaviour_file(behaviour: str, folders: Iterable[str]) -> tuple[str, Path] |
     for folder in tried:
         if _is_file(Path(folder, name)):
             return folder, Path(folder, name)
-    raise ScenarioError(f"no file {name!r} in {' or '.join(dict.fromkeys(tried))}")
+    missing = f"no file {name!r} in {' or '.join(dict.fromkeys(tried))}"
+    if behaviour.startswith("policy:"):
+        found = policy_folder(name, tried)
+        if found is not None:
+            return str(found.parent), found
+        missing = f"{missing}, {no_policies(name)}"
+    raise ScenarioError(missing)
 
 
 def at_world(scenario: Scenario, error: ScenarioError) -> ScenarioError:
@@ -234,6 +242,11 @@ def _document(tree: Node) -> dict[str, Any]:
     """The tree as plain data that means the same in any folder."""
     plain: dict[str, Any] = tree.plain() if tree.is_map else {}
     document = {"name": plain.pop("name", ""), **plain}
+    learn = tree.value.get("learn") if tree.is_map else None
+    groups = learn.value.get("groups") if learn is not None and learn.is_map else None
+    for group, entry in groups.value.items() if groups is not None and groups.is_map else ():
+        if str(entry.value).startswith("policy:"):
+            document["learn"]["groups"][group] = _absolute(entry, tree.folder)
     for section in ("agents", "as"):
         entries = tree.value.get(section) if tree.is_map else None
         for pattern, entry in entries.value.items() if entries and entries.is_map else ():

@@ -17,6 +17,10 @@ import msgspec
 from sim import units
 from sim.errors import BoundError, ScenarioError, TopologyError, UnknownKeyError
 from sim.ids import did_you_mean, is_name
+from sim.scenario.forms import bounded, integer, items, number, pair, wrong
+from sim.scenario.keys import Key, keys_of
+from sim.scenario.learn_forms import FORMS, check_learn
+from sim.scenario.learning import LearnSpec
 from sim.scenario.schema import (
     FAULTS,
     JITTERS,
@@ -28,9 +32,7 @@ from sim.scenario.schema import (
     AgentSpec,
     FaultSpec,
     Jitter,
-    Key,
     Scenario,
-    keys_of,
 )
 from sim.scenario.tree import Node, node_of
 
@@ -63,66 +65,41 @@ def _keys(record: type[msgspec.Struct]) -> dict[str, tuple[str, Key]]:
     return keys_of(record)
 
 
-def _show(node: Node) -> str:
-    if node.is_map or node.is_list:
-        return "a mapping" if node.is_map else "a list"
-    if node.value is None:
-        return "nothing"
-    text = repr(node.value)
-    return text if len(text) <= 80 else f"{text[:80]}..."
-
-
-def _wrong(node: Node, path: str, expected: str) -> ScenarioError:
-    return ScenarioError(f"{node.where}: {path}: expected {expected}, found {_show(node)}")
-
-
-def _items(node: Node, path: str, expected: str) -> Iterator[tuple[Node, str]]:
-    if not node.is_list:
-        raise _wrong(node, path, expected)
-    yield from ((child, f"{path}[{i}]") for i, child in enumerate(node.value))
-
-
 def _text(node: Node, path: str, key: Key) -> str:
     value = node.value
     if not isinstance(value, str) or not 0 < len(value) <= _TEXT_MAX or not value.isprintable():
-        raise _wrong(node, path, f"text of 1 to {_TEXT_MAX} characters")
+        raise wrong(node, path, f"text of 1 to {_TEXT_MAX} characters")
     return value
 
 
 def _name(node: Node, path: str, key: Key) -> str:
     if not isinstance(node.value, str) or not is_name(node.value):
-        raise _wrong(node, path, "a name: a letter, then letters, digits or any of _ . -")
+        raise wrong(node, path, "a name: a letter, then letters, digits or any of _ . -")
     return node.value
 
 
 def _names(node: Node, path: str, key: Key) -> tuple[str, ...]:
-    return tuple(_name(child, at, key) for child, at in _items(node, path, "a list of names"))
+    return tuple(_name(child, at, key) for child, at in items(node, path, "a list of names"))
 
 
 def _patterns(node: Node, path: str, key: Key) -> tuple[str, ...]:
     if not node.is_list:
         return (_text(node, path, key),)
     if not node.value:
-        raise _wrong(node, path, "a name, a pattern, or a list of them")
-    return tuple(_text(child, at, key) for child, at in _items(node, path, ""))
-
-
-def _pair(node: Node, path: str, expected: str) -> tuple[Node, Node]:
-    if not node.is_list or len(node.value) != 2:
-        raise _wrong(node, path, expected)
-    return node.value[0], node.value[1]
+        raise wrong(node, path, "a name, a pattern, or a list of them")
+    return tuple(_text(child, at, key) for child, at in items(node, path, ""))
 
 
 def _pairs(node: Node, path: str, key: Key) -> tuple[tuple[str, str], ...]:
     found = []
-    for child, at in _items(node, path, "a list of pairs such as [a-*, b]"):
-        a, b = _pair(child, at, "a pair of names or patterns such as [a-*, b]")
+    for child, at in items(node, path, "a list of pairs such as [a-*, b]"):
+        a, b = pair(child, at, "a pair of names or patterns such as [a-*, b]")
         found.append((_text(a, f"{at}[0]", key), _text(b, f"{at}[1]", key)))
     return tuple(found)
 
 
 def _ends(node: Node, path: str, key: Key) -> tuple[tuple[str, ...], ...]:
-    sides = _pair(node, path, 'two sides such as [feeder-c-*, "*"]')
+    sides = pair(node, path, 'two sides such as [feeder-c-*, "*"]')
     return tuple(_patterns(side, f"{path}[{i}]", key) for i, side in enumerate(sides))
 
 
@@ -130,35 +107,13 @@ def _choice(node: Node, path: str, key: Key) -> str:
     if not isinstance(node.value, str) or node.value not in key.choices:
         hint = did_you_mean(str(node.value), key.choices)
         expected = f"one of {', '.join(key.choices)}"
-        raise UnknownKeyError(f"{_wrong(node, path, expected)}; {hint}")
+        raise UnknownKeyError(f"{wrong(node, path, expected)}; {hint}")
     return node.value
 
 
 def _flag(node: Node, path: str, key: Key) -> bool:
     if not isinstance(node.value, bool):
-        raise _wrong(node, path, "true or false")
-    return node.value
-
-
-def _bounded(value: float, node: Node, path: str, key: Key) -> None:
-    if not key.low <= value <= key.high:
-        bounds = f"from {key.low:g}" + (f" to {key.high:g}" if key.high < float("inf") else "")
-        raise BoundError(str(_wrong(node, path, f"a value {bounds}")))
-
-
-def _number(node: Node, path: str, key: Key) -> float:
-    if isinstance(node.value, bool) or not isinstance(node.value, int | float):
-        raise _wrong(node, path, "a number")
-    _bounded(node.value, node, path, key)
-    if abs(node.value) == float("inf"):
-        raise _wrong(node, path, "a finite number")
-    return float(node.value)
-
-
-def _integer(node: Node, path: str, key: Key) -> int:
-    if isinstance(node.value, bool) or not isinstance(node.value, int):
-        raise _wrong(node, path, "a whole number")
-    _bounded(node.value, node, path, key)
+        raise wrong(node, path, "true or false")
     return node.value
 
 
@@ -167,15 +122,15 @@ def _quantity(read: Callable[[Any], float]) -> Callable[[Node, str, Key], Any]:
 
     def reader(node: Node, path: str, key: Key) -> float:
         if node.value is None or node.is_map or node.is_list:
-            raise _wrong(node, path, f"a value such as {_EXAMPLES[key.form]}")
+            raise wrong(node, path, f"a value such as {_EXAMPLES[key.form]}")
         try:
             value = read(node.value)
         except ValueError as error:
             raise ScenarioError(f"{node.where}: {path}: {error}") from None
         if not key.low <= value <= key.high:
             if key.form == "duration":
-                raise BoundError(str(_wrong(node, path, "a duration above 0")))
-            _bounded(value, node, path, key)
+                raise BoundError(str(wrong(node, path, "a duration above 0")))
+            bounded(value, node, path, key)
         return value
 
     return reader
@@ -196,7 +151,7 @@ _duration = _quantity(units.duration_ns)
 def _fields(node: Node, path: str, key: Key) -> tuple[str | int, ...]:
     expected = "a name, an index from 0, or a list of them"
     if node.is_list and not node.value:
-        raise _wrong(node, path, expected)
+        raise wrong(node, path, expected)
     found: list[str | int] = []
     for child in node.value if node.is_list else [node]:
         if type(child.value) is int and child.value >= 0:
@@ -204,7 +159,7 @@ def _fields(node: Node, path: str, key: Key) -> tuple[str | int, ...]:
         elif isinstance(child.value, str):
             found.append(_text(child, path, key))
         else:
-            raise _wrong(child, path, expected)
+            raise wrong(child, path, expected)
     return tuple(found)
 
 
@@ -212,15 +167,15 @@ def _mode(node: Node, path: str, key: Key) -> tuple[str, float]:
     expected = f"{', '.join(LIES[:-1])} or {LIES[-1]}:3"
     name, colon, text = str(node.value).partition(":")
     if name not in LIES or not isinstance(node.value, str):
-        raise UnknownKeyError(f"{_wrong(node, path, expected)}; {did_you_mean(name, LIES)}")
+        raise UnknownKeyError(f"{wrong(node, path, expected)}; {did_you_mean(name, LIES)}")
     if name != "inflate":
         if colon:
-            raise _wrong(node, path, f"{name} without a number")
+            raise wrong(node, path, f"{name} without a number")
         return name, 0.0
     try:
-        return name, _number(Node(float(text), node.where), path, key)
+        return name, number(Node(float(text), node.where), path, key)
     except ValueError:
-        raise _wrong(node, path, "inflate with a factor, such as inflate:3") from None
+        raise wrong(node, path, "inflate with a factor, such as inflate:3") from None
 
 
 def _jitter(node: Node, path: str, key: Key) -> Jitter:
@@ -228,7 +183,7 @@ def _jitter(node: Node, path: str, key: Key) -> Jitter:
     if node.value == "none":
         return Jitter()
     if not node.is_map:
-        raise _wrong(node, path, expected)
+        raise wrong(node, path, expected)
     for kind, value in node.value.items():
         if kind not in JITTERS:
             raise UnknownKeyError(
@@ -244,11 +199,11 @@ def _jitter(node: Node, path: str, key: Key) -> Jitter:
     if kind not in ("normal", "lognormal"):
         return Jitter(kind, _duration(value, path, duration))
     names = "[mean, standard deviation]" if kind == "normal" else "[median, sigma]"
-    first, second = _pair(value, path, names)
+    first, second = pair(value, path, names)
     a_ns = _duration(first, f"{path}[0]", duration)
     if kind == "normal":
         return Jitter(kind, a_ns, float(_duration(second, f"{path}[1]", duration)))
-    return Jitter(kind, a_ns, _number(second, f"{path}[1]", Key("number", "", low=0.0, high=10.0)))
+    return Jitter(kind, a_ns, number(second, f"{path}[1]", Key("number", "", low=0.0, high=10.0)))
 
 
 def _behaviour(node: Node, path: str, key: Key) -> str:
@@ -257,13 +212,13 @@ def _behaviour(node: Node, path: str, key: Key) -> str:
         expected = "rule, none, my_agents.py:Class, package.module:Class or policy:FILE"
         close = did_you_mean(str(value), ("rule", "none"))
         hint = f"; {close}" if close.startswith("did") else ""
-        raise ScenarioError(f"{_wrong(node, path, expected)}{hint}")
+        raise ScenarioError(f"{wrong(node, path, expected)}{hint}")
     return value
 
 
 def _params(node: Node, path: str, key: Key) -> Any:
     if not node.is_map:
-        raise _wrong(node, path, "a mapping")
+        raise wrong(node, path, "a mapping")
     return node.plain()
 
 
@@ -272,13 +227,13 @@ def _record(node: Node, path: str, key: Key) -> Any:
 
 
 def _records(node: Node, path: str, key: Key) -> tuple[Any, ...]:
-    return tuple(_record(child, at, key) for child, at in _items(node, path, "a list"))
+    return tuple(_record(child, at, key) for child, at in items(node, path, "a list"))
 
 
 def _entries(node: Node, path: str, key: Key) -> Iterator[tuple[str, Node, str]]:
     """Pattern, value and path of each entry of a mapping by pattern."""
     if not node.is_map:
-        raise _wrong(node, path, "a mapping by name or pattern")
+        raise wrong(node, path, "a mapping by name or pattern")
     for pattern, child in node.value.items():
         at = f"{path}.{pattern}"
         _text(Node(pattern, child.where), at, key)
@@ -306,13 +261,13 @@ def _assignments(node: Node, path: str, key: Key) -> tuple[AgentSpec, ...]:
 
 _READERS: Final[dict[str, Callable[[Node, str, Key], Any]]] = {
     "text": _text, "name": _name, "names": _names, "patterns": _patterns, "pairs": _pairs,
-    "ends": _ends, "choice": _choice, "flag": _flag, "number": _number, "integer": _integer,
+    "ends": _ends, "choice": _choice, "flag": _flag, "number": number, "integer": integer,
     "duration": _duration, "fraction": _quantity(units.fraction),
     "rate": _quantity(units.rate_bytes_per_s), "size": _quantity(units.size_bytes),
     "speed": _quantity(units.speed_factor), "offset": _quantity(units.offset_ns),
     "drift": _quantity(units.drift), "fields": _fields, "mode": _mode, "jitter": _jitter,
     "behaviour": _behaviour, "params": _params, "record": _record, "records": _records,
-    "table": _table, "assignments": _assignments,
+    "table": _table, "assignments": _assignments, **FORMS,
 }  # fmt: skip
 
 
@@ -322,7 +277,7 @@ def read_record(record: type[Record], node: Node, path: str, **given: Any) -> Re
     Raises: ScenarioError with file, line and path.
     """
     if not node.is_map:
-        raise _wrong(node, path or "the file", "a mapping")
+        raise wrong(node, path or "the file", "a mapping")
     keys, fields = _keys(record), record.__struct_fields__
     rest = next((field for field, key in keys.values() if key.form == "rest"), None)
     values: dict[str, Any] = dict(given)
@@ -352,6 +307,8 @@ def read_record(record: type[Record], node: Node, path: str, **given: Any) -> Re
     _check(record.__name__, node, path)
     if record is AgentSpec:
         values["folder"] = node.value.get("behaviour", node).folder
+    if record is LearnSpec:
+        values["folder"] = node.value.get("groups", node).folder
     return record(**values)
 
 
@@ -359,6 +316,8 @@ def _check(record: str, node: Node, path: str) -> None:
     """What depends on more than one key of a record."""
     if record == "NetworkSpec":
         _check_network(node.value, node, path)
+    elif record == "LearnSpec":
+        check_learn(node.value, path)
     elif record == "FaultSpec":
         _check_fault(node.value, node, path)
     elif record == "LinkRule" and node.value.keys().isdisjoint(LINK_KEYS):
@@ -407,9 +366,9 @@ def _check_fault(values: dict[str, Node], node: Node, path: str) -> None:
     spans = {key: units.duration_ns(values[key].value) for key in ("every", "for") if key in values}
     for key, span in spans.items():
         if span == 0:
-            raise BoundError(str(_wrong(values[key], f"{path}.{key}", "a duration above 0")))
+            raise BoundError(str(wrong(values[key], f"{path}.{key}", "a duration above 0")))
     if len(spans) == 2 and spans["for"] >= spans["every"]:
-        raise BoundError(str(_wrong(values["for"], f"{path}.for", "less than every")))
+        raise BoundError(str(wrong(values["for"], f"{path}.for", "less than every")))
 
 
 def _check_parts(kind: str, values: dict[str, Node], node: Node, path: str) -> None:
@@ -434,7 +393,7 @@ def _check_parts(kind: str, values: dict[str, Node], node: Node, path: str) -> N
             )
     for name in ("freeze", "stuck", "heal"):
         if name in values and values[name].value is False:
-            raise _wrong(values[name], f"{path}.{name}", "true, or no such fault")
+            raise wrong(values[name], f"{path}.{name}", "true, or no such fault")
 
 
 def read_fault(entry: Any, where: str = "command") -> FaultSpec:

@@ -15,6 +15,7 @@ from sim.errors import ScenarioError, UnknownKeyError
 from sim.ids import did_you_mean, is_name, matching
 from sim.scenario.faults import idle_faults as idle_faults
 from sim.scenario.load import behaviour_file
+from sim.scenario.policies import policy_file
 from sim.scenario.schema import AgentSpec, Scenario
 
 
@@ -131,4 +132,12 @@ def _found(plan: AgentPlan, folder: str) -> AgentPlan:
         found = behaviour_file(plan.behaviour, (plan.folder, "", folder))
     except ScenarioError as error:
         raise ScenarioError(f"{plan.where}: behaviour: {error}") from None
-    return plan if found is None else msgspec.structs.replace(plan, folder=found[0])
+    if found is None:
+        return plan
+    if not found[1].is_dir():
+        return msgspec.structs.replace(plan, folder=found[0])
+    try:
+        file = policy_file(found[1], plan.group or "")
+    except UnknownKeyError as error:
+        raise UnknownKeyError(f"{plan.where}: {plan.name}: {error}") from None
+    return msgspec.structs.replace(plan, folder=found[0], behaviour=f"policy:{file}")

@@ -10,11 +10,13 @@ Fields without a `Key` are filled by the reader: where a record was written, for
 from __future__ import annotations
 
 import math
-from typing import Annotated, Any, Final, get_type_hints
+from typing import Annotated, Any, Final
 
 import msgspec
 
 from sim import limits
+from sim.scenario.keys import Key
+from sim.scenario.learning import LearnSpec, NetworkShape
 from sim.units import SECOND
 
 TOPOLOGIES: Final = ("complete", "star", "ring", "tree", "edges")
@@ -36,18 +38,6 @@ LIVE_ID: Final = 2**40
 """Faults injected while a run goes on are numbered from here: after all of the scenario's."""
 YOU: Final = "you, recorded"
 """The cause of what a person did to a run."""
-
-
-class Key(msgspec.Struct, frozen=True):
-    """How a field is written in a file. `form` names its reader; `low`, `high` are its bounds."""
-
-    form: str
-    help: str
-    key: str = ""
-    of: str = ""
-    choices: tuple[str, ...] = ()
-    low: float = -math.inf
-    high: float = math.inf
 
 
 class Jitter(msgspec.Struct, frozen=True):
@@ -462,6 +452,10 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True):
     record: Annotated[
         RecordSpec, Key("record", "What of it is recorded.", of="RecordSpec")
     ] = RecordSpec()  # fmt: skip
+    learn: Annotated[
+        LearnSpec | None,
+        Key("record", "Who is trained by `sim train`, and on what.", of="LearnSpec"),
+    ] = None
     source: str = ""
     folder: str = ""
     """Folder of the scenario's file; relative paths are found there, then in the working folder."""
@@ -475,22 +469,11 @@ RECORDS: Final[dict[str, type[msgspec.Struct]]] = {
     record.__name__: record
     for record in (
         LinkValues, LinkRule, TopicSpec, NetworkSpec, WorldSpec, AgentSpec, Supervision, Limits,
-        FaultSpec, ConsoleSpec, RecordSpec, Scenario,
+        FaultSpec, ConsoleSpec, RecordSpec, NetworkShape, LearnSpec, Scenario,
     )
 }  # fmt: skip
 TABLE_KEYS: Final = {"AgentSpec": "pattern", "TopicSpec": "topic"}
 """Records that stand in a mapping: the field that takes the mapping's key."""
-
-
-def keys_of(record: type[msgspec.Struct]) -> dict[str, tuple[str, Key]]:
-    """Per key a file may write in `record`: the field it sets, and its `Key`."""
-    hints = get_type_hints(record, include_extras=True)
-    keys = {}
-    for field in record.__struct_fields__:
-        for mark in getattr(hints[field], "__metadata__", ()):
-            if isinstance(mark, Key):
-                keys[mark.key or field] = (field, mark)
-    return keys
 
 
 def json_schema() -> dict[str, Any]:

@@ -78,6 +78,11 @@ class RunData:
         return str(self.summary.get("scenario") or self.manifest.get("scenario") or self.path.name)
 
     @property
+    def kind(self) -> str:
+        """training, evaluation or sweep; "" for a run of the scenario itself."""
+        return str(self.manifest.get("kind", ""))
+
+    @property
     def seed(self) -> int:
         return int(self.summary.get("seed", self.manifest.get("seed", 0)))
 

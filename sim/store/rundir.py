@@ -23,9 +23,8 @@ import msgspec
 from sim.clock import timestamp
 from sim.errors import ScenarioError, SimError, UnknownKeyError
 from sim.ids import did_you_mean
+from sim.scenario.policies import LAST, RUNS
 
-RUNS: Final = "runs"
-LAST: Final = "last"
 LIVE: Final = "live.json"
 _NUMBERS_MAX: Final = 1_000_000
 _PACKAGES: Final = {

@@ -22,11 +22,13 @@ from typing import Any, Final
 
 import torch
 
-from sim.errors import UnknownKeyError
+from sim.errors import BoundError, UnknownKeyError
 from sim.ids import did_you_mean
 from sim.worlds.catalogue import parse
 from sim.worlds.powerflow import compile_network
-from sim.worlds.smart_grid_devices import ROLES, Params, Roster, make_roster
+from sim.worlds.smart_grid_central import central_view
+from sim.worlds.smart_grid_devices import ROLES as DEVICES
+from sim.worlds.smart_grid_devices import Params, Roster, make_roster, scaled_grid
 from sim.worlds.smart_grid_dispatch import dispatch
 from sim.worlds.smart_grid_network import power_flow, supplied_buses, transformer_kva
 from sim.worlds.smart_grid_outcome import (
@@ -36,6 +38,8 @@ from sim.worlds.smart_grid_outcome import (
     metrics_of,
     minute_sums,
     network_rewards,
+    stored_kwh,
+    team_reward,
 )
 from sim.worlds.smart_grid_profiles import (
     FIRST_NEED,
@@ -66,6 +70,15 @@ RULES: Final = {
     "market": "agents.policy:MechanismAgent",
     "operator": "agents.behaviours.smart_grid_operator:Operator",
 }
+ROLES: Final = {
+    role: f"agents.behaviours.smart_grid_roles:Learning{name}"
+    for role, name in (
+        ("household", "Household"), ("pv", "Inverter"), ("battery", "Battery"), ("ev", "Vehicle"),
+        ("commercial", "Consumer"), ("industrial", "Consumer"), ("wind", "Inverter"),
+        ("generator", "Generator"),
+    )
+}  # fmt: skip
+"""Groups whose learned policies have a role of their own (`agents.roles`)."""
 
 
 class SmartGrid:
@@ -120,7 +133,7 @@ class SmartGrid:
         """
         p, roster, b, n = self.params, self.roster, len(seeds), len(self.roster.names)
         fixed = self.constants(device)
-        counts = {role: len(roster.of_role(role)) for role in ROLES}
+        counts = {role: len(roster.of_role(role)) for role in DEVICES}
 
         def zeros(*shape: int) -> torch.Tensor:
             return torch.zeros((b, *shape), dtype=torch.float64, device=device)
@@ -165,7 +178,7 @@ class SmartGrid:
             sun - load + done["p_kw"] @ fixed.at_bus, done["q_kvar"] @ fixed.at_bus - kvar,
         )  # fmt: skip
         dark = load * ~physics.supplied
-        played = [present[role] for role in ROLES if role in present]
+        played = [present[role] for role in DEVICES if role in present]
         before = state
         state = state | after | {
             "noise": noise, "p_kw": done["p_kw"], "q_kvar": done["q_kvar"], "own_kw": own[0],
@@ -184,13 +197,29 @@ class SmartGrid:
         state = self._settle(state)
         state["step"] = before["step"] + 1
         energy = state["paid"] - before["paid"]
-        rewards = device_rewards(p, done, energy, state["v_pu"], state["is_supplied"])
-        shared = network_rewards(before["sums"], state["sums"])
+        # What is needed at midnight of the first day is owed from its first minute on.
+        gained = stored_kwh(p, self.roster, state)
+        gained -= stored_kwh(p, self.roster, before) * (before["step"] > 0)[:, None]
+        rewards = device_rewards(p, done, energy, gained, state["v_pu"], state["is_supplied"])
+        dark_eur = dark.sum(1) * (p.unserved_eur_per_kwh / 60)
+        shared = network_rewards(before["sums"], state["sums"], 0.0)
         per_group = {
             g.name: rewards[:, at] if (at := self.roster.slices.get(g.name)) else shared
             for g in self.groups
         }
+        per_group["operator"] = network_rewards(before["sums"], state["sums"], dark_eur)
         return state, per_group
+
+    def team_reward(self, rewards: Mapping[str, torch.Tensor]) -> torch.Tensor:
+        """Of the objective alone, in EUR: over a day it adds up to minus the cost.
+
+        Shapes: per group [B, n, components] -> [B].
+        """
+        return team_reward(rewards)
+
+    def central(self, state: State) -> torch.Tensor:
+        """What a critic of all is told, see `smart_grid_central`. Shapes: [B, S]."""
+        return central_view(self.params, self.roster, state, self.tariff(state))
 
     def _trade(
         self, state: State, actions: Mapping[str, torch.Tensor], present: Mapping[str, torch.Tensor]
@@ -290,6 +319,23 @@ def make(params: Mapping[str, Any]) -> SmartGrid:
 def feeders(params: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
     """The agents on each feeder, for faults that strike one."""
     return make_roster(parse(Params, params, "smart_grid")).by_feeder()
+
+
+def over_days(params: Mapping[str, Any], first: str, last: str) -> dict[str, Any]:
+    """The parameters with episodes that draw their first day from `first` to `last`, both
+    included; a run of several days ends with `last`.
+
+    Raises: ScenarioError for days without profiles; BoundError if no run fits between the two.
+    """
+    p = parse(Params, params, "smart_grid")
+    grid = scaled_grid(p)
+    for day in (first, last):
+        grid.day(day)  # refuses what has no profiles
+    days = [day for day in grid.days() if first <= day <= last]
+    starts = days[: max(len(days) - p.days + 1, 0)]
+    if not starts:
+        raise BoundError(f"no run of {p.days} days begins and ends in {first}..{last}")
+    return {**params, "day_choices": starts}
 
 
 def reference(

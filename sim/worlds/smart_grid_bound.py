@@ -33,22 +33,16 @@ are fed in whole: curtailing costs at least what feeding in earns.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any, Final, TypeAlias
+from typing import Any, Final
 
 import numpy as np
-import scipy.sparse as sp
 from numpy.typing import NDArray
-from scipy.optimize import Bounds, LinearConstraint, milp
 
 from sim.worlds.catalogue import parse
+from sim.worlds.programme import Floats, Ints, Programme, Term
 from sim.worlds.smart_grid_devices import CONSUMERS, INVERTERS, Params, Roster, make_roster
 from sim.worlds.smart_grid_profiles import MILLICENT_PER_EUR, exogenous
 from sim.worlds.smart_grid_spaces import MINUTE_NS, QUARTER_MIN
-
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
-Term: TypeAlias = tuple[Ints, Ints, float]
-"""Rows, their columns, and the coefficient of these, in some constraints."""
 
 TOLERANCE_EUR: Final = 1e-6
 """Taken off the optimum, which the solver finds to 1e-7."""
@@ -89,42 +83,6 @@ def least(p: Params, roster: Roster, given: Mapping[str, NDArray[Any]]) -> dict[
         terms.extend(_vehicle(lp, p, day, given["is_connected"][:, i], *needs))
     lp.rows(terms, day.surplus_kwh, day.surplus_kwh)
     return {"cost": lp.least() + lp.fixed_eur - TOLERANCE_EUR}
-
-
-class Programme:
-    """A linear programme that grows by blocks of columns and of rows."""
-
-    def __init__(self) -> None:
-        self.fixed_eur = 0.0
-        self._columns: list[tuple[Floats, Floats, Floats]] = []
-        self._rows: list[tuple[Floats, Floats]] = []
-        self._terms: list[tuple[Ints, Ints, Floats]] = []
-        self._width = self._height = 0
-
-    def columns(self, cost: Floats, high: float | Floats = np.inf, low: float = 0.0) -> Ints:
-        """New columns with their costs and limits; returns where they stand."""
-        self._columns.append((cost, cost * 0 + low, cost * 0 + high))
-        self._width += len(cost)
-        return np.arange(self._width - len(cost), self._width)
-
-    def rows(self, terms: list[Term], low: Floats, high: Floats) -> None:
-        """New constraints, low <= sum of coefficient times column <= high, row by row."""
-        for rows, columns, coefficient in terms:
-            values = np.full(len(rows), coefficient, dtype=np.float64)
-            self._terms.append((self._height + rows, columns, values))
-        self._rows.append((low, high))
-        self._height += len(low)
-
-    def least(self) -> float:
-        """The optimum. Raises: ArithmeticError."""
-        rows, columns, values = (np.concatenate(x) for x in zip(*self._terms, strict=True))
-        matrix = sp.csr_matrix((values, (rows, columns)), (self._height, self._width))
-        cost, low, high = (np.concatenate(x) for x in zip(*self._columns, strict=True))
-        between = (np.concatenate(x) for x in zip(*self._rows, strict=True))
-        found = milp(cost, bounds=Bounds(low, high), constraints=LinearConstraint(matrix, *between))
-        if found.status != 0:
-            raise ArithmeticError(f"the bound has no solution: {found.message}")
-        return float(found.fun)
 
 
 class Day:

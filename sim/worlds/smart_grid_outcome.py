@@ -7,15 +7,19 @@ from typing import Any, Final
 
 import torch
 
-from sim.worlds.smart_grid_devices import Params, Roster
+from sim.worlds.smart_grid_devices import ROLES, Params, Roster
 from sim.worlds.smart_grid_network import V_BAND, Physics
 from sim.worlds.smart_grid_settlement import EUR, jain
 from sim.worlds.world import Metric
 
-REWARDS: Final = ("energy", "comfort", "wear", "curtailment", "network")
+REWARDS: Final = ("energy", "comfort", "wear", "curtailment", "stored", "network")
 """Of a device, in EUR: minus what it pays and burns; minus discomfort and what it lacks; minus
-throughput; minus what is curtailed. network, in minutes: of a device, minus the minutes in which
-its own voltage leaves the band; of market and operator, minus all bus-minutes and overloads."""
+throughput; minus what is curtailed; the gain in what it stores, less what it needs, at the value
+that counts at the end. Of the operator, comfort is minus the demand that no agent plays and that
+is not supplied. network, in minutes: of a device, minus the minutes in which its own voltage
+leaves the band; of market and operator, minus all bus-minutes and overloads."""
+MONEY: Final = slice(0, REWARDS.index("network"))
+"""The components in EUR; over a run they add up to minus the cost."""
 SUMS: Final = (
     "overvoltage", "undervoltage", "overload", "unsolved", "losses_kwh", "import_kwh",
     "export_kwh", "generated_kwh", "curtailed_kwh", "unserved_kwh", "fuel_eur", "wear_eur",
@@ -48,25 +52,61 @@ def minute_sums(
 
 
 def device_rewards(
-    p: Params, done: Tensors, paid: torch.Tensor, v_pu: torch.Tensor, is_supplied: torch.Tensor
+    p: Params,
+    done: Tensors,
+    paid: torch.Tensor,
+    gained_kwh: torch.Tensor,
+    v_pu: torch.Tensor,
+    is_supplied: torch.Tensor,
 ) -> torch.Tensor:
-    """Rewards of every device. Shapes: paid int64 [B, N] 1e-8 EUR of this minute -> [B, N, 5]."""
+    """Rewards of every device.
+
+    Shapes: paid int64 [B, N] 1e-8 EUR of this minute; gained_kwh [B, N] as `stored_kwh` -> [B, N,
+            6].
+    """
     outside = ((v_pu > V_BAND[1]) | (v_pu < V_BAND[0])) & is_supplied
     parts = (
         paid / EUR + done["fuel_eur"],
         done["comfort_eur"] + done["unserved_eur"],
         done["wear_eur"],
         done["curtailed_kw"] * (p.feed_in_eur_per_kwh / 60),
+        gained_kwh * -p.end_eur_per_kwh,
         outside.to(torch.float64),
     )
     return -torch.stack(parts, -1)
 
 
-def network_rewards(before: torch.Tensor, after: torch.Tensor) -> torch.Tensor:
-    """Rewards of market and operator. Shapes: sums [B, SUMS] -> [B, 1, 5]."""
+def network_rewards(before: torch.Tensor, after: torch.Tensor, dark_eur: Any) -> torch.Tensor:
+    """Rewards of market and operator. Shapes: sums [B, SUMS]; dark_eur [B] or 0 -> [B, 1, 6]."""
     change = (after[:, NETWORK] - before[:, NETWORK]).sum(1)
     zero = torch.zeros_like(change)
-    return torch.stack((zero, zero, zero, zero, -change), -1)[:, None]
+    return torch.stack((zero, zero - dark_eur, zero, zero, zero, -change), -1)[:, None]
+
+
+def stored_kwh(p: Params, roster: Roster, state: Tensors) -> torch.Tensor:
+    """What devices store beyond what batteries had at the start, less what they need and what
+    waits; its value at the end is minus the end cost. Shapes: [B, N].
+
+    As a reward it is paid as it grows: potential-based shaping (Ng, Harada and Russell 1999) that
+    adds up to the value at the end, so that no step needs to know which one is the last.
+    """
+    stored = torch.zeros_like(state["p_kw"])
+    at = roster.slices
+    stored[:, at["battery"]] = state["energy_kwh"] - p.battery_charge * p.battery_kwh
+    stored[:, at["ev"]] = -state["need_kwh"]
+    stored[:, at["household"]] = -state["backlog_kwh"]
+    return stored
+
+
+def team_reward(rewards: Tensors) -> torch.Tensor:
+    """All devices' rewards in EUR, together. Shapes: per group [B, n, 6] -> [B].
+
+    Added up over a run that ends with a quarter of an hour, from midnight on, it is minus the
+    `cost`, but for what the meters round.
+    """
+    roles = [rewards[role][..., MONEY].sum((1, 2)) for role in ROLES if role in rewards]
+    others = rewards["operator"][..., MONEY].sum((1, 2))
+    return torch.stack(roles).sum(0) + others
 
 
 def metrics_of(

@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 
 from sim.errors import ScenarioError
 from sim.scenario.faults import resolve_faults, setting_of
+from sim.scenario.keys import keys_of
 from sim.scenario.load import bundled, dump, parse_scenario
 from sim.scenario.roster import resolve_roster
-from sim.scenario.schema import RECORDS, Scenario, keys_of
+from sim.scenario.schema import RECORDS, Scenario
 from sim.scenario.topology import link_table
 
 GOOD = (

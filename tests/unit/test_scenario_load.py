@@ -13,6 +13,7 @@ import pytest
 from sim.errors import BoundError, ScenarioError, TopologyError, UnknownKeyError
 from sim.scenario import load
 from sim.scenario.faults import idle_faults, resolve_faults, setting_of
+from sim.scenario.keys import keys_of
 from sim.scenario.load import at_world, bundled, dump, load_scenario, parse_scenario
 from sim.scenario.roster import resolve_roster
 from sim.scenario.schema import (
@@ -21,7 +22,6 @@ from sim.scenario.schema import (
     Jitter,
     Scenario,
     json_schema,
-    keys_of,
 )
 from sim.units import SECOND
 

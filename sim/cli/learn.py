@@ -1,0 +1,307 @@
+"""`sim train`, `sim evaluate`, `sim sweep`."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from typing import TYPE_CHECKING
+
+from sim.cli.run import print_json
+from sim.errors import ScenarioError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from rich.console import Console
+
+    from sim.learn.evaluate import Evaluation
+    from sim.learn.plan import Plan
+    from sim.learn.record import Rollout
+    from sim.learn.sweep import Series, Sweep
+    from sim.learn.train import Outcome
+    from sim.scenario.schema import Scenario
+    from sim.store.rundir import RunDirectory
+
+
+def train(options: argparse.Namespace) -> int:
+    """Trains, or goes on training."""
+    from rich.console import Console
+
+    from sim.console.training import TrainingDisplay, print_outcome, print_plan
+    from sim.learn.start import Machine, resume, start
+    from sim.store.rundir import find_run
+
+    errors = Console(stderr=True, highlight=False)
+    machine = Machine(options.device, options.workers, options.rollout)
+    past, scenario = None, None
+    if options.resume is not None:
+        past = _past(options)
+    else:
+        scenario = _training(options)
+    name = scenario.name if scenario is not None else find_run(options.resume).name
+    with TrainingDisplay(name, errors, errors.is_terminal and errors.width >= 40) as shown:
+
+        def begin(plan: Plan, rollout: Rollout, run: RunDirectory) -> None:
+            print_plan(errors, plan, rollout, machine.torch_device(), str(run.path))
+
+        if past is not None:
+            outcome = resume(past, frames=options.frames, on_begin=begin, on_progress=shown)
+        else:
+            assert scenario is not None
+            outcome = start(
+                scenario, machine, run_dir=options.run_dir, on_begin=begin, on_progress=shown
+            )
+    if options.json:
+        print_json(outcome.summary())
+    said = errors if options.json else Console(highlight=False)
+    print_outcome(said, outcome, _after_training(options, outcome))
+    return outcome.exit_code
+
+
+def _past(options: argparse.Namespace) -> Path:
+    """The run to go on with. Raises: ScenarioError for options that are settled already."""
+    from sim.store.rundir import find_run
+
+    given = {
+        "a scenario": options.scenario, "--algorithm": options.algorithm, "--seed": options.seed,
+        "--copies": options.copies, "--links": options.links, "--set": options.overrides,
+        "--as": options.behaviours, "--run-dir": options.run_dir, "--rollout": options.rollout,
+    }  # fmt: skip
+    for name, value in given.items():
+        if value:
+            raise ScenarioError(f"--resume goes on with what the run was given; it takes no {name}")
+    return find_run(options.resume)
+
+
+def _training(options: argparse.Namespace) -> Scenario:
+    """The scenario with the options applied."""
+    from sim.learn.plan import load_training
+
+    if options.scenario is None:
+        raise ScenarioError("expected a scenario: a file, or a name of `sim list`; or --resume RUN")
+    given = {"frames": options.frames, "copies": options.copies, "links": options.links}
+    overrides = [
+        *options.overrides,
+        *(f"learn.{key}={value}" for key, value in given.items() if value is not None),
+    ]
+    if options.duration:
+        overrides.append(f"duration={options.duration}")
+    return load_training(
+        options.scenario, seed=options.seed, algorithm=options.algorithm, overrides=overrides,
+        behaviours=options.behaviours,
+    )  # fmt: skip
+
+
+def _after_training(options: argparse.Namespace, outcome: Outcome) -> list[list[str]]:
+    """What a person would probably want to type next."""
+    from sim.store.rundir import run_name
+
+    run = str(run_name(outcome.run_dir)) if outcome.run_dir else "last"
+    if outcome.status == "interrupted":
+        return [["sim", "train", "--resume", run]]
+    if outcome.status == "failed" or options.scenario is None:
+        return [["sim", "report", run]]
+    from sim.learn.plan import plan_training
+
+    groups = {g.name: g.agents for g in plan_training(_training(options)).prepared.world.groups}
+    words = []
+    for group in outcome.groups:
+        words += ["--as", f"{_pattern(groups[group])}=policy:{_policy(run)}"]
+    again = [word for text in options.overrides for word in ("--set", text)]
+    return [
+        ["sim", "run", options.scenario, *again, *words],
+        ["sim", "evaluate", options.scenario, *again, *words],
+        ["sim", "report", run],
+    ]
+
+
+def _policy(run: str) -> str:
+    """How `--as` names the policies of a run that has just ended."""
+    return "last" if os.sep not in run else run
+
+
+def _pattern(names: tuple[str, ...]) -> str:
+    """A pattern that matches all agents of a group."""
+    if len(names) == 1:
+        return names[0]
+    prefix = names[0]
+    while not all(name.startswith(prefix) for name in names):
+        prefix = prefix[:-1]
+    return f"{prefix}*"
+
+
+# --- evaluate -----------------------------------------------------------------------------------
+
+
+def evaluate(options: argparse.Namespace) -> int:
+    """Plays held-out episodes, and says how good they were."""
+    from rich.console import Console
+
+    from sim.clock import monotonic
+    from sim.console.training import Counting, print_evaluation
+    from sim.learn.evaluate import KIND, write
+    from sim.learn.evaluate import evaluate as play_all
+    from sim.prepare import load, prepare
+    from sim.scenario.load import dump
+    from sim.store.rundir import create_run, manifest
+
+    errors = Console(stderr=True, highlight=False)
+    overrides = list(options.overrides)
+    if options.duration:
+        overrides.append(f"duration={options.duration}")
+    given = {"seed": options.seed, "overrides": overrides}
+    scenario = load(options.scenario, behaviours=options.behaviours, **given)
+    selfish = None
+    if options.selfish:
+        selfish = load(options.scenario, behaviours=options.selfish, **given)
+        prepare(selfish)
+    prepared, began = prepare(scenario), monotonic()
+    workers = options.jobs or os.cpu_count() or 1
+    with Counting("episodes", errors, errors.is_terminal) as shown:
+        found, rows = play_all(
+            prepared, episodes=options.episodes, selfish=selfish, processes=options.processes,
+            workers=workers, on_done=shown,
+        )  # fmt: skip
+    found.wall_seconds = round(monotonic() - began, 3)
+    run = create_run(scenario.name, options.run_dir)
+    found.run = str(run.path)
+    run.write_text("scenario.yaml", dump(scenario))
+    run.write_json(
+        "manifest.json", manifest(kind=KIND, scenario=scenario.name, seed=scenario.seed)
+    )  # fmt: skip
+    write(found, rows, run.path)
+    run.write_json("summary.json", found.summary())
+    _tell_training_run(found)
+    if options.json:
+        print_json(found.summary())
+    said: Console = errors if options.json else Console(highlight=False)
+    print_evaluation(said, found, _cards(found), ["sim", "report", "last"])
+    return 0
+
+
+def _tell_training_run(found: Evaluation) -> None:
+    """Leaves the figures with the run that trained the policies, if it was one run: its report has
+    them then.
+    """
+    from pathlib import Path
+
+    from sim.report.training import EVALUATION
+    from sim.scenario.policies import POLICIES
+    from sim.store.rundir import RunDirectory
+
+    runs = {Path(file).parent.parent for file in found.policies.values()}
+    folders = {Path(file).parent.name for file in found.policies.values()}
+    if len(runs) == 1 and folders == {POLICIES}:
+        RunDirectory(runs.pop()).write_json(EVALUATION, found.summary())
+
+
+def _cards(found: Evaluation) -> dict[str, str]:
+    """The objective, marked."""
+    arrow = {"lower": "↓", "higher": "↑"}.get(found.better, "")
+    return {found.objective: f"{found.unit} {arrow}".strip()}
+
+
+# --- sweep --------------------------------------------------------------------------------------
+
+
+def sweep(options: argparse.Namespace) -> int:
+    """Runs one scenario over a grid of settings, with the same seeds everywhere."""
+    from pathlib import Path
+
+    from rich.console import Console
+
+    from sim.console.training import Counting, print_sweep, span
+    from sim.learn.sweep import check_metrics, read_table, run_sweep, series_of, write_parquet
+
+    errors = Console(stderr=True, highlight=False)
+    planned, folder = _planned(options)
+    metrics = check_metrics(planned, [n for text in options.metric for n in text.split(",")])
+    figure = Path(options.figure) if options.figure else None
+    if figure is not None:
+        from sim.report.resilience import check_format
+
+        check_format(figure)
+    workers = options.jobs or os.cpu_count() or 1
+    errors.print(
+        f"{planned.runs:,} runs: {len(planned.cases):,} settings, {len(planned.seeds):,} seeds, "
+        f"{workers} at a time; in {folder}", soft_wrap=True,
+    )  # fmt: skip
+
+    def cost(left: int, seconds: float) -> None:
+        errors.print(f"{left:,} runs left, about {span(seconds)}")
+
+    with Counting("runs", errors, errors.is_terminal) as shown:
+        run_sweep(planned, folder, workers, cost, shown)
+    if not write_parquet(folder):
+        errors.print("no Parquet beside the CSV: pip install 'sim-agents\\[parquet]'")
+    rows = read_table(folder)
+    lines = {name: series_of(planned, rows, name) for name in metrics}
+    drawn = _draw(planned, lines, figure, options.width) if figure is not None else None
+    document = {
+        "kind": "sweep", "status": "completed", "scenario": planned.name, "run": str(folder),
+        "runs": planned.runs, "axes": {axis.path: axis.values for axis in planned.axes},
+        "figure": str(drawn or ""),
+        "metrics": {
+            name: [
+                {"label": line.label, "x": line.x, "mean": line.mean, "half": line.half}
+                for line in each
+            ]
+            for name, each in lines.items()
+        },
+    }  # fmt: skip
+    from sim.store.rundir import RunDirectory
+
+    RunDirectory(folder).write_json("summary.json", document)
+    if options.json:
+        print_json(document)
+    said = errors if options.json else Console(highlight=False)
+    print_sweep(said, planned, lines, folder, drawn)
+    return 0
+
+
+def _planned(options: argparse.Namespace) -> tuple[Sweep, Path]:
+    """The sweep and its directory: a new one, or that of `--resume` with what it was given."""
+    import json
+
+    from sim.learn.sweep import KIND, plan_sweep
+    from sim.scenario.load import dump
+    from sim.store.rundir import create_run, find_run, manifest
+
+    if options.resume is not None:
+        folder = find_run(options.resume)
+        known = json.loads((folder / "manifest.json").read_text()).get("sweep")
+        if known is None:
+            raise ScenarioError(f"{folder} is no sweep")
+        return plan_sweep(folder / "scenario.yaml", known["vary"], known["seeds"]), folder
+    if options.scenario is None:
+        raise ScenarioError("expected a scenario: a file, or a name of `sim list`; or --resume RUN")
+    overrides = list(options.overrides)
+    if options.duration:
+        overrides.append(f"duration={options.duration}")
+    given = {"seed": options.seed, "overrides": overrides, "behaviours": options.behaviours}
+    planned = plan_sweep(options.scenario, options.vary, options.seeds, **given)
+    from sim.prepare import load
+
+    run = create_run(planned.name, options.run_dir)
+    run.write_text("scenario.yaml", dump(load(options.scenario, **given)))
+    what = {"vary": options.vary, "seeds": options.seeds}
+    seed = planned.cases[0].scenario.seed
+    run.write_json(
+        "manifest.json", manifest(kind=KIND, scenario=planned.name, seed=seed, sweep=what)
+    )
+    return planned, run.path
+
+
+def _draw(planned: Sweep, lines: dict[str, list[Series]], path: Path, width: float) -> Path:
+    from sim.report.resilience import Axis, Panel, draw_curves
+
+    first = planned.axes[0]
+    name = first.path.rpartition(".")[2]
+    is_share = first.numbers is not None and name == "loss"
+    label = "messages lost, %" if is_share else name.replace("_", " ")
+    ticks = first.values if first.numbers is None else ()
+    panels = []
+    for metric, each in lines.items():
+        words, unit = metric.replace("_", " "), planned.cards[metric].unit
+        panels.append(Panel(words, f"{words}, {unit}" if unit else words, each))
+    return draw_curves(path, panels, Axis(label, ticks, is_share), width)

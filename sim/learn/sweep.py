@@ -1,0 +1,306 @@
+"""One scenario over a grid of settings, with the same seeds everywhere.
+
+Every run is one episode in memory, in a worker process. Rows go to the table as runs end, so that a
+sweep that was stopped goes on where it was. Seeds and days are those of `sim.learn.evaluate`: held
+out, and the same in every setting, so that settings are compared seed by seed.
+"""
+
+from __future__ import annotations
+
+import csv
+import itertools
+import re
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import pandas as pd
+
+from sim.clock import monotonic
+from sim.errors import CheckpointError, ScenarioError, SimError, UnknownKeyError
+from sim.ids import did_you_mean
+from sim.launch.jobs import Pool
+from sim.learn.evaluate import seeds_of
+from sim.learn.play import TARGET
+from sim.learn.statistics import within
+from sim.prepare import load, prepare
+from sim.scenario.load import dump
+from sim.scenario.schema import Scenario
+from sim.worlds.world import Metric
+
+KIND: Final = "sweep"
+FILE: Final = "sweep.csv"
+PARQUET: Final = "sweep.parquet"
+WHO: Final = "as"
+_RUNS_MAX: Final = 1_000_000
+_RANGE: Final = re.compile(r"([-+.\deE]+%?):([-+.\deE]+%?):([-+.\deE]+%?)")
+OnDone = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Axis:
+    """What is varied. path: of the scenario, or `as`. values: as `--set` or `--as` takes them."""
+
+    path: str
+    values: tuple[str, ...]
+
+    @property
+    def numbers(self) -> list[float] | None:
+        """The values as numbers, a share for a percentage; None if they are none."""
+        try:
+            return [_number(value) for value in self.values]
+        except ValueError:
+            return None
+
+
+@dataclass(frozen=True)
+class Case:
+    """One setting: its values per axis, and the scenario that it makes."""
+
+    values: tuple[str, ...]
+    scenario: Scenario
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """Everything that is to be run. cards: the world's metrics."""
+
+    name: str
+    axes: tuple[Axis, ...]
+    cases: tuple[Case, ...]
+    seeds: tuple[int, ...]
+    cards: Mapping[str, Metric]
+
+    @property
+    def runs(self) -> int:
+        """How many."""
+        return len(self.cases) * len(self.seeds)
+
+
+def parse_axis(text: str) -> Axis:
+    """`PATH=VALUES`: values with commas between them, or start:stop:step with both ends included.
+
+    `links.` is short for `network.` at the beginning. For `as`, a value is PATTERN=BEHAVIOUR,
+    several of them with + between.
+    Raises: ScenarioError.
+    """
+    path, sign, given = (part.strip() for part in text.partition("="))
+    where = f"--vary {text}"
+    if not (sign and path and given):
+        raise ScenarioError(f"{where}: expected PATH=VALUES, as links.default.loss=0:0.5:0.1")
+    if path.startswith("links."):
+        path = f"network.{path.removeprefix('links.')}"
+    found = _RANGE.fullmatch(given)
+    values = _ranged(found, where) if found else _split(given)
+    if len(set(values)) != len(values) or not all(values):
+        raise ScenarioError(f"{where}: expected values that differ, found {', '.join(values)}")
+    if path == WHO and not all("=" in value for value in values):
+        raise ScenarioError(f"{where}: expected as=PATTERN=BEHAVIOUR,PATTERN=BEHAVIOUR")
+    return Axis(path, tuple(values))
+
+
+def _ranged(found: re.Match[str], where: str) -> list[str]:
+    """The values of start:stop:step, written as their author would."""
+    unit = "%" if found[1].endswith("%") or found[3].endswith("%") else ""
+    try:
+        first, last, step = (float(part.rstrip("%")) for part in found.groups())
+    except ValueError:
+        raise ScenarioError(f"{where}: expected start:stop:step, found {found[0]}") from None
+    if step == 0 or (last - first) / step < 0 or (last - first) / step > _RUNS_MAX:
+        raise ScenarioError(f"{where}: expected steps that lead from {first:g} to {last:g}")
+    count = int((last - first) / step + 1e-9) + 1
+    return [f"{round(first + i * step, 12):g}{unit}" for i in range(count)]
+
+
+def _split(text: str) -> list[str]:
+    """Parts between commas that stand in no bracket."""
+    parts, depth = [""], 0
+    for letter in text:
+        depth += (letter in "[{(") - (letter in "]})")
+        if letter == "," and depth == 0:
+            parts.append("")
+        else:
+            parts[-1] += letter
+    return [part.strip() for part in parts]
+
+
+def _number(text: str) -> float:
+    return float(text[:-1]) / 100 if text.endswith("%") else float(text)
+
+
+def plan_sweep(
+    scenario: str | Path,
+    vary: Sequence[str],
+    seeds: int,
+    *,
+    seed: int | None = None,
+    overrides: Sequence[str] = (),
+    behaviours: Sequence[str] = (),
+) -> Sweep:
+    """Every setting, looked at before the first is run.
+
+    Raises: ScenarioError of the setting that is wrong; UnknownKeyError.
+    """
+    axes = tuple(parse_axis(text) for text in vary)
+    paths = [axis.path for axis in axes]
+    twice = next((path for path in paths if paths.count(path) > 1), None)
+    if not axes or twice:
+        raise ScenarioError(f"--vary {twice} twice" if twice else "expected at least one --vary")
+    cases, cards, name, first = [], {}, "", 0
+    for values in itertools.product(*(axis.values for axis in axes)):
+        given = dict(zip(paths, values, strict=True))
+        who = [part for part in given.pop(WHO, "").split("+") if part]
+        changed = [*overrides, *(f"{path}={value}" for path, value in given.items())]
+        loaded = load(scenario, seed=seed, overrides=changed, behaviours=[*behaviours, *who])
+        cards = prepare(loaded).world.metrics()
+        name, first = loaded.name, loaded.seed
+        cases.append(Case(values, loaded))
+    return Sweep(name, axes, tuple(cases), tuple(seeds_of(first, seeds)), cards)
+
+
+def check_metrics(sweep: Sweep, names: Sequence[str]) -> list[str]:
+    """The metrics that are asked for; the objective if none is. Raises: UnknownKeyError."""
+    for name in names:
+        if name not in sweep.cards:
+            raise UnknownKeyError(
+                f"--metric: no metric {name!r}; {did_you_mean(name, sweep.cards)}"
+            )
+    objective = [name for name, card in sweep.cards.items() if card.objective]
+    return list(names) or objective[:1] or list(sweep.cards)[:1]
+
+
+class Table:
+    """The tidy table of a sweep: a column per axis, seed, metric, value; a row per run and metric.
+
+    Rows are appended as runs end.
+    """
+
+    def __init__(self, sweep: Sweep, folder: Path) -> None:
+        self._path, self._sweep = folder / FILE, sweep
+        self._heads = [*(axis.path for axis in sweep.axes), "seed", "metric", "value"]
+        if not self._path.is_file():
+            self._append([self._heads])
+
+    def done(self) -> set[tuple[tuple[str, ...], int]]:
+        """Values and seed of the runs that are there. Raises: CheckpointError."""
+        rows = read_table(self._path.parent)
+        if list(rows.columns) != self._heads:
+            raise CheckpointError(f"{self._path} is the table of another sweep")
+        counts = Counter(map(tuple, rows[self._heads[:-2]].to_numpy().tolist()))
+        # A row that was torn off with the process leaves a run with fewer metrics.
+        return {
+            (tuple(key[:-1]), int(key[-1]))
+            for key, count in counts.items()
+            if count == len(self._sweep.cards)
+        }
+
+    def add(self, values: tuple[str, ...], seed: int, metrics: Mapping[str, float]) -> None:
+        """The figures of one run."""
+        self._append([[*values, seed, name, repr(value)] for name, value in metrics.items()])
+
+    def _append(self, rows: Sequence[Sequence[Any]]) -> None:
+        try:
+            with self._path.open("a", newline="") as file:
+                csv.writer(file, lineterminator="\n").writerows(rows)
+        except OSError as error:
+            raise SimError(f"cannot write {self._path}: {error.strerror or error}") from None
+
+
+def read_table(folder: Path) -> pd.DataFrame:
+    """The table of a sweep's directory, axes as text. Raises: CheckpointError."""
+    path = folder / FILE
+    try:
+        rows = pd.read_csv(path, dtype=str, keep_default_na=False, on_bad_lines="skip")
+        rows["value"] = pd.to_numeric(rows["value"], errors="coerce")
+    except (OSError, ValueError, KeyError) as error:
+        raise CheckpointError(f"{path} cannot be read: {error}") from None
+    return rows.drop_duplicates([c for c in rows.columns if c != "value"], keep="last")
+
+
+def run_sweep(
+    sweep: Sweep, folder: Path, workers: int, on_cost: Callable[[int, float], None], on_done: OnDone
+) -> None:
+    """Runs what is not in the folder's table yet.
+
+    on_cost: told, once the first run is over, how many are left and how many seconds they will
+             take. on_done: told how many are done, of how many.
+    Raises: SimError of a run that does not come to its end.
+    """
+    table = Table(sweep, folder)
+    done = table.done()
+    todo = [
+        (case, seed) for seed in sweep.seeds for case in sweep.cases
+        if (case.values, seed) not in done
+    ]  # fmt: skip
+    texts = {case.values: dump(case.scenario) for case in sweep.cases}
+
+    def job(case: Case, seed: int) -> dict[str, Any]:
+        learn = case.scenario.learn
+        days = learn.held_out if learn else None
+        source = case.scenario.source
+        return {"scenario": texts[case.values], "source": source, "seed": seed, "days": days}
+
+    with Pool(TARGET, workers) as pool:
+        # The first run also waits for its worker to start; the second tells what one costs.
+        for part in (todo[:1], todo[1:2], todo[2:]):
+            began = monotonic()
+            for index, result in pool.run([job(*each) for each in part]):
+                case, seed = part[index]
+                table.add(case.values, seed, result["metrics"])
+                done.add((case.values, seed))
+                on_done(len(done), sweep.runs)
+            if part == todo[1:2] and len(todo) > 2:
+                left = len(todo) - 2
+                on_cost(left, left * (monotonic() - began) / min(workers, left))
+
+
+def write_parquet(folder: Path) -> bool:
+    """The table as Parquet too, if pyarrow is installed; whether it is."""
+    try:
+        import pyarrow  # noqa: F401
+    except ImportError:
+        return False
+    read_table(folder).to_parquet(folder / PARQUET, index=False)
+    return True
+
+
+@dataclass(frozen=True)
+class Series:
+    """One line: values of the first axis, the mean over seeds, half of its 95 % interval."""
+
+    label: str
+    x: list[float]
+    mean: list[float]
+    half: list[float]
+
+
+def series_of(sweep: Sweep, rows: pd.DataFrame, metric: str) -> list[Series]:
+    """A line per setting of the other axes, over the first axis: its numbers, or 0, 1, 2, ...
+
+    The intervals are of the mean within seeds: the seeds' own levels, which all settings of a line
+    have in common, are taken out. Raises: CheckpointError if runs are missing.
+    """
+    first, *others = sweep.axes
+    x = first.numbers or [float(i) for i in range(len(first.values))]
+    rows = rows[rows["metric"] == metric]
+    lines = []
+    for rest in itertools.product(*(axis.values for axis in others)):
+        line = rows
+        for axis, value in zip(others, rest, strict=True):
+            line = line[line[axis.path] == value]
+        grid = line.pivot_table(index=first.path, columns="seed", values="value")
+        if set(grid.index) != set(first.values) or bool(grid.isna().to_numpy().any()):
+            raise CheckpointError(f"{metric}: runs are missing; the sweep did not come to its end")
+        values = grid.loc[list(first.values)].to_numpy(dtype=np.float64)
+        mean, half = within(values)
+        label = ", ".join(_label(a.path, v) for a, v in zip(others, rest, strict=True))
+        lines.append(Series(label, x, mean.tolist(), half.tolist()))
+    return lines
+
+
+def _label(path: str, value: str) -> str:
+    """What tells a line from the others."""
+    return value if path == WHO else f"{path.rpartition('.')[2]} {value}"

@@ -26,7 +26,7 @@ import msgspec
 import numpy as np
 from array_api_compat import array_namespace
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
+from safetensors.numpy import save, save_file
 
 from agents.behaviour import load_module
 from agents.decisions import Physical, decide, log_prob, mask_of, physical, plan_of
@@ -96,12 +96,20 @@ def save_policy(path: Path, tensors: Mapping[str, Array], card: Mapping[str, Any
 
     Raises: CheckpointError for a card or tensors that `load_policy` would refuse.
     """
-    full = whole_card(card)
-    arrays = {name: np.ascontiguousarray(value, dtype="<f4") for name, value in tensors.items()}
+    full, arrays = whole_card(card), _arrays(tensors)
     _checked(path, full, arrays)
     part = path.with_name(f".{path.name}.part")
     save_file(arrays, part, metadata={"card": json.dumps(full)})
     part.replace(path)
+
+
+def policy_bytes(tensors: Mapping[str, Array], card: Mapping[str, Any]) -> bytes:
+    """A policy file, as bytes."""
+    return save(_arrays(tensors), metadata={"card": json.dumps(whole_card(card))})
+
+
+def _arrays(tensors: Mapping[str, Array]) -> dict[str, Array]:
+    return {name: np.ascontiguousarray(value, dtype="<f4") for name, value in tensors.items()}
 
 
 def whole_card(card: Mapping[str, Any]) -> dict[str, Any]:

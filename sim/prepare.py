@@ -11,6 +11,7 @@ import msgspec
 from agents.behaviour import load_behaviour
 from broker.kernel import Kernel
 from sim.errors import ScenarioError
+from sim.online import is_online, with_learner
 from sim.scenario.casting import cast
 from sim.scenario.faults import Setting, resolve_faults, setting_of
 from sim.scenario.load import at_world, load_scenario
@@ -84,6 +85,8 @@ def prepare(scenario: Scenario) -> Prepared:
     """
     world = make_world(scenario)
     plans = resolve_roster(scenario, world)
+    if is_online(scenario):
+        plans = with_learner(scenario, world, plans)
     return with_plans(scenario, world, plans)
 
 

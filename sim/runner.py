@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from broker.history import History
+from broker.kernel import Kernel
 from broker.pace import Pace
 from sim.clock import pause
 from sim.comparison import baselines
@@ -28,11 +29,13 @@ from sim.process import Interrupts, one_thread
 from sim.progress import OnProgress, Progress
 from sim.scenario.load import dump
 from sim.scenario.overrides import Overrides
-from sim.scenario.roster import AgentPlan
+from sim.scenario.policies import POLICIES, SUFFIX
+from sim.scenario.roster import LEARNER, AgentPlan
 from sim.scenario.schema import Scenario
 from sim.store.columns import FILE, Columns, read_columns, write_columns
 from sim.store.recorder import Recorder, new_recorder
 from sim.units import speed_factor
+from sim.wire.codec import decode_payload
 from sim.wire.memory import MemoryTransport
 from sim.wire.transport import Transport
 
@@ -138,6 +141,7 @@ def conduct(
             )  # fmt: skip
             with recorder, one_thread():
                 result = live.run(inline)
+                _keep_policies(kernel, recorder.path)
                 recorder.write(result.record())
                 if compare and result.status == "completed":
                     _compare(result, prepared, live, report, path, helpers)
@@ -178,6 +182,18 @@ def _compare(
     if path is not None:
         with contextlib.suppress(OSError):  # a full disk has been told already
             write_columns(path, columns)
+
+
+def _keep_policies(kernel: Kernel, path: Path | None) -> None:
+    """Writes what a run has learned into its directory, as a training run would."""
+    learner = kernel.agents.index.get(LEARNER)
+    kept = None if learner is None or path is None else kernel.agents.saved(learner)
+    if kept is None or path is None:
+        return
+    with contextlib.suppress(OSError):  # a full disk has been told already
+        for group, data in decode_payload(kept).get("policies", {}).items():
+            (path / POLICIES).mkdir(exist_ok=True)
+            (path / POLICIES / f"{group}{SUFFIX}").write_bytes(data)
 
 
 def _hashes(plans: Sequence[AgentPlan]) -> dict[str, str]:

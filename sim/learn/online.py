@@ -15,6 +15,7 @@ import torch
 
 from agents.agent import Agent
 from agents.behaviour import load_behaviour
+from agents.networks import policy_bytes
 from agents.online import EXPERIENCE, WEIGHTS, weight_parts
 from agents.roles import Role, layout_of
 from sim.errors import AgentError
@@ -27,8 +28,6 @@ from sim.units import SECOND
 from sim.worlds import catalogue
 from sim.worlds.world import World
 
-PRESETS: Final = ("ppo", "ippo", "mappo")
-"""Those that can learn from what single agents tell, by V-trace."""
 _WAIT_DECISIONS: Final = 4
 """Decisions that a joint sample waits for what is missing, if nothing else is said."""
 _AGAIN_DECISIONS: Final = 64
@@ -38,9 +37,9 @@ _AGAIN_DECISIONS: Final = 64
 class Learner(Agent):
     """Learns for groups from what their agents tell.
 
-    params: world {kind, ...}, groups {name: {preset, role, role_params, options}}; hidden,
-            critic_sees, reward as of a scenario's `learn`; decisions per update (default 256);
-            wait: seconds that a joint sample waits for what is missing.
+    params: as `sim.online.with_learner` gives them: world {kind, ...}, groups {name: {preset, role,
+            role_params, options, agents}}; hidden, critic_sees, reward, decisions (per update) as
+            of a scenario's `learn`; wait: seconds that a joint sample waits for what is missing.
     """
 
     def __init__(
@@ -58,9 +57,7 @@ class Learner(Agent):
         device = "cuda" if torch.cuda.is_available() else "cpu"
         self._sides, self._families, self._assemblies = {}, {}, {}
         for name, spec in groups.items():
-            side = side_of(made, self.names, name, spec)
-            check_online(spec["preset"], side)
-            self._sides[name] = side
+            side = self._sides[name] = side_of(made, self.names, name, spec)
             self._families[name] = make_family(
                 spec["preset"], [side], 0,
                 options={"v_trace": True, "decisions": decisions, **spec.get("options", {})},
@@ -72,6 +69,7 @@ class Learner(Agent):
             self._assemblies[name] = Assembly(side, decisions, wait_ns, device)
         self._of = {agent: name for name, side in self._sides.items() for agent in side.agents}
         self.versions = dict.fromkeys(groups, 0)
+        self._seed = self._cell.start.seed
 
     async def run(self) -> None:
         self._recall()
@@ -107,16 +105,21 @@ class Learner(Agent):
             self.log(f"{group}: {words}", "learn")
 
     def _publish(self, group: str) -> None:
-        tensors, card = self._families[group].policies()[group]
-        arrays = {name: _array(t) for name, t in tensors.items()}
-        for part in weight_parts(self.versions[group], arrays, card):
+        for part in weight_parts(self.versions[group], *self._policy(group)):
             self.publish(f"{WEIGHTS}.{group}", part)
+
+    def _policy(self, group: str) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Tensors and card of what has been learned for a group."""
+        tensors, card = self._families[group].policies()[group]
+        known = {"version": self.versions[group], "learned": "in a run", "seed": self._seed}
+        return {name: _array(t) for name, t in tensors.items()}, card | known
 
     def _keep(self) -> None:
         """Saves what the next incarnation needs, and the policies for whoever wants them after."""
         families = {name: _plain(family.state()) for name, family in self._families.items()}
+        files = {name: policy_bytes(*self._policy(name)) for name in self._families}
         try:
-            self.save({"versions": self.versions, "families": families})
+            self.save({"versions": self.versions, "families": families, "policies": files})
         except ValueError as error:
             raise AgentError(
                 f"what is learned is larger than an agent may keep; smaller networks fit: {error}"
@@ -132,22 +135,14 @@ class Learner(Agent):
         self.log(f"goes on from version {max(self.versions.values())}", "learn")
 
 
-def check_online(preset: str, side: Side) -> None:
-    """Raises: AgentError for what cannot be learned from what single agents tell."""
-    if preset not in PRESETS:
-        raise AgentError(
-            f"{preset} cannot learn from running agents; {', '.join(PRESETS)} can (learn.groups)"
-        )
-
-
 def side_of(world: World, names: tuple[str, ...], group: str, spec: Mapping[str, Any]) -> Side:
-    """A side without its rollout. spec: role and role_params. names: all agents of the run."""
+    """A side without its rollout. spec: role, role_params, agents. names: all of the run."""
     found = next(g for g in world.groups if g.name == group)
-    role: Role = load_behaviour(spec.get("role", "agents.roles:PlainRole"), "")(
-        name=found.agents[0], group=found, params=dict(spec.get("role_params", {}))
-    )
-    senders = {t: len(heard_by(world, names, found.agents[0], t)) for t in role.hears}
-    return Side(group, found.agents, role, layout_of(role, senders), role.every * found.every_ns)
+    agents = tuple(spec["agents"])
+    make_role = load_behaviour(spec["role"], "")
+    role: Role = make_role(name=agents[0], group=found, params=dict(spec["role_params"]))
+    senders = {t: len(heard_by(world, names, agents[0], t)) for t in role.hears}
+    return Side(group, agents, role, layout_of(role, senders), role.every * found.every_ns)
 
 
 def _critic(preset: str) -> str:

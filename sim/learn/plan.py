@@ -13,6 +13,7 @@ import msgspec
 from sim.errors import ScenarioError, UnknownKeyError
 from sim.ids import did_you_mean
 from sim.learn.presets import PRESETS
+from sim.online import default_algorithm, learnable
 from sim.prepare import Prepared, load, make_world, with_plans
 from sim.scenario.learning import FROZEN, LearnSpec
 from sim.scenario.load import at_world, behaviour_file
@@ -80,7 +81,10 @@ def players(scenario: Scenario, world: World, algorithm: str | None = None) -> d
         is_frozen = who == FROZEN or who.startswith(POLICY)
         found[group] = who if is_frozen or algorithm is None else algorithm
     if not found:
-        found = {g: algorithm or default_algorithm(world, g) for g in learnable(world, scenario)}
+        found = {
+            g: algorithm or default_algorithm(world, g)
+            for g in learnable(world, scenario.world.kind)
+        }
     for group, who in found.items():
         if who != FROZEN and not who.startswith(POLICY) and who not in PRESETS:
             at = "--algorithm" if who == algorithm else f"{where}.{group}"
@@ -88,28 +92,6 @@ def players(scenario: Scenario, world: World, algorithm: str | None = None) -> d
     if not any(who in PRESETS for who in found.values()):
         raise ScenarioError(f"{where}: nobody learns; name an algorithm, as {{{names[0]}: mappo}}")
     return found
-
-
-def learnable(world: World, scenario: Scenario) -> list[str]:
-    """Groups that have a role: those the world's `ROLES` name, or all that decide something and
-    clear no round.
-    """
-    module = catalogue.world_module(scenario.world.kind)
-    roles = getattr(module, "ROLES", None)
-    if roles is not None:
-        return [group.name for group in world.groups if group.name in roles]
-    clearing = {round_.receiver for round_ in world.rounds}
-    return [
-        group.name
-        for group in world.groups
-        if group.action.size and group.agents and clearing.isdisjoint(group.agents)
-    ]
-
-
-def default_algorithm(world: World, group: str) -> str:
-    """What trains a group of which nothing is said: PPO; for several agents with one critic."""
-    agents = next(g.agents for g in world.groups if g.name == group)
-    return "mappo" if len(agents) > 1 else "ppo"
 
 
 def plan_training(scenario: Scenario) -> Plan:

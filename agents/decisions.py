@@ -170,7 +170,8 @@ def masked_logits(plan: Plan, part: Part, out: Array, mask: Array | None, xp: An
 def decide(plan: Plan, out: Array, mask: Array | None, xp: Any, key: Any = None) -> Array:
     """Raw decisions: the likeliest, or drawn by `key`, alike in NumPy and torch.
 
-    Shapes: out float32 [B, outputs], key a 64-bit number or one per row -> float32 [B, size].
+    Shapes: out float32 [B, outputs], without the log deviations where nothing is drawn; key a
+            64-bit number or one per row -> float32 [B, size].
     """
     drawn = None if key is None else _draws(key, out.shape[0], plan.size, xp, out)
     pieces = []

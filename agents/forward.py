@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import msgspec
 import numpy as np
@@ -21,6 +21,8 @@ import numpy as np
 from agents.roles import EXTRA, Heard, Layout
 
 Array = Any
+_ABSENT: Final = 1e9
+"""Taken off the score of a message that is not there: its weight is exactly 0."""
 
 
 class Architecture(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -121,11 +123,11 @@ def forward(
     memory: Array,
     xp: Any,
 ) -> tuple[Array, Array]:
-    """Outputs and the new memory of one agent in B copies.
+    """Outputs of the head, and the new memory, of one agent in B copies.
 
     layout: of `seen`; with attention it may have any number of senders.
     Shapes: seen float32 [B, layout.size], memory float32 [B, recurrent]
-            -> [B, outputs], [B, recurrent].
+            -> [B, outputs - free], [B, recurrent].
     """
     x = _input(net, weights, layout, seen, xp)
     is_tanh = net.activation == "tanh"
@@ -134,11 +136,18 @@ def forward(
         x = xp.tanh(x) if is_tanh else _relu(x, xp)
     if net.recurrent:
         x = memory = _gru(net.recurrent, weights, x, memory, xp)
-    out = x @ weights["head_weight"] + weights["head_bias"]
-    if net.free:
-        shape = (out.shape[0], net.free)
-        out = xp.concat((out, xp.broadcast_to(weights["log_std"], shape)), axis=1)
-    return out, memory
+    return x @ weights["head_weight"] + weights["head_bias"], memory
+
+
+def with_deviations(net: Architecture, weights: Mapping[str, Array], out: Array, xp: Any) -> Array:
+    """All outputs: those of the head, then the log deviations, which only draws need.
+
+    Shapes: [B, outputs - free] -> [B, outputs].
+    """
+    if not net.free:
+        return out
+    log_std = xp.broadcast_to(weights["log_std"], (out.shape[0], net.free))
+    return xp.concat((out, log_std), axis=1)
 
 
 def _relu(x: Array, xp: Any) -> Array:
@@ -152,19 +161,19 @@ def _input(
     mean, scale = weights.get("mean", 0.0), weights.get("scale", 1.0)
     if not net.attention:
         return (seen - mean) / scale if is_normalised else seen
-    own, blocks = layout.split(seen)
+    own, parts, at, column = seen[:, : net.own], [], net.own, net.own
     if is_normalised:
         own = (own - mean[: net.own]) / scale[: net.own]
-    parts, at = [own], net.own
-    for i, (topic, _, width) in enumerate(net.heard):
-        block, columns = blocks[topic], slice(at, at + width + EXTRA)
-        present = block[:, :, width : width + 1] > 0.5
+    for i, heard in enumerate(layout.heard):
+        shape = (seen.shape[0], heard.senders, heard.width + EXTRA)
+        block = xp.reshape(seen[:, at : at + heard.size], shape)
+        there = block[:, :, heard.width : heard.width + 1]
         if is_normalised:
-            block = (block - mean[columns]) / scale[columns]
-            block = xp.where(present, block, xp.zeros_like(block))
-        parts.append(_attend(net, weights, i, own, block, present, xp))
-        at = columns.stop
-    return xp.concat(parts, axis=1)
+            columns = slice(column, column + heard.width + EXTRA)
+            block = (block - mean[columns]) / scale[columns] * there
+        parts.append(_attend(net, weights, i, own, block, there, xp))
+        at, column = at + heard.size, column + heard.width + EXTRA
+    return xp.concat((own, *parts), axis=1)
 
 
 def _attend(
@@ -173,12 +182,12 @@ def _attend(
     i: int,
     own: Array,
     block: Array,
-    present: Array,
+    there: Array,
     xp: Any,
 ) -> Array:
     """All messages of a topic as one vector; 0 if there are none.
 
-    Shapes: own [B, own], block [B, senders, width + EXTRA], present [B, senders, 1]
+    Shapes: own [B, own], block [B, senders, width + EXTRA], there [B, senders, 1], 1 or 0
             -> [B, attention].
     Source: Vaswani et al. 2017, equation 1, one head, the query from what the agent itself sees.
     """
@@ -188,13 +197,10 @@ def _attend(
     key = block @ weights[f"key_{i}_weight"]
     value = block @ weights[f"value_{i}_weight"] + weights[f"value_{i}_bias"]
     value = xp.tanh(value) if net.activation == "tanh" else _relu(value, xp)
-    score = xp.sum(key * query[:, None, :], axis=2, keepdims=True) / math.sqrt(net.attention)
-    score = xp.where(present, score, xp.full_like(score, -1e9))
-    weight = xp.exp(score - xp.max(score, axis=1, keepdims=True))
-    weight = xp.where(present, weight, xp.zeros_like(weight))
-    total = xp.sum(weight, axis=1)
-    total = xp.where(total > 0.0, total, xp.ones_like(total))
-    return xp.sum(weight * value, axis=1) / total
+    score = key @ query[:, :, None] / math.sqrt(net.attention) - (1.0 - there) * _ABSENT
+    weight = xp.exp(score - xp.max(score, axis=1, keepdims=True)) * there
+    total = xp.sum(weight, axis=1)  # at least 1 where somebody is there, 0 elsewhere
+    return xp.sum(weight * value, axis=1) / xp.maximum(total, xp.ones_like(total))
 
 
 def _gru(size: int, weights: Mapping[str, Array], x: Array, memory: Array, xp: Any) -> Array:

@@ -30,7 +30,7 @@ from safetensors.numpy import save, save_file
 
 from agents.behaviour import load_module
 from agents.decisions import Physical, decide, log_prob, mask_of, physical, plan_of
-from agents.forward import Architecture, forward, of_agent
+from agents.forward import Architecture, forward, of_agent, with_deviations
 from agents.roles import Heard, Layout, Role
 from sim.errors import CheckpointError, SimError
 from sim.ids import did_you_mean
@@ -212,6 +212,7 @@ def policy_factory(
         weights = of_agent(net, tensors, agent, len(card.agents))
         return LearnedPolicy(path, net, weights, role, params.get("sample") is True)
 
+    make.makes_policy = True  # type: ignore[attr-defined]
     return make
 
 
@@ -251,6 +252,9 @@ class LearnedPolicy:
         self._weights = {None: weights}
         self._layouts: dict[tuple[int, ...], Layout] = {}
         self._is_held = role.every > 1
+        self.is_random = is_sampled or bool(getattr(role, "is_random", True))
+        self.plays_group = net.share != "none" and not net.identity
+        self.ignores_absent = net.attention > 0 or not net.heard
 
     def memory(self, xp: Any, batch: int) -> Array:
         """Before the first decision. Shapes: float64 [B, m]."""
@@ -294,6 +298,8 @@ class LearnedPolicy:
         weights, own = self._on(seen, xp), xp.astype(own, xp.float32)
         out, own = forward(self._net, weights, layout, seen, own, xp)
         mask = mask_of(self._plan, seen, xp)
+        if self._is_sampled:
+            out = with_deviations(self._net, weights, out, xp)
         raw = decide(self._plan, out, mask, xp, key if self._is_sampled else None)
         if self.on_decision is not None:
             self.on_decision(seen, raw, log_prob(self._plan, out, mask, raw, xp))

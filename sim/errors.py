@@ -12,6 +12,7 @@ SimError                        every error we raise on purpose: what, where, wh
 │  └─ VersionMismatchError
 ├─ AgentError                   the agent's code raised, hung or broke its contract
 ├─ RestartLimitError            the supervisor gave up
+├─ WorkerError                  a process that helps in training ended by itself
 ├─ CheckpointError              corrupt, other version, other scenario
 ├─ DivergenceError              what is learned is no longer made of numbers
 └─ InvariantError               our fault: books, order or digest broken; never caught
@@ -74,6 +75,10 @@ class AgentError(SimError):
 
 class RestartLimitError(AgentError):
     """An agent was restarted more often than its supervision allows."""
+
+
+class WorkerError(SimError):
+    """A worker process of a training ended, or failed, which nobody asked of it."""
 
 
 class CheckpointError(SimError):

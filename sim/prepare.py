@@ -38,8 +38,8 @@ class Prepared:
         """What faults may strike: for one that comes by command while the run goes on."""
         return fault_setting(self.scenario, self.world, self.plans)
 
-    def kernel(self, agents_per_host: int = 1, is_eager: bool = False) -> Kernel:
-        """A kernel at virtual time 0."""
+    def kernel(self, agents_per_host: int = 1, is_eager: bool = False, episode: int = 0) -> Kernel:
+        """A kernel at virtual time 0. episode: the first that it plays."""
         return Kernel(
             self.scenario,
             self.world,
@@ -48,6 +48,7 @@ class Prepared:
             self.faults,
             agents_per_host,
             is_eager,
+            episode,
         )
 
 

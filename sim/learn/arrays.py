@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import array_api_compat.torch
 import numpy as np
 import torch
 
@@ -25,7 +26,7 @@ class Arrays:
     @property
     def xp(self) -> Any:
         """The namespace of the arrays."""
-        return np if self.is_numpy else torch
+        return np if self.is_numpy else array_api_compat.torch
 
     def of(self, tensor: torch.Tensor) -> Array:
         """A tensor as an array; no copy."""

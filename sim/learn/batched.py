@@ -56,7 +56,10 @@ class BatchedRollout:
         seed: int | None = None,
         role_params: Mapping[str, Mapping[str, Any]] | None = None,
         is_numpy: bool | None = None,
+        first: int = 0,
+        stride: int | None = None,
     ) -> None:
+        """first, stride: copy b's k-th episode is first + b + k * stride, if others run beside."""
         cast, mode = cast_rollout(prepared, learning, role_params), link_mode(links)
         obstacle = why_not(prepared, cast, mode)
         if obstacle:
@@ -71,7 +74,8 @@ class BatchedRollout:
         self.tells_metrics = 4 * stage.horizon >= copies
         self._finished: list[Episode] = []
         self._tick = 0
-        self._episode = np.arange(copies) - copies
+        self._stride = copies if stride is None else stride
+        self._episode = first + np.arange(copies) - self._stride
         self._is_live = np.zeros(copies, dtype=bool)
         self._memory: dict[str, Tensor] = {}
         self._returns: dict[str, Tensor] = {}
@@ -83,10 +87,15 @@ class BatchedRollout:
         """S of the central state."""
         return int(self._central.shape[1])
 
+    @property
+    def step_ns(self) -> int:
+        """Of the world: what a decision lasts where nobody learns."""
+        return int(self._stage.dt_ns)
+
     def _begin(self) -> None:
         """Begins the next episode in the copies whose last one is over."""
         is_begun = ~self._is_live
-        self._episode[is_begun] += self.copies
+        self._episode[is_begun] += self._stride
         self._stage.begin(is_begun, self._episode[is_begun].tolist())
         self._is_live[:] = True
         here = self._flags(is_begun)

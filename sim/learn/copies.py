@@ -19,7 +19,7 @@ from broker.kernel import Kernel
 from broker.population import UP
 from sim.errors import AgentError
 from sim.learn.record import Episode
-from sim.learn.seats import Player, Seats
+from sim.learn.seats import Places, Player, Seats
 from sim.prepare import Prepared
 from sim.scenario.schema import NetworkSpec
 from sim.scenario.topology import link_table
@@ -75,9 +75,9 @@ class Gain:
 class Copy:
     """Copy `number`. Advances from one pause to the next.
 
-    It pauses where a learning agent is to answer an observation, and at each multiple of a side's
-    period. At a pause, `turns` says for which sides a decision's time is over, and `state` is the
-    central state then. Shapes: state float32 [S].
+    It pauses where an agent played from outside is to answer an observation, and at each multiple
+    of a side's period. At a pause, `turns` says for which sides a decision's time is over, and
+    `state` is the central state then. Shapes: state float32 [S].
     """
 
     def __init__(
@@ -85,18 +85,22 @@ class Copy:
         prepared: Prepared,
         network_of: Callable[[int], NetworkSpec],
         sides: Sequence[Seats],
+        crowds: Sequence[Places],
         number: int,
     ) -> None:
-        """prepared: with a world of this copy's own. network_of: the links of each episode."""
+        """prepared: with a world of this copy's own. network_of: the links of each episode.
+        crowds: of agents that do not learn, and are played together all the same."""
         self.world = cast(World, Looked(prepared.world))
         self._prepared, self._network_of = prepared, network_of
         self.sides, self.number = sides, number
+        self._places = [*sides, *crowds]
         names = [plan.name for plan in prepared.plans]
-        self._numbers = [[names.index(a) for a in seats.side.agents] for seats in sides]
+        self._numbers = [[names.index(a) for a in each.agents] for each in self._places]
         groups = {group.name: group for group in prepared.world.groups}
         self._slots = [[groups[s.side.group].agents.index(a) for a in s.side.agents] for s in sides]
         self.runtime: HostRuntime | None = None
         self.state = central_of(self.world)
+        self._has_alive = hasattr(getattr(self.world, "batch", self.world), "alive")
 
     def begin(self, episode: int) -> None:
         """Starts an episode; nothing has happened in it yet."""
@@ -115,15 +119,15 @@ class Copy:
         )  # fmt: skip
         self.runtime = HostRuntime(_HOST)
         self.players = [
-            [Player(seats, self.number, i) for i in range(len(seats.side.agents))]
-            for seats in self.sides
+            [Player(places, self.number, i) for i in range(len(places.agents))]
+            for places in self._places
         ]
         self._player_of = {
             agent: player
             for players, agents in zip(self.players, self._numbers, strict=True)
             for player, agent in zip(players, agents, strict=True)
         }
-        self.gains = [Gain(np.zeros(len(agents))) for agents in self._numbers]
+        self.gains = [Gain(np.zeros(len(seats.agents))) for seats in self.sides]
         self.turns = [False] * len(self.sides)
         self._last_turns = [-1] * len(self.sides)
         self._returns: dict[str, NDArray[np.float64]] = {}
@@ -133,8 +137,8 @@ class Copy:
         self._owed_roster: list[str] = []
         self._owed_discard: list[int] = []
         self._owes_collection = False
-        for seats in self.sides:
-            seats.begin_episode(self.number)
+        for places in self._places:
+            places.begin_episode(self.number)
 
     def close(self) -> None:
         """Ends the programs of the present episode."""
@@ -221,15 +225,13 @@ class Copy:
 
     def _is_pause(self) -> bool:
         now, number = self.kernel.now, self.number
-        is_pause = False
         for i, seats in enumerate(self.sides):
             self.turns[i] = now % seats.side.every_ns == 0 and now > self._last_turns[i]
             if self.turns[i]:
                 self._last_turns[i] = now
-            is_pause |= self.turns[i] or bool(seats.observed[number].any())
-        if any(self.turns):
+        if is_pause := any(self.turns):
             self.state = central_of(self.world)
-        return is_pause
+        return is_pause or any(places.observed[number].any() for places in self._places)
 
     def _failure(self) -> AgentError:
         kernel = self.kernel
@@ -263,8 +265,10 @@ class Copy:
         return gain.own.astype(np.float32), gain.team, duration
 
     def is_up(self, side: int) -> NDArray[np.bool_]:
-        """Which agents of a side run. Shapes: [n]."""
+        """Which agents of a side are in the world, and run. Shapes: [n]."""
         up: NDArray[np.bool_] = self.kernel.agents.state[self._numbers[side]] == UP
+        if self._has_alive:
+            up = up & alive_of(self.world, self.sides[side].group.name)[self._slots[side]]
         return up
 
     # --- the end of an episode ------------------------------------------------------------------
@@ -273,7 +277,8 @@ class Copy:
         """Gives the learning agents what they would have been given at the end."""
         kernel = self.kernel
         self.state = central_of(self.world)
-        works: list[Work] = kernel.last_work(list(self._player_of))
+        numbers = [agent for agents in self._numbers[: len(self.sides)] for agent in agents]
+        works: list[Work] = kernel.last_work(numbers)
         for work in works:
             self._player_of[work.agent].take(
                 work, kernel.now + 1, kernel.agents.names, kernel.network.topics
@@ -306,6 +311,16 @@ def team_of(world: World, rewards: dict[str, Any], sums: dict[str, NDArray[np.fl
         return float(own(batch)[0])
     count = sum(map(len, sums.values()))
     return float(sum(values.sum() for values in sums.values())) / count if count else 0.0
+
+
+def alive_of(world: Any, group: str) -> NDArray[np.bool_]:
+    """Who of a group is in the world, of a world that tells. Shapes: [n]."""
+    batch = getattr(world, "batch", None)
+    found = (
+        world.alive() if batch is None else {g: a[0] for g, a in batch.alive(world.state).items()}
+    )
+    alive: NDArray[np.bool_] = np.asarray(found[group], dtype=np.bool_)
+    return alive
 
 
 def central_of(world: World) -> NDArray[np.float32]:

@@ -10,26 +10,29 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
+from math import inf, lcm
 from typing import Any
 
 import msgspec
 import numpy as np
 import torch
 
-from sim.learn.cast import sides_of
+from sim.learn.cast import cast_rollout, heard_by, sides_of
 from sim.learn.copies import Copy
 from sim.learn.links import LinkMode, link_mode
 from sim.learn.record import Actor, Episode, Record
-from sim.learn.seats import Seats
+from sim.learn.seats import Crowd, Seats
 from sim.learn.trail import Step, Trail, record_of
 from sim.prepare import Prepared, make_world, with_plans
 from sim.process import no_collector, one_thread
 from sim.scenario.schema import Jitter, LinkValues, NetworkSpec
+from sim.worlds.world import Group
 
-_PLAIN = "agents.roles:PlainRole"
+_BUNDLED = "agents.behaviours."
 _LEARNS = "learning"
 """The behaviour of who learns: not one that a host could start."""
 _OF_LINKS = ("partition", "link", "noise")
+_DRAWN = ("loss_probability", "latency_ns")
 _IDEAL_NS = 1
 """A positive floor, however small, keeps messages of an instant out of that instant."""
 
@@ -44,8 +47,8 @@ class KernelRollout:
     role_params: group -> params of its role.
     first, stride: which of the episodes are this rollout's, if others run beside it.
 
-    If sides decide at different periods, `collect` gives the slowest so many decisions as it was
-    asked for, and the others those of the same time.
+    If sides decide at different periods, `collect` gives the slowest at least so many decisions as
+    it was asked for, and the others those of the same time.
     Raises: ScenarioError for groups that cannot learn.
     """
 
@@ -59,15 +62,16 @@ class KernelRollout:
         *,
         links: str | Mapping[str, Any] | LinkMode = "scenario",
         device: str = "cpu",
-        seed: int = 0,
+        seed: int | None = None,
         role_params: Mapping[str, Mapping[str, Any]] | None = None,
         first: int = 0,
         stride: int | None = None,
         reason: str = "asked for",
     ) -> None:
         self.reason, self.copies, self.device = reason, copies, device
-        mode = link_mode(links)
         self._first, self._stride = first, copies if stride is None else stride
+        seed = prepared.scenario.seed if seed is None else seed
+        mode = link_mode(links)
         replace = msgspec.structs.replace
         scenario = replace(prepared.scenario, seed=seed, episodes=1)
         self.sides = sides_of(prepared, learning, role_params or {})
@@ -79,21 +83,19 @@ class KernelRollout:
         )
         faults = tuple(f for f in single.faults if not mode.is_ideal or f.kind not in _OF_LINKS)
         groups = {group.name: group for group in prepared.world.groups}
-        self._seats = [
-            Seats(s, groups[s.group].action.size, groups[s.group].observation.size, copies)
-            for s in self.sides
-        ]
+        self._seats = [Seats(side, groups[side.group], copies) for side in self.sides]
+        self._crowds = _crowds(prepared, learning, groups, copies)
         self._copies = [
             Copy(
                 Prepared(scenario, make_world(scenario), plans, single.table, faults),
                 lambda episode: network_of(scenario.network, mode, seed, episode),
                 self._seats,
+                self._crowds,
                 number,
             )
             for number in range(copies)
         ]
         self.state_size = len(self._copies[0].state)
-        self._longest = max(side.every_ns for side in self.sides)
         self._memory = [torch.zeros(copies, len(s.agents), 0) for s in self.sides]
         self._finished: list[Episode] = []
         self._begin([first + b for b in range(copies)])
@@ -114,7 +116,10 @@ class KernelRollout:
 
         Raises: AgentError if an agent fails, with the author's frames, as an ordinary run does.
         """
-        wanted = [decisions * self._longest // side.every_ns for side in self.sides]
+        periods = [side.every_ns for side in self.sides]
+        whole = lcm(*periods)
+        span = -(-decisions * max(periods) // whole) * whole
+        wanted = [span // every for every in periods]
         for i, side in enumerate(self.sides):
             size = actors[side.group].memory_size
             if self._memory[i].shape[-1] != size:
@@ -221,7 +226,7 @@ class KernelRollout:
         copy = self._copies[b]
         copy.look_back()
         for seats in self._seats:
-            seats.see([b])
+            seats.see([b], is_last=True)
         over, world = [True] * len(self.sides), copy.world
         # An environment of others' making may be over by a time limit of its own.
         terminated = bool(world.is_terminated) and not getattr(world, "is_truncated", False)
@@ -244,8 +249,8 @@ class KernelRollout:
             self._logs[b].append(
                 [seats.raw[b].copy() if seats.due[b].any() else None for seats in self._seats]
             )
-        for i, seats in enumerate(self._seats):
-            seats.act(numbers, {b: self._copies[b].players[i] for b in numbers})
+        for i, places in enumerate([*self._seats, *self._crowds]):
+            places.act(numbers, {b: self._copies[b].players[i] for b in numbers})
         for b in numbers:
             self._copies[b].finish()
 
@@ -253,11 +258,16 @@ class KernelRollout:
         copy, seats, is_first = self._copies[b], self._seats[i], self._is_first[b]
         copy.take_gain(i)
         up = copy.is_up(i)
+        alive = seats.due[b] & up
         self._trails[b][i].open = Step(
-            np.where(up[:, None], seats.seen[b], np.float32(0)), seats.due[b].copy(),
-            seats.raw[b].copy(), seats.log_prob[b].copy(), is_first[i], copy.state,
-            memory[b].cpu().numpy(),
-        )  # fmt: skip
+            seen=np.where(up[:, None], seats.seen[b], np.float32(0)),
+            alive=alive,
+            decision=np.where(alive[:, None], seats.raw[b], np.float32(0)),
+            log_prob=np.where(alive, seats.log_prob[b], np.float32(0)),
+            is_first=is_first[i],
+            state=copy.state,
+            memory=memory[b].cpu().numpy(),
+        )
         is_first[i] = False
 
     def _ask(self, actor: Actor, i: int, seats: Seats, numbers: list[int]) -> tuple[Any, Any]:
@@ -270,10 +280,13 @@ class KernelRollout:
             memory = memory.clone()
             memory[torch.from_numpy(seats.fresh & due)] = 0.0
         seats.fresh &= ~due
+        alive = due.copy()
+        for b in numbers:
+            alive[b] &= self._copies[b].is_up(i)
         device = self.device
         raw, log_prob, after = actor.act(
             torch.from_numpy(seats.seen).to(device, copy=True),
-            torch.from_numpy(due).to(device),
+            torch.from_numpy(alive).to(device),
             memory.to(device),
             torch.from_numpy(seats.first & asked).to(device),
         )
@@ -312,24 +325,33 @@ def _decided(log: Sequence[Sequence[Any]], side: int) -> torch.Tensor:
 # --- who learns, over which links ---------------------------------------------------------------
 
 
+def _crowds(
+    prepared: Prepared, learning: Sequence[str], groups: Mapping[str, Group], copies: int
+) -> list[Crowd]:
+    """Agents that do not learn and whose policies are known to be functions of their inputs alone:
+    those that say that they may play a group, and the bundled ones."""
+    names = [plan.name for plan in prepared.plans]
+    found = []
+    for party in cast_rollout(prepared, learning).parties:
+        is_bundled = type(party.policy).__module__.startswith(_BUNDLED)
+        if is_bundled or getattr(party.policy, "plays_group", False):
+            world, agent, topics = prepared.world, party.agents[0], party.policy.hears
+            senders = {t: len(heard_by(world, names, agent, t)) for t in topics}
+            found.append(Crowd(groups[party.group], party, senders, copies))
+    return found
+
+
 def network_of(network: NetworkSpec, mode: LinkMode, seed: int, episode: int) -> NetworkSpec:
-    """The network of an episode."""
+    """The network of an episode: the scenario's, or with what is drawn in place of every link's."""
     replace = msgspec.structs.replace
     if mode.is_ideal:
         none = LinkValues(
-            latency_ns=_IDEAL_NS,
-            jitter=Jitter(),
-            loss_probability=0.0,
-            rate_bytes_per_s=float("inf"),
+            latency_ns=_IDEAL_NS, jitter=Jitter(), loss_probability=0.0, rate_bytes_per_s=inf
         )
         return replace(network, default=none, links=(), topics=())
-    if mode.loss is None and mode.latency_ns is None:
-        return network
     drawn = mode.drawn(seed, episode)
-    values = {
-        name: value
-        for name in ("loss_probability", "latency_ns")
-        if (value := getattr(drawn, name)) is not None
-    }
+    values = {n: v for n in _DRAWN if (v := getattr(drawn, n)) is not None}
+    if not values:
+        return network
     rules = tuple(replace(rule, **dict.fromkeys(values)) for rule in network.links)
     return replace(network, default=replace(network.default, **values), links=rules)

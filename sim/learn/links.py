@@ -51,6 +51,18 @@ class LinkMode:
             return "ideal"
         return "scenario" if self.loss is None and self.latency_ns is None else "randomised"
 
+    @property
+    def plain(self) -> str | dict[str, Any]:
+        """What `link_mode` makes this of again."""
+        if self.is_ideal:
+            return "ideal"
+        found: dict[str, Any] = {}
+        if self.loss is not None:
+            found["loss"] = list(self.loss)
+        if self.latency_ns is not None:
+            found["latency"] = [f"{latency}ns" for latency in self.latency_ns]
+        return found or "scenario"
+
     def drawn(self, seed: int, episode: int) -> LinkValues:
         """What every link of an episode gets in place of its own loss and latency (1 ns or more).
 

@@ -80,12 +80,12 @@ class ValueNorm:
 
     A critic is trained on `normalise(target)`; what it says is `denormalise`d before advantages
     are taken, or they would mix two units.
-    decay: weight of the past at each update; 0.99 forgets in about a hundred updates, as returns
+    decay: weight of the past at each update; 0.9 forgets in about ten updates, as returns
            drift while the policy improves.
     Source: Yu et al. 2022 (MAPPO), section 5.1; correction of the start as in Kingma and Ba 2015.
     """
 
-    def __init__(self, decay: float = 0.99, device: str = "cpu") -> None:
+    def __init__(self, decay: float = 0.9, device: str = "cpu") -> None:
         self.decay = decay
         self.moments = torch.zeros(3, dtype=torch.float64, device=device)
 

@@ -101,7 +101,7 @@ class Player:
             memory = xp.where(who.reshape(-1, 1), memory, self.memory)
         self.memory = memory
         if self._is_random:
-            self._counts = self._counts + (1 if who is None else xp.astype(who, xp.int64))
+            self._counts = self._counts + (1 if who is None else who)
 
     def state(self) -> dict[str, Any]:
         """Everything that changes."""

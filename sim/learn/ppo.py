@@ -22,6 +22,7 @@ from sim.learn import returns, schedules
 from sim.learn.acting import NetworkActor, policy_file
 from sim.learn.critics import Critic, Sees
 from sim.learn.distributions import Decisions
+from sim.learn.inputs import input_norm
 from sim.learn.networks import Network, Shape
 from sim.learn.normalise import RunningNorm, ValueNorm, normalise_advantages
 from sim.learn.record import Actor, Record, Side
@@ -58,7 +59,7 @@ class PPO:
     epochs: int = 4
     """Passes over each record. Yu et al. 2022 use 5 to 15; few are as good per frame on light
     worlds and better per second (our own trials)."""
-    minibatches: int = 4
+    minibatches: int = 8
     """Per pass. Schulman et al. 2017 (Atari); Yu et al. 2022 prefer large ones."""
     learning_rate: float = 1e-3
     """Adam's. Yu et al. 2022 use 7e-4 (MPE); our own trials on `spread`."""
@@ -126,7 +127,7 @@ class _Team:
             side.layout, state_size, agents, shape, critic_sees, init, is_per_agent
         ).to(device)
         self.critic_memory: Tensor | None = None
-        self.norm = RunningNorm(side.layout.size, device)
+        self.norm = input_norm(side.layout, shape, device)
         self.state_norm = RunningNorm(state_size, device)
         self.value_norm = ValueNorm(device=device)
         self.optimiser = torch.optim.Adam(
@@ -357,7 +358,7 @@ class PPOFamily:
                  "policy_gradient", "critic_gradient")  # fmt: skip
         epochs, found = 0, torch.zeros(len(names), device=device)
         for _ in range(o.epochs):
-            order = torch.randperm(rows, generator=team.shuffles, device=device)
+            order = torch.empty(rows, device=device).uniform_(generator=team.shuffles).argsort()
             parts = order.chunk(o.minibatches)
             found = torch.zeros(len(names), device=device)
             for part in parts:

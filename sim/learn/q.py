@@ -26,9 +26,9 @@ from torch import nn
 from sim.learn import returns, schedules, targets
 from sim.learn.acting import EpsilonActor, NetworkActor, policy_file
 from sim.learn.distributions import Decisions
+from sim.learn.inputs import input_norm
 from sim.learn.mixers import QMIX, VDN
 from sim.learn.networks import Network, Shape
-from sim.learn.normalise import RunningNorm
 from sim.learn.record import Actor, Record, Side
 from sim.learn.replay import Replay
 from sim.learn.state import (
@@ -115,7 +115,7 @@ class _Team:
         choices = self.decisions.outputs
         self.network = Network(side.layout, choices, agents, shape, init, last_gain=0.1).to(device)
         self.target = copy.deepcopy(self.network).requires_grad_(False)
-        self.norm = RunningNorm(side.layout.size, device)
+        self.norm = input_norm(side.layout, shape, device)
         self.draws = make_generator(seed, device, "q", self.name, "draws")
 
     def state(self) -> dict[str, Any]:

@@ -63,16 +63,22 @@ class Replay:
         self.size = min(self.size + kept, self.capacity)
 
     def sample(self, batch: int, length: int, generator: torch.Generator) -> dict[str, Tensor]:
-        """So many windows, with replacement. Shapes: each [length, batch, ...].
+        """So many windows, with replacement; each once, if no more than so many are there.
+
+        Shapes: each [length, batch, ...].
 
         Raises: BoundError if less than one window is there.
         """
         starts = self.size - length + 1
         if starts < 1:
             raise BoundError(f"replay holds {self.size} decisions; a window needs {length}")
-        draw = {"generator": generator, "device": self._device}
-        start = torch.randint(starts, (batch,), **draw)  # type: ignore[call-overload]
-        copy = torch.randint(self._copies, (batch,), **draw)  # type: ignore[call-overload]
+        windows = starts * self._copies
+        if windows <= batch:
+            window = torch.arange(windows, device=self._device)
+        else:
+            window = torch.empty(batch, dtype=torch.long, device=self._device)
+            window.random_(windows, generator=generator)
+        start, copy = window // self._copies, window % self._copies
         oldest = self._at - self.size
         steps = torch.arange(length, device=self._device)[:, None]
         row = (oldest + start + steps) % self.capacity

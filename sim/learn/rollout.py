@@ -5,15 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from agents.behaviour import load_behaviour
 from sim.errors import ScenarioError, UnknownKeyError
 from sim.ids import did_you_mean
-from sim.learn.batched import BatchedRollout, why_not
+from sim.learn.batched import why_not
 from sim.learn.cast import cast_rollout
 from sim.learn.links import LinkMode, link_mode
 from sim.learn.record import Rollout
 from sim.prepare import Prepared
 
-KINDS: Final = ("batched", "kernel")
+MAKERS: Final = {
+    "batched": "sim.learn.batched:BatchedRollout",
+    "kernel": "sim.learn.kernels:KernelRollout",
+}
+KINDS: Final = tuple(MAKERS)
 
 
 def make_rollout(
@@ -26,11 +31,13 @@ def make_rollout(
     device: str = "cpu",
     seed: int | None = None,
     role_params: Mapping[str, Mapping[str, Any]] | None = None,
+    workers: int = 1,
 ) -> Rollout:
     """A rollout of `copies` copies; its `reason` says why it is of its kind.
 
-    force:  "batched" or "kernel" instead of what fits.
-    Raises: UnknownKeyError for another kind; ScenarioError if a batch is forced that cannot be.
+    force:   "batched" or "kernel" instead of what fits.
+    workers: if more than one, the copies are split among so many processes.
+    Raises:  UnknownKeyError for another kind; ScenarioError if a batch is forced that cannot be.
     """
     if force is not None and force not in KINDS:
         raise UnknownKeyError(f"rollout: there is no kind {force!r}; {did_you_mean(force, KINDS)}")
@@ -39,17 +46,18 @@ def make_rollout(
     if force == "batched" and obstacle:
         raise ScenarioError(f"a batched rollout is impossible: {obstacle}")
     kind = force or ("kernel" if obstacle else "batched")
-    make: Any = BatchedRollout
-    if kind == "kernel":
-        from sim.learn.kernels import KernelRollout
+    reason = "asked for" if force else obstacle or "everybody is a policy or a mechanism"
+    options: dict[str, Any] = {
+        "links": links, "device": device, "role_params": role_params,
+        "seed": prepared.scenario.seed if seed is None else seed,
+    }  # fmt: skip
+    if workers != 1:
+        from sim.learn.workers import WorkerRollout
 
-        make = KernelRollout
-    rollout: Rollout = make(
-        prepared, tuple(learning), copies, links=links, device=device,
-        seed=prepared.scenario.seed if seed is None else seed, role_params=role_params,
-    )  # fmt: skip
-    if force is not None:
-        rollout.reason = "asked for"
-    elif kind == "kernel":
-        rollout.reason = obstacle
+        make = MAKERS[kind]
+        return WorkerRollout(
+            prepared, learning, copies, workers=workers, make=make, reason=reason, **options
+        )
+    rollout: Rollout = load_behaviour(MAKERS[kind], "")(prepared, learning, copies, **options)
+    rollout.reason = reason
     return rollout

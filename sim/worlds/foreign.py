@@ -81,6 +81,7 @@ class Foreign:
     def _begin(self) -> None:
         self._steps, self._total = 0, 0.0
         self.is_terminated = self.is_truncated = False
+        self._ended: dict[str, bool] = {}
 
     def reset(self, seed: int, episode: int) -> None:
         self._begin()
@@ -101,6 +102,7 @@ class Foreign:
                     vector = action if is_there else group.action.default
                     acts[agent] = self._act[agent].turn(vector)
         self._observations, rewards, ended, _, _ = self.env.step(acts)
+        self._ended = dict(ended)
         self._steps += 1
         self._rewards |= {agent: float(reward) for agent, reward in rewards.items()}
         self._total += sum(self._rewards.values())
@@ -120,6 +122,11 @@ class Foreign:
             return np.zeros(group.observation.size)
         vector: Array = self._seen[agent].turn(self._observations[agent])
         return vector
+
+    def alive(self) -> dict[str, NDArray[np.bool_]]:
+        """Per group, who has not left; who was cut short at the end is there. Shapes: [n]."""
+        there = self.env.agents or [agent for agent, over in self._ended.items() if not over]
+        return {g.name: np.array([agent in there for agent in g.agents]) for g in self.groups}
 
     def rewards(self) -> dict[str, Array]:
         return {

@@ -10,7 +10,7 @@ import time
 
 import zmq
 
-from sim.wire.messages import Activation, Done, Hello, Yield
+from sim.wire.messages import PROTOCOL, Activation, Done, Hello, Yield
 
 
 class Toy:
@@ -60,7 +60,7 @@ def junk(frame: bytes) -> None:
 def wrong_hello() -> None:
     import msgspec
 
-    junk(msgspec.msgpack.encode(Hello(1, 1)))
+    junk(msgspec.msgpack.encode(Hello(PROTOCOL, 1)))
 
 
 def limit() -> int:

@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from checkers.smart_grid_rollout import play
 
 from sim.errors import BoundError, ScenarioError, UnknownKeyError
-from sim.runner import load
+from sim.learn.batched import BatchedRollout
+from sim.prepare import load, prepare
 from sim.worlds.smart_grid import RULES, SmartGrid, feeders, make
 from sim.worlds.smart_grid_droop import DROOP_Q, droop_kvar
 from sim.worlds.smart_grid_outcome import SUMS
@@ -484,10 +484,22 @@ def _inbox(policy: Any, draw: np.random.Generator) -> dict[str, SimpleNamespace]
     return inbox
 
 
+def outcomes(
+    episodes: int, minutes: int, behaviour: str = "rule", loss: float = 0.0
+) -> list[dict[str, float]]:
+    """The metrics of so many episodes of the scenario without its faults, in one batch."""
+    options = ["faults=[]", f"duration={minutes}min"]
+    scenario = load(SCENARIO, overrides=options, behaviours={"*": behaviour})
+    rollout = BatchedRollout(prepare(scenario), [], episodes, links={"loss": [loss, loss]})
+    rollout.collect({}, minutes)
+    ended = sorted(rollout.finished(), key=lambda episode: episode.episode)
+    return [dict(episode.metrics) for episode in ended]
+
+
 def test_rules_relieve_the_network_and_pay_less() -> None:
     """Two hours before noon are enough to see it: the sun's overload and voltage are gone."""
-    untouched = play([0], without=["*"], minutes=780)[0]
-    ruled = play([0], minutes=780)[0]
+    (untouched,) = outcomes(1, 780, "none")
+    (ruled,) = outcomes(1, 780)
     assert untouched["overvoltage_bus_minutes"] > 3000
     assert untouched["overload_minutes"] > 60
     assert ruled["overvoltage_bus_minutes"] < 0.02 * untouched["overvoltage_bus_minutes"]
@@ -497,16 +509,16 @@ def test_rules_relieve_the_network_and_pay_less() -> None:
 
 @pytest.mark.slow
 def test_what_gets_lost_costs_and_overloads() -> None:
-    """Cost and overload grow from 0 to 30 to 100 % loss beyond the 95 % interval, ten seeds."""
-    seeds = list(range(10))
-    outcome = {loss: play(seeds, loss) for loss in (0.0, 0.3, 1.0)}
-    untouched = play(seeds, without=["*"])
+    """Cost and overload grow from 0 to 30 to 100 % loss beyond the 95 % interval, ten episodes."""
+    days, day = 10, 1440
+    outcome = {loss: outcomes(days, day, loss=loss) for loss in (0.0, 0.3, 1.0)}
+    untouched = outcomes(days, day, "none")
     student = 2.262  # t of 9 degrees of freedom, 97.5 %
     for less, more in ((0.0, 0.3), (0.3, 1.0)):
         for metric in ("cost", "overload_minutes"):
             pairs = zip(outcome[less], outcome[more], strict=True)
             worse = np.array([b[metric] - a[metric] for a, b in pairs])
-            assert worse.mean() > student * worse.std(ddof=1) / np.sqrt(len(seeds)), metric
+            assert worse.mean() > student * worse.std(ddof=1) / np.sqrt(days), metric
     ruled, alone = (
         {name: np.mean([row[name] for row in rows]) for name in rows[0]}
         for rows in (outcome[0.0], untouched)

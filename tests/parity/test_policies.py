@@ -16,13 +16,14 @@ import pytest
 import torch
 
 from agents.decisions import physical
-from agents.forward import forward
+from agents.forward import forward, with_deviations
 from agents.networks import LearnedPolicy, load_policy, save_policy
 from agents.policy import Received
 from agents.roles import PlainRole, layout_of
 from sim.learn.acting import NetworkActor, policy_file, policy_network
 from sim.learn.distributions import Decisions
-from sim.learn.networks import Network, Shape
+from sim.learn.inputs import input_norm
+from sim.learn.networks import Shape
 from sim.learn.record import Side
 from sim.spaces import Field, Space
 from sim.worlds.world import Group
@@ -63,35 +64,6 @@ def sees(acts: Space) -> Space:
     return Space((Field("soc", "kWh", size=3), Field("may", size=5, masks=masks), Field("price")))
 
 
-class Norm:
-    """A normaliser of fixed statistics that leaves whether a message is there as it is."""
-
-    def __init__(self, net: Network) -> None:
-        columns, size = net.architecture.columns, net.layout.size
-        self.mean = torch.linspace(-1.0, 1.0, columns)
-        self.scale = torch.linspace(0.5, 2.0, columns)
-        self.layout, self.is_shared = net.layout, columns != size
-        if self.is_shared:  # whether a message is there
-            self.mean[-2], self.scale[-2] = 0.0, 1.0
-
-    def tensors(self) -> dict[str, torch.Tensor]:
-        return {"mean": self.mean, "scale": self.scale}
-
-    def normalise(self, seen: torch.Tensor) -> torch.Tensor:
-        if not self.is_shared:
-            return (seen - self.mean) / self.scale
-        own, blocks = self.layout.split(seen)
-        at = self.layout.own
-        parts = [(own - self.mean[:at]) / self.scale[:at]]
-        for heard in self.layout.heard:
-            block, width = blocks[heard.topic], heard.width
-            columns = slice(at, at + width + 2)
-            scaled = (block - self.mean[columns]) / self.scale[columns]
-            parts.append((scaled * block[..., width : width + 1]).flatten(-2))
-            at = columns.stop
-        return torch.cat(parts, dim=-1)
-
-
 def side(acts: Space, hears: bool) -> tuple[Side, Group, dict[str, Any]]:
     group = Group("home", NAMES, sees(acts), acts, 10**9)
     params = {"hears": {"offer": 2}} if hears else {}
@@ -112,7 +84,6 @@ class Recorded:
         with torch.no_grad():
             for parameter in self.net.parameters():
                 parameter.add_(0.3 * torch.empty_like(parameter).normal_(generator=generator))
-        self.norm = Norm(self.net)
 
         def draw(*size: int) -> np.ndarray:
             return torch.empty(size, dtype=torch.float64).normal_(generator=generator).numpy()
@@ -129,6 +100,8 @@ class Recorded:
         self.seen = torch.stack(
             [torch.stack([self._see(t, i) for i in range(n)], 1) for t in range(T)]
         )
+        self.norm = input_norm(self.side.layout, shape)
+        self.norm.update(self.seen)
         save_policy(path, *policy_file(self.side, self.net, self.norm, params))
         self.make = load_policy(path)
 
@@ -159,7 +132,7 @@ class Recorded:
                 seen = wrap(self.seen[t, :, i].numpy())
                 weights = policy._on(seen, xp)
                 out, memory = forward(policy._net, weights, self.side.layout, seen, memory, xp)
-                rows.append(np.asarray(out))
+                rows.append(np.asarray(with_deviations(policy._net, weights, out, xp)))
             found.append(np.stack(rows))
         return np.stack(found, axis=2)
 
@@ -232,3 +205,23 @@ def test_draws_are_equal_on_numpy_and_torch(name: str, tmp_path: Path) -> None:
             inbox = recorded.inbox(0, 0, torch.from_numpy)
             args = torch.from_numpy(obs.copy()), inbox, policy.memory(in_torch, B)
             np.testing.assert_allclose(policy(*args, other)[0], action, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_nothing_takes_the_device_for_granted(name: str, tmp_path: Path) -> None:
+    """On torch's meta device, which refuses what mixes devices: training and policy file."""
+    recorded = Recorded(name, tmp_path / "p.safetensors")
+    meta = torch.device("meta")
+    net = recorded.net.to(meta)
+    norm = input_norm(recorded.side.layout, recorded.net.shape, "meta")
+    actor = NetworkActor(net, recorded.decisions, torch.Generator(), norm)
+    alive = torch.ones(B, len(NAMES), dtype=torch.bool, device=meta)
+    first = recorded.is_first[0].to(meta)
+    found = actor.act(recorded.seen[0].to(meta), alive, net.memory(B), first)
+    assert {x.device for x in found} == {meta}
+    policy = recorded.make(NAMES[0], recorded.group, {"sample": True})
+    key = torch.zeros(B, dtype=torch.int64, device=meta)
+    inbox = recorded.inbox(0, 0, lambda a: torch.from_numpy(a).to(meta))
+    obs = torch.from_numpy(recorded.obs[0, :, 0]).to(meta)
+    action, _, memory = policy(obs, inbox, policy.memory(in_torch, B).to(meta), key)
+    assert {action.device, memory.device} == {meta}

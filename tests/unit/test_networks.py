@@ -19,7 +19,8 @@ from agents.policy import Received
 from sim.errors import CheckpointError
 from sim.runner import run
 from sim.spaces import Field, Space
-from sim.worlds.world import Group
+from sim.worlds.blank import Blank
+from sim.worlds.world import Group, Metric
 
 SEES = Space((Field("time", "s"),))
 ACTS = Space((Field("value", size=2),))
@@ -256,6 +257,61 @@ def test_attention_takes_any_number_of_senders(tmp_path: Path) -> None:
         assert action.item() == pytest.approx(mean, rel=1e-6)
 
 
+def talking(path: Path, attention: int) -> Path:
+    """Says the time it sees on `state`; acts with the sum, or the mean, of what it hears there."""
+    tensors = {
+        "head_weight": np.array([[0.0, 1.0, 0.0, 0.0, 1.0, 0.0, 0.0], [1.0] + [0.0] * 6]),
+        "head_bias": np.zeros(2),
+        "log_std": np.zeros(2),
+    }
+    if attention:
+        tensors |= {
+            "query_0_weight": np.zeros((1, 1)), "query_0_bias": np.zeros(1),
+            "key_0_weight": np.zeros((1, 3)),
+            "value_0_weight": np.array([[1.0, 0.0, 0.0]]), "value_0_bias": np.zeros(1),
+            "head_weight": np.array([[0.0, 1.0], [1.0, 0.0]]),
+        }  # fmt: skip
+    said = Field("state", low=-1.0, high=1.0)
+    return saved(
+        path,
+        tensors=tensors,
+        schema=schema(SEES, Space((Field("value"), said)), {"state": 1}, {"state": 1}),
+        role_params={"hears": {"state": 1}, "speaks": {"state": 1}},
+        network={
+            "outputs": 4,
+            "hidden": [],
+            "activation": "relu",
+            "attention": attention,
+            "heard": [["state", 2, 1]],
+        },
+    )
+
+
+def test_learned_messages_in_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def last(world: Blank) -> dict[str, Metric]:
+        return {name: Metric(world.actions[i, 0].item()) for i, name in enumerate("abc")}
+
+    monkeypatch.setattr(Blank, "metrics", last)
+    scenario = tmp_path / "s.yaml"
+    scenario.write_text(
+        "duration: 1s\nworld: {kind: blank, agents: 3, step: 100ms}\n"
+        "network: {default: {latency: 1ms}}\n"
+    )
+    for attention in (0, 1):
+        path = talking(tmp_path / "p", attention)
+        result = run(
+            scenario, behaviours=[f"agent-*=policy:{path}"], inline=True, record=False,
+            compare=False,
+        )  # fmt: skip
+        if attention:
+            assert result.status == "completed", result.agent_failures
+            heard = pytest.approx(np.tanh(0.8), abs=1e-6)  # what all said a step before
+            assert [result.metrics[name].value for name in "abc"] == [heard] * 3
+        else:
+            (failure, *_) = result.agent_failures
+            assert "made for 2 senders on 'state', here are 3" in str(failure)
+
+
 EVERY_3 = """
 from agents.roles import PlainRole
 
@@ -291,6 +347,19 @@ def test_a_decision_lasts_as_long_as_its_role_says(tmp_path: Path) -> None:
     hidden = np.tanh((np.reshape(expected, (8, 2)) - 1.0) / 2.0)
     np.testing.assert_allclose(np.stack(acted), hidden + 0.1, rtol=1e-6)
     np.testing.assert_array_equal(memory[:, 0], 8.0)
+
+
+def test_what_a_policy_says_of_itself_for_batches(tmp_path: Path) -> None:
+    one = group(acts=Space((Field("value"),)))
+    for attention in (0, 1):
+        policy = load_policy(hearing(tmp_path / "p", attention))("a", one, {})
+        found = (policy.is_random, policy.plays_group, policy.ignores_absent)
+        assert found == (False, True, attention == 1)
+    own = {n: t[None] for n, t in WEIGHTS.items() if n not in ("mean", "scale")}
+    path = saved(tmp_path / "p", tensors={**WEIGHTS, **own}, network={"share": "none"})
+    policy = load_policy(path)("a", group(), {"sample": True})
+    found = (policy.is_random, policy.plays_group, policy.ignores_absent)
+    assert found == (True, False, True)
 
 
 def test_sampling_depends_on_the_key_alone(tmp_path: Path) -> None:

@@ -149,7 +149,7 @@ def _checked(path: Path | str, found: Any, tensors: Mapping[str, Array]) -> Card
     if card.sha256 != _hash(card.schema):
         raise CheckpointError(f"{path}: its card was changed: the hash of its schema is another")
     heard = [[topic, width] for topic, _, width in card.network.heard]
-    if heard != card.schema.get("inbox", []):
+    if not all(each in card.schema.get("inbox", []) for each in heard):
         raise CheckpointError(f"{path}: its network hears {heard}, unlike its schema")
     expected = card.network.shapes(len(card.agents))
     if "mean" in tensors or "scale" in tensors:
@@ -315,7 +315,7 @@ class LearnedPolicy:
 
     def _layout(self, inbox: Mapping[str, Any]) -> Layout:
         """Of what is seen now. Raises: CheckpointError for other senders than the network takes."""
-        senders = tuple([inbox[topic].present.shape[1] for topic in self.hears])
+        senders = tuple([inbox[topic].present.shape[1] for topic, _, _ in self._net.heard])
         layout = self._layouts.get(senders)
         if layout is None:
             pairs = zip(self._net.heard, senders, strict=True)

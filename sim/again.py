@@ -33,7 +33,7 @@ from sim.scenario.schema import Scenario
 from sim.store.capture import FILE
 from sim.store.recorder import Recorder
 from sim.store.recording import DELIVERED, Messages, Recording, open_recording
-from sim.store.rundir import RunDirectory, address_of, manifest
+from sim.store.rundir import RunDirectory, address_of, manifest, refuse_other_kinds
 from sim.store.runlog import (
     VERSION,
     Decision,
@@ -107,6 +107,7 @@ class Past:
 def read_past(path: Path) -> Past:
     """A run's directory. Raises: CheckpointError if it is not one that can be run again."""
     log, scenario = path / "run.log", path / "scenario.yaml"
+    refuse_other_kinds(path)
     if not scenario.is_file():
         raise CheckpointError(f"{path} has no scenario.yaml: it broke off before it began")
     data = log.read_bytes() if log.is_file() else b""

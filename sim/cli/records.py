@@ -22,9 +22,11 @@ def replay(options: argparse.Namespace) -> int:
     """The console on a recording."""
     from sim.console.run import run_recorded
     from sim.store.recording import open_recording
-    from sim.store.rundir import find_run
+    from sim.store.rundir import find_run, refuse_other_kinds
 
-    return run_recorded(open_recording(find_run(options.run)))
+    path = find_run(options.run)
+    refuse_other_kinds(path)
+    return run_recorded(open_recording(path))
 
 
 def verify_run(options: argparse.Namespace) -> int:

@@ -16,6 +16,7 @@ from sim.doctor import Check
 from sim.prepare import Prepared
 from sim.scenario.commands import COMMANDS
 from sim.scenario.faults import idle_faults
+from sim.scenario.learning import Ranges
 from sim.scenario.roster import AgentPlan
 from sim.scenario.schema import Fault, LinkRule, LinkSpec
 from sim.scenario.sentences import link_text
@@ -43,10 +44,14 @@ def print_scenario(console: Console, prepared: Prepared) -> None:
     _print_rounds(console, prepared)
     _print_links(console, prepared)
     _print_faults(console, prepared.faults)
+    _print_learn(console, prepared)
     for text in warnings(prepared):
         console.print(Text(f"! {text}", style="yellow"))
     words = f"sim run {_argument(prepared)}"
     console.print(Text.assemble("\nnext  ", (words, "bold cyan")))
+    if scenario.learn is not None:
+        words = f"sim train {_argument(prepared)}"
+        console.print(Text.assemble("      ", (words, "bold cyan")))
 
 
 def warnings(prepared: Prepared) -> list[str]:
@@ -69,6 +74,39 @@ def _title(console: Console, text: str) -> None:
 
 def _grid() -> Table:
     return Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
+
+
+def _print_learn(console: Console, prepared: Prepared) -> None:
+    """What `sim train` would do."""
+    learn = prepared.scenario.learn
+    if learn is None:
+        return
+    _title(console, f"learning, {learn.frames:,} frames")
+    grid = Table.grid(padding=(0, 2))
+    grid.add_column(style="dim", no_wrap=True)
+    grid.add_column(overflow="fold")
+    who = ", ".join(f"{group} by {name}" for group, name in learn.groups.items())
+    grid.add_row("  groups", who or "every group that has a role")
+    reward = learn.reward
+    mixed = f"{reward:g} of the team's, the rest own" if isinstance(reward, float) else reward
+    grid.add_row("  reward", mixed)
+    grid.add_row("  links", _ranges(learn.links))
+    for name, days in (("trains on", learn.train_days), ("held out", learn.held_out)):
+        if days is not None:
+            grid.add_row(f"  {name}", " to ".join(days))
+    console.print(grid)
+
+
+def _ranges(links: str | Ranges) -> str:
+    """Links in training, for people."""
+    if isinstance(links, str):
+        return {"scenario": "as in the scenario", "ideal": "nothing is lost or late"}[links]
+    found = []
+    if links.loss is not None:
+        found.append(f"loss {links.loss[0]:.0%} to {links.loss[1]:.0%}")
+    if links.latency_ns is not None:
+        found.append(f"latency {' to '.join(map(duration_text, links.latency_ns))}")
+    return f"{', '.join(found)}, drawn for every episode"
 
 
 # --- world --------------------------------------------------------------------------------------

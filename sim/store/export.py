@@ -9,11 +9,13 @@ from typing import Final
 
 import pandas as pd
 
-from sim.errors import InstallationError, ScenarioError, SimError
+from sim.errors import CheckpointError, InstallationError, ScenarioError, SimError
 from sim.ids import did_you_mean
 from sim.store.rundata import TABLES, RunData, load
 
 FORMATS: Final = ("parquet", "csv")
+_OTHERS: Final = {"training": "metrics", "evaluation": "evaluation", "sweep": "sweep"}
+"""The one table, a CSV file, of directories that hold no run of one episode, by their kind."""
 
 
 def export(
@@ -38,9 +40,9 @@ def export(
     data = run if isinstance(run, RunData) else load(run)
     folder = Path(out_dir) if out_dir is not None else data.path / "export"
     written = []
-    for name in TABLES:
+    for name in (_OTHERS[data.kind],) if data.kind in _OTHERS else TABLES:
         try:
-            table: pd.DataFrame = getattr(data, name)
+            table = _table(data, name)
         except SimError as error:
             say(f"- {name}: {error}")
             continue
@@ -49,6 +51,18 @@ def export(
         say(f"{path}: {len(table):,} rows of {', '.join(_short(list(table.columns)))}")
         written.append(path)
     return written
+
+
+def _table(data: RunData, name: str) -> pd.DataFrame:
+    """Raises: CheckpointError if the run has no such table."""
+    if data.kind not in _OTHERS:
+        found: pd.DataFrame = getattr(data, name)
+        return found
+    path = data.path / f"{name}.csv"
+    try:
+        return pd.read_csv(path)
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{path} cannot be read: {error}") from None
 
 
 def _write(table: pd.DataFrame, path: Path, to: str) -> None:

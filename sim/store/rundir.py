@@ -21,7 +21,7 @@ from typing import IO, Any, Final
 import msgspec
 
 from sim.clock import timestamp
-from sim.errors import ScenarioError, SimError, UnknownKeyError
+from sim.errors import CheckpointError, ScenarioError, SimError, UnknownKeyError
 from sim.ids import did_you_mean
 from sim.scenario.policies import LAST, RUNS
 
@@ -188,6 +188,21 @@ def find_run(text: str | Path, runs: str | Path = RUNS) -> Path:
     known = sorted(each.name for each in Path(runs).glob("*") if _is_run(each))
     known = [each for each in known if each != LAST]
     raise UnknownKeyError(f"no run {name!r}; {did_you_mean(name, [*known[::-1], LAST])}")
+
+
+def refuse_other_kinds(path: Path) -> None:
+    """Raises: CheckpointError for a directory of training, an evaluation or a sweep, of which there
+    is nothing to play again.
+    """
+    try:
+        kind = json.loads((path / "manifest.json").read_text()).get("kind")
+    except (OSError, ValueError, AttributeError):
+        return
+    if kind:
+        name = run_name(path)
+        further = {"training": "train", "sweep": "sweep"}.get(kind)
+        hint = f", `sim {further} --resume {name}` goes on with it" if further else ""
+        raise CheckpointError(f"{name} is of kind {kind}: `sim report {name}` shows it{hint}")
 
 
 def run_name(path: Path) -> str | Path:

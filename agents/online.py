@@ -19,7 +19,7 @@ import numpy as np
 import safetensors.numpy
 from safetensors import SafetensorError
 
-from agents.agent import Agent
+from agents.agent import Agent, Observation
 from agents.behaviour import load_behaviour
 from agents.channels import Message
 from agents.decisions import physical, plan_of
@@ -34,6 +34,8 @@ EXPERIENCE: Final = "experience"
 WEIGHTS: Final = "weights"
 PART_BYTES: Final = 256 * 1024
 """Of a policy file, per message: well within what one may hold."""
+BATCH: Final = 16
+"""Decisions per message of experience, if nothing else is said."""
 _VERSIONS_KEPT: Final = 2
 """Versions of which parts may be waiting for others."""
 Array = Any
@@ -122,8 +124,7 @@ class Experience:
 class LearningAgent(Agent):
     """Plays a role with weights that a learner sends it.
 
-    params: role ("module:Name") and role_params; learner (its name); batch (decisions per message,
-            default 16).
+    params: role ("module:Name") and role_params; learner (its name); batch (decisions per message).
     """
 
     def __init__(
@@ -131,7 +132,7 @@ class LearningAgent(Agent):
         role: str = "agents.roles:PlainRole",
         role_params: Mapping[str, Any] | None = None,
         learner: str = "learner",
-        batch: int = 16,
+        batch: int = BATCH,
     ) -> None:
         start = self._cell.start
         self._group = Group(
@@ -163,7 +164,7 @@ class LearningAgent(Agent):
                 hear(self._cell.channels, topic, slots[topic], values[0], sent[0])
             inbox = {topic: received(*kept, self.now_ns) for topic, kept in heard.items()}
             key = np.uint64(decision_key(base, count))
-            action, outbox, memory = self._play(obs.values[None], inbox, memory, key, experience)
+            action, outbox, memory = self._play(obs, inbox, memory, key, experience)
             count += 1
             self.act(np.asarray(action)[0])
             for topic, values in outbox.items():
@@ -184,21 +185,27 @@ class LearningAgent(Agent):
         return slots, heard
 
     def _play(
-        self, obs: Array, inbox: Mapping[str, Any], memory: Array, key: Array, told: Experience
+        self,
+        obs: Observation,
+        inbox: Mapping[str, Any],
+        memory: Array,
+        key: Array,
+        told: Experience,
     ) -> tuple[Array, Mapping[str, Array], Array]:
         """One decision of the group. memory: the role's; the network's is kept here."""
+        values = obs.values[None]
         if self._policy is None:
             nothing = np.zeros((1, self._plan.size), dtype=np.float32)
             middle = physical(self.role.decides, nothing, np)
-            return self.role.act(middle, obs, inbox, memory, key)
+            return self.role.act(middle, values, inbox, memory, key)
         width = memory.shape[1]
 
         def note(seen: Array, raw: Array, log_prob: Array) -> None:
-            told.decide(self.now_ns, self.version, seen, raw, log_prob)
+            told.decide(obs.time_ns, self.version, seen, raw, log_prob)
 
         self._policy.on_decision = note
         whole = np.concatenate((memory, self._rest), axis=1)
-        action, outbox, whole = self._policy(obs, inbox, whole, key)
+        action, outbox, whole = self._policy(values, inbox, whole, key)
         self._rest = whole[:, width:]
         return action, outbox, whole[:, :width]
 

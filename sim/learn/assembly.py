@@ -1,9 +1,10 @@
 """Joint samples from what single agents tell: rows of experience become records of a side.
 
-A row belongs to its agent and to the instant of its decision. A record is cut off once so many
-instants are complete, or have waited long enough for what is missing: messages can be lost. Who is
-missing counts as not there, as a dead agent does; where nobody told anything, the chain is cut as
-by a horizon.
+A row belongs to its agent and to the instant of its decision, and counts once. A record is cut off
+once so many instants are complete, or have waited long enough for what is missing: messages can be
+lost. Who is missing counts as not there; where nobody told anything, the chain is cut as by a
+horizon. A privileged learner knows state and rewards from the broker (`Witness`); it learns from no
+decision that the broker did not see from beginning to end.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import numpy as np
 import torch
 
 from sim.learn.record import Record, Side
+from sim.learn.witness import Seen, Witness
 
 _WIDE: Final = ("seen", "next_seen", "decision")
 _NARROW: Final = ("log_prob", "reward", "duration", "version")
@@ -25,71 +27,97 @@ Array = Any
 class Assembly:
     """Rows of one side on their way to records of B = 1.
 
-    decisions: instants per record. wait_ns: how far behind the newest instant one may be that is
-    still waited for.
+    decisions: instants per record. episode: of which it takes rows.
+    wait_ns:   after this time an instant is used without what is still missing of it.
+    witness:   of a privileged learner; state_size: S, 0 without.
+    late:      rows that came after their instant had been used. unseen: instants that the broker
+               did not see whole.
     """
 
-    def __init__(self, side: Side, decisions: int, wait_ns: int, device: str = "cpu") -> None:
+    def __init__(
+        self,
+        side: Side,
+        decisions: int,
+        wait_ns: int,
+        episode: int = 0,
+        witness: Witness | None = None,
+        state_size: int = 0,
+        device: str = "cpu",
+    ) -> None:
         self.side, self.decisions, self.wait_ns, self.device = side, decisions, wait_ns, device
+        self._witness, self._state_size, self._episode = witness, state_size, episode
         self._slots = {name: i for i, name in enumerate(side.agents)}
-        self._instants: dict[tuple[int, int], dict[int, dict[str, Any]]] = {}
-        self._newest = (0, 0)
-        self._taken = (0, -1)
-        self.late = 0
+        self._instants: dict[int, dict[int, dict[str, Any]]] = {}
+        self._taken = -1
+        self.late = self.unseen = 0
 
-    def add(self, sender: str, payload: Any) -> int:
-        """Takes the rows of one message; returns how many. What is malformed, or comes too late for
-        the record that it belonged to, is none.
+    def add(self, sender: str, payload: Any, now_ns: int) -> int:
+        """Takes the rows of one message; returns how many. What is malformed, was told before, or
+        comes too late for the record that it belonged to, is none.
         """
         slot = self._slots.get(sender)
         columns = None if slot is None else _columns(payload, self.side)
-        if slot is None or columns is None:
+        if slot is None or columns is None or columns["episode"] != self._episode:
             return 0
-        episode, count = columns["episode"], 0
+        count = 0
         for i, time in enumerate(columns["time"].tolist()):
-            instant = (episode, time)
-            if instant <= self._taken:
+            if time <= self._taken:
                 self.late += 1
-                continue
-            row = {name: columns[name][i] for name in (*_WIDE, *_NARROW)}
-            self._instants.setdefault(instant, {})[slot] = row
-            self._newest = max(self._newest, instant)
-            count += 1
+            elif time <= now_ns and slot not in self._instants.setdefault(time, {}):
+                row = {name: columns[name][i] for name in (*_WIDE, *_NARROW)}
+                self._instants[time][slot] = row
+                count += 1
         return count
 
-    def take(self) -> tuple[Record, dict[str, float]] | None:
-        """The next record and what is to be said of it, if there is one."""
-        ready = []
+    def take(self, now_ns: int) -> tuple[Record, dict[str, float]] | None:
+        """The next record, if there is one, and what is to be said of it: which share of all rows
+        arrived, and the mean reward and version.
+        """
+        ready: dict[int, Seen | None] = {}
         for instant in sorted(self._instants):
-            if len(self._instants[instant]) < len(self._slots) and not self._is_old(instant):
+            if len(self._instants[instant]) < len(self._slots) and (
+                now_ns - instant <= self.wait_ns
+            ):
                 break
-            ready.append(instant)
+            seen = None
+            if self._witness is not None:
+                end = instant + self._duration_ns(instant)
+                if end > self._witness.newest_ns:
+                    break
+                seen = self._witness.find(instant, end)
+                if seen is None:
+                    self.unseen += 1
+                    del self._instants[instant]
+                    continue
+            ready[instant] = seen
             if len(ready) == self.decisions:
-                break
-        if len(ready) < self.decisions:
-            return None
-        self._taken = ready[-1]
-        rows = [self._instants.pop(instant) for instant in ready]
-        return self._record(ready, rows), self._figures(rows)
+                return self._cut(ready)
+        return None
 
-    def _is_old(self, instant: tuple[int, int]) -> bool:
-        episode, time = self._newest
-        return instant[0] < episode or time - instant[1] > self.wait_ns
+    def _duration_ns(self, instant: int) -> int:
+        longest = max(float(row["duration"]) for row in self._instants[instant].values())
+        return round(longest * self.side.every_ns)
 
-    def _figures(self, rows: list[dict[int, dict[str, Any]]]) -> dict[str, float]:
+    def _cut(self, ready: Mapping[int, Seen | None]) -> tuple[Record, dict[str, float]]:
+        instants = list(ready)
+        self._taken = instants[-1]
+        rows = [self._instants.pop(instant) for instant in instants]
+        seen = [found for found in ready.values() if found is not None]
+        record = self._record(instants, rows, seen)
+        if self._witness is not None:
+            self._witness.forget(self._taken)
         told = [row for joint in rows for row in joint.values()]
-        rewards = [float(row["reward"]) for row in told]
-        return {
+        return record, {
             "arrived": len(told) / (len(rows) * len(self._slots)),
-            "reward": float(np.mean(rewards)),
+            "reward": float(record.team.mean()),
             "version": float(np.mean([row["version"] for row in told])),
         }
 
     def _record(
-        self, instants: list[tuple[int, int]], rows: list[dict[int, dict[str, Any]]]
+        self, instants: list[int], rows: list[dict[int, dict[str, Any]]], seen: list[Seen]
     ) -> Record:
-        t, n, side = len(rows), len(self._slots), self.side
-        wide = {
+        t, n, side, size = len(rows), len(self._slots), self.side, self._state_size
+        arrays = {
             "seen": np.zeros((t, 1, n, side.layout.size), dtype=np.float32),
             "next_seen": np.zeros((t, 1, n, side.layout.size), dtype=np.float32),
             "decision": np.zeros((t, 1, n, side.decides.size), dtype=np.float32),
@@ -97,32 +125,30 @@ class Assembly:
             "reward": np.zeros((t, 1, n), dtype=np.float32),
         }
         alive = np.zeros((t, 1, n), dtype=bool)
-        duration = np.ones((t, 1), dtype=np.float32)
-        team = np.zeros((t, 1), dtype=np.float32)
+        team, duration = np.zeros((2, t, 1), dtype=np.float32)
+        states = np.zeros((2, t, 1, size), dtype=np.float32)
         for k, joint in enumerate(rows):
             for slot, row in joint.items():
-                for name, column in wide.items():
+                for name, column in arrays.items():
                     column[k, 0, slot] = row[name]
                 alive[k, 0, slot] = True
             duration[k] = np.mean([row["duration"] for row in joint.values()])
             team[k] = np.mean([row["reward"] for row in joint.values()])
-        follows = np.array([_follows(a, b, side.every_ns) for a, b in pairwise(instants)]).reshape(
-            -1, 1
-        )
-        truncated = np.concatenate((~follows, np.zeros((1, 1), dtype=bool)))
-        is_first = np.concatenate((np.ones((1, 1), dtype=bool), ~follows))
-        arrays = wide | {
+        for k, found in enumerate(seen):
+            states[0, k, 0], states[1, k, 0] = found.state, found.next_state
+            team[k], arrays["reward"][k, 0] = found.team, found.own
+        follows = [other - one == side.every_ns for one, other in pairwise(instants)]
+        is_cut = ~np.array(follows, dtype=bool).reshape(-1, 1)
+        edge = np.ones((1, 1), dtype=bool)
+        arrays |= {
             "alive": alive, "next_alive": alive, "duration": duration, "team": team,
-            "is_first": is_first, "truncated": truncated, "terminated": np.zeros_like(truncated),
-            "state": np.zeros((t, 1, 0), dtype=np.float32),
-            "next_state": np.zeros((t, 1, 0), dtype=np.float32),
+            "is_first": np.concatenate((edge, is_cut)),
+            "truncated": np.concatenate((is_cut, ~edge)),
+            "terminated": np.zeros((t, 1), dtype=bool),
+            "state": states[0], "next_state": states[1],
             "memory": np.zeros((1, n, 0), dtype=np.float32),
         }  # fmt: skip
         return Record(**{k: torch.from_numpy(v).to(self.device) for k, v in arrays.items()})
-
-
-def _follows(one: tuple[int, int], other: tuple[int, int], every_ns: int) -> bool:
-    return one[0] == other[0] and other[1] - one[1] == every_ns
 
 
 def _columns(payload: Any, side: Side) -> Mapping[str, Any] | None:
@@ -130,12 +156,22 @@ def _columns(payload: Any, side: Side) -> Mapping[str, Any] | None:
     try:
         found: dict[str, Any] = {n: np.asarray(payload[n]) for n in (*_WIDE, *_NARROW, "time")}
         found["episode"] = int(payload["episode"])
-    except (KeyError, TypeError, ValueError, IndexError):
+    except (KeyError, TypeError, ValueError, IndexError, OverflowError):
         return None
     rows = found["time"].shape
     sizes = {"seen": side.layout.size, "next_seen": side.layout.size, "decision": side.decides.size}
+    if len(rows) != 1 or found["time"].dtype.kind not in "iu":
+        return None
     for name in (*_WIDE, *_NARROW):
         wanted = (*rows, sizes[name]) if name in sizes else rows
-        if len(rows) != 1 or found[name].shape != wanted or not np.isfinite(found[name]).all():
+        if found[name].shape != wanted or found[name].dtype.kind not in "iuf":
             return None
-    return found
+        if not np.isfinite(found[name]).all():
+            return None
+    if (found["duration"] <= 0).any() or (found["version"] < 0).any():
+        return None
+    choices = np.concatenate([np.full(f.size, f.choices) for f in side.decides.fields])
+    chosen = found["decision"][:, choices > 0]
+    if (chosen != np.floor(chosen)).any() or (chosen < 0).any():
+        return None
+    return None if (chosen >= choices[choices > 0]).any() else found

@@ -3,29 +3,36 @@
 Agents (`agents.online`) act with weights that are older than the newest, and say which they acted
 with; V-trace corrects for it. The learner is a program like any other: it can be killed, which
 stops learning and nothing else, and when it is started again it goes on from what it saved last.
+With `tap: broker` it is also handed what no agent sees (`broker.joint`): that is a privilege, and
+its policies' cards say so.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import torch
 
 from agents.agent import Agent
 from agents.behaviour import load_behaviour
+from agents.channels import Message
 from agents.networks import policy_bytes
 from agents.online import EXPERIENCE, WEIGHTS, weight_parts
 from agents.roles import Role, layout_of
 from sim.errors import AgentError
 from sim.learn.assembly import Assembly
 from sim.learn.cast import heard_by
+from sim.learn.family import Family
 from sim.learn.networks import Shape
 from sim.learn.presets import make_family
 from sim.learn.record import Side
+from sim.learn.witness import Witness
+from sim.online import LEARNED, told_of
 from sim.units import SECOND
 from sim.worlds import catalogue
+from sim.worlds.joint import central_of
 from sim.worlds.world import World
 
 _WAIT_DECISIONS: Final = 4
@@ -35,74 +42,116 @@ _AGAIN_DECISIONS: Final = 64
 
 
 class Learner(Agent):
-    """Learns for groups from what their agents tell.
+    """Learns for groups from what their agents tell; a privileged one also from the broker.
 
     params: as `sim.online.with_learner` gives them: world {kind, ...}, groups {name: {preset, role,
-            role_params, options, agents}}; hidden, critic_sees, reward, decisions (per update) as
-            of a scenario's `learn`; wait: seconds that a joint sample waits for what is missing.
+            role_params, options, agents}}; network and share, critic_sees, reward, seed as of a
+            scenario's `learn`; tap; update: decisions per update; batch: decisions per message of
+            experience; wait: seconds, beyond these, that a joint sample waits for what is missing.
     """
 
     def __init__(
         self,
         world: Mapping[str, Any],
         groups: Mapping[str, Mapping[str, Any]],
-        hidden: tuple[int, ...] = (64, 64),
-        critic_sees: str = "",
-        reward: str | float = "team",
-        decisions: int = 256,
+        network: Mapping[str, Any],
+        share: str,
+        critic_sees: str,
+        reward: str | float,
+        seed: int,
+        tap: str,
+        update: int,
+        batch: int,
         wait: float | None = None,
     ) -> None:
-        params = {key: value for key, value in world.items() if key != "kind"}
-        made = catalogue.make_world(world["kind"], params, 0)
+        self._seed, self._tap = seed, tap
         device = "cuda" if torch.cuda.is_available() else "cpu"
-        self._sides, self._families, self._assemblies = {}, {}, {}
-        for name, spec in groups.items():
-            side = self._sides[name] = side_of(made, self.names, name, spec)
-            self._families[name] = make_family(
-                spec["preset"], [side], 0,
-                options={"v_trace": True, "decisions": decisions, **spec.get("options", {})},
-                shape=Shape(hidden=tuple(hidden)),
-                critic_sees=critic_sees or _critic(spec["preset"]), reward=reward,
-                seed=self._cell.start.seed, device=device,
+        made = _world(world)
+        self._learning = {
+            name: learning_of(
+                made, self.names, name, spec, network, share, critic_sees, reward, seed, tap, update,
+                device,
+            )
+            for name, spec in groups.items()
+        }  # fmt: skip
+        self._assemblies = {}
+        for name, (side, _, witness, size) in self._learning.items():
+            margin = _WAIT_DECISIONS * side.every_ns if wait is None else round(wait * SECOND)
+            self._assemblies[name] = Assembly(
+                side, update, (batch + 1) * side.every_ns + margin, self._cell.start.episode,
+                witness, size, device,
             )  # fmt: skip
-            wait_ns = round(wait * SECOND) if wait is not None else _WAIT_DECISIONS * side.every_ns
-            self._assemblies[name] = Assembly(side, decisions, wait_ns, device)
-        self._of = {agent: name for name, side in self._sides.items() for agent in side.agents}
+        self._of = {a: name for name, found in self._learning.items() for a in found.side.agents}
         self.versions = dict.fromkeys(groups, 0)
-        self._seed = self._cell.start.seed
+
+    @staticmethod
+    def check(params: Mapping[str, Any], names: tuple[str, ...]) -> None:
+        """Makes what a learner of these params would, before anything starts.
+
+        Raises: ScenarioError and others of the user's.
+        """
+        p = {name: params[name] for name in ("network", "share", "critic_sees", "reward")}
+        made = _world(params["world"])
+        for name, spec in params["groups"].items():
+            learning_of(
+                made, names, name, spec, **p, seed=0, tap=params["tap"], update=params["update"]
+            )
 
     async def run(self) -> None:
         self._recall()
-        again = _AGAIN_DECISIONS * max(s.every_ns for s in self._sides.values()) / SECOND
-        for name in self._sides:
+        for name in self._learning:
             self._publish(name)
+        if self._tap == "broker":
+            await self._watch()
         while True:
-            message = await self.receive(EXPERIENCE, timeout=again)
+            message = await self.receive(EXPERIENCE, timeout=self._silence_ns / SECOND)
             if message is None:
-                for name in self._sides:
+                for name in self._learning:
                     self._publish(name)
-                continue
-            group = self._of.get(message.sender, "")
-            if group:
-                self._assemblies[group].add(message.sender, message.payload)
-                self._learn(group)
+            else:
+                self._hear(message)
+
+    async def _watch(self) -> None:
+        """The same, awake at every decision."""
+        self.subscribe(EXPERIENCE)
+        heard_ns = self.now_ns
+        async for seen in self.observations():
+            for _, _, witness, _ in self._learning.values():
+                if witness is not None:
+                    witness.see(seen.time_ns, seen.values, seen.reward, seen.missed)
+            while (message := self._cell.channels.take(EXPERIENCE)) is not None:
+                self._hear(message)
+                heard_ns = self.now_ns
+            if self.now_ns - heard_ns >= self._silence_ns:
+                heard_ns = self.now_ns
+                for name in self._learning:
+                    self._publish(name)
+
+    @property
+    def _silence_ns(self) -> int:
+        return _AGAIN_DECISIONS * max(found.side.every_ns for found in self._learning.values())
+
+    def _hear(self, message: Message) -> None:
+        group = self._of.get(message.sender, "")
+        if group:
+            self._assemblies[group].add(message.sender, message.payload, self.now_ns)
+            self._learn(group)
 
     def _learn(self, group: str) -> None:
-        while (found := self._assemblies[group].take()) is not None:
+        assembly, family = self._assemblies[group], self._learning[group].family
+        while (found := assembly.take(self.now_ns)) is not None:
             record, told = found
-            figures = self._families[group].update({group: record})
+            figures = family.update({group: record})
             told["staleness"] = self.versions[group] - told.pop("version")
             self.versions[group] += 1
             self._keep()
             self._publish(group)
             losses = {k.partition("/")[2]: v for k, v in figures.items()}
             shown = {
-                "version": self.versions[group], **told, "late": self._assemblies[group].late,
-                "policy_loss": losses["policy_loss"], "value_loss": losses["value_loss"],
-                "approx_kl": losses["approx_kl"],
+                "version": self.versions[group], **told, "late": assembly.late,
+                **{name: losses[name] for name in ("policy_loss", "value_loss", "approx_kl")},
             }  # fmt: skip
-            words = ", ".join(f"{k} {v:.4g}" for k, v in shown.items())
-            self.log(f"{group}: {words}", "learn")
+            self.log(told_of(group, shown), LEARNED)
 
     def _publish(self, group: str) -> None:
         for part in weight_parts(self.versions[group], *self._policy(group)):
@@ -110,14 +159,17 @@ class Learner(Agent):
 
     def _policy(self, group: str) -> tuple[dict[str, Any], dict[str, Any]]:
         """Tensors and card of what has been learned for a group."""
-        tensors, card = self._families[group].policies()[group]
-        known = {"version": self.versions[group], "learned": "in a run", "seed": self._seed}
+        tensors, card = self._learning[group].family.policies()[group]
+        known = {
+            "version": self.versions[group], "learned": "in a run", "tap": self._tap,
+            "seed": self._seed,
+        }  # fmt: skip
         return {name: _array(t) for name, t in tensors.items()}, card | known
 
     def _keep(self) -> None:
         """Saves what the next incarnation needs, and the policies for whoever wants them after."""
-        families = {name: _plain(family.state()) for name, family in self._families.items()}
-        files = {name: policy_bytes(*self._policy(name)) for name in self._families}
+        families = {name: _plain(found.family.state()) for name, found in self._learning.items()}
+        files = {name: policy_bytes(*self._policy(name)) for name in self._learning}
         try:
             self.save({"versions": self.versions, "families": families, "policies": files})
         except ValueError as error:
@@ -130,9 +182,57 @@ class Learner(Agent):
         if kept is None:
             return
         self.versions = {name: int(v) for name, v in kept["versions"].items()}
-        for name, family in self._families.items():
-            family.load(_tensors(kept["families"][name]))
-        self.log(f"goes on from version {max(self.versions.values())}", "learn")
+        for name, found in self._learning.items():
+            found.family.load(_tensors(kept["families"][name]))
+        if self._cell.start.incarnation:
+            self.log(f"goes on from version {max(self.versions.values())}", LEARNED)
+
+
+class Learning(NamedTuple):
+    """What learns for one group. witness and state_size: of a privileged learner."""
+
+    side: Side
+    family: Family
+    witness: Witness | None
+    state_size: int
+
+
+def learning_of(
+    world: World,
+    names: tuple[str, ...],
+    group: str,
+    spec: Mapping[str, Any],
+    network: Mapping[str, Any],
+    share: str,
+    critic_sees: str,
+    reward: str | float,
+    seed: int,
+    tap: str,
+    update: int,
+    device: str = "cpu",
+) -> Learning:
+    """See `Learner`. names: all agents of the run.
+
+    Raises: ScenarioError for what the algorithm does not support.
+    """
+    side, is_privileged = side_of(world, names, group, spec), tap == "broker"
+    size = len(central_of(world)) if is_privileged else 0
+    # without the broker there is no state: what all agents see stands for it
+    default = "observations" if spec["preset"] == "mappo" and not is_privileged else ""
+    family = make_family(
+        spec["preset"], [side], size,
+        options={**spec["options"], "v_trace": True, "decisions": update},
+        shape=Shape(**{**network, "hidden": tuple(network["hidden"])}), share=share,
+        critic_sees=critic_sees or default, reward=reward, seed=seed, device=device,
+    )  # fmt: skip
+    earning = [agent for each in world.groups for agent in each.agents]
+    witness = Witness([earning.index(agent) for agent in side.agents]) if is_privileged else None
+    return Learning(side, family, witness, size)
+
+
+def _world(world: Mapping[str, Any]) -> World:
+    params = {key: value for key, value in world.items() if key != "kind"}
+    return catalogue.make_world(world["kind"], params, 0)
 
 
 def side_of(world: World, names: tuple[str, ...], group: str, spec: Mapping[str, Any]) -> Side:
@@ -143,11 +243,6 @@ def side_of(world: World, names: tuple[str, ...], group: str, spec: Mapping[str,
     role: Role = make_role(name=agents[0], group=found, params=dict(spec["role_params"]))
     senders = {t: len(heard_by(world, names, agents[0], t)) for t in role.hears}
     return Side(group, agents, role, layout_of(role, senders), role.every * found.every_ns)
-
-
-def _critic(preset: str) -> str:
-    """There is no central state here: what all agents see stands for it."""
-    return "observations" if preset == "mappo" else "own"
 
 
 def _array(value: Any) -> np.ndarray[Any, Any]:

@@ -6,25 +6,22 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import msgspec
 
 from sim.errors import ScenarioError, UnknownKeyError
 from sim.ids import did_you_mean
 from sim.learn.presets import PRESETS
-from sim.online import default_algorithm, learnable
+from sim.online import POLICY, default_algorithm, frozen, learnable
 from sim.prepare import Prepared, load, make_world, with_plans
 from sim.scenario.learning import FROZEN, LearnSpec
-from sim.scenario.load import at_world, behaviour_file
+from sim.scenario.load import at_world
 from sim.scenario.overrides import Overrides
-from sim.scenario.policies import policy_file
-from sim.scenario.roster import AgentPlan, resolve_roster
+from sim.scenario.roster import resolve_roster
 from sim.scenario.schema import Scenario
 from sim.worlds import catalogue
 from sim.worlds.world import World
-
-POLICY: Final = "policy:"
 
 
 @dataclass(frozen=True)
@@ -103,26 +100,9 @@ def plan_training(scenario: Scenario) -> Plan:
     seen = over_days(scenario, spec.train_days, "train_days")
     world = make_world(seen)
     groups = players(seen, world)
-    plans = [_frozen(plan, groups, scenario, spec) for plan in resolve_roster(seen, world)]
+    plans = [frozen(plan, groups, scenario, spec) for plan in resolve_roster(seen, world)]
     learning = {group: who for group, who in groups.items() if who in PRESETS}
     return Plan(scenario, with_plans(seen, world, plans), spec, learning)
-
-
-def _frozen(
-    plan: AgentPlan, groups: Mapping[str, str], scenario: Scenario, spec: LearnSpec
-) -> AgentPlan:
-    """The plan of an agent, played by the policy that its group is frozen as, if it is."""
-    who = groups.get(plan.group or "", "")
-    if not who.startswith(POLICY):
-        return plan
-    found = behaviour_file(who, (spec.folder, "", scenario.folder))
-    if found is None:
-        return plan
-    folder, path = found
-    file = policy_file(path, plan.group or "") if path.is_dir() else path
-    return msgspec.structs.replace(
-        plan, behaviour=f"{POLICY}{file.absolute()}", folder=folder, params={}, where=spec.where
-    )
 
 
 def over_days(scenario: Scenario, days: tuple[str, str] | None, key: str) -> Scenario:

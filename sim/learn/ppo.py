@@ -11,6 +11,7 @@ al. 2020 (IPPO), Yu et al. 2022 (MAPPO: value normalisation, death masking, few 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -75,6 +76,10 @@ class PPO:
     sequence: int = 16
     """Decisions of a recurrent network that gradients flow through: the largest divisor of the
     record's length up to this. Yu et al. 2022 use 10."""
+    deviation: float = 1.0
+    """Of the first draws of continuous decisions, before they are squashed into their bounds: where
+    what is tried costs much, less learns sooner. 1: Andrychowicz et al. 2021, section 3.2, find
+    less better on most tasks."""
     v_trace: bool = False
     """Corrects advantages and targets for experience of older policies (Espeholt et al. 2018)."""
     normalise_observations: bool = True
@@ -105,7 +110,7 @@ class _Team:
         is_per_agent: bool,
         seed: int,
         device: str,
-        learning_rate: float,
+        options: PPO,
     ) -> None:
         self.sides = tuple(sides)
         self.name = "+".join(s.group for s in sides)
@@ -121,6 +126,8 @@ class _Team:
             last_gain=0.01,  # begins near uniform: Andrychowicz et al. 2021, section 3.2
             free=self.decisions.free,
         ).to(device)
+        if self.decisions.free:
+            nn.init.constant_(self.policy.get_parameter("log_std"), math.log(options.deviation))
         if critic_sees != "own":
             shape = replace(shape, recurrent=0)
         self.critic = Critic(
@@ -132,7 +139,7 @@ class _Team:
         self.value_norm = ValueNorm(device=device)
         self.optimiser = torch.optim.Adam(
             [*self.policy.parameters(), *self.critic.parameters()],
-            learning_rate,
+            options.learning_rate,
             eps=1e-5,  # Andrychowicz et al. 2021, section 3.7; Engstrom et al. 2020
             fused=True,
         )
@@ -196,8 +203,7 @@ class PPOFamily:
         together = [self.sides] if is_one_network else [(side,) for side in self.sides]
         self._teams = [
             _Team(
-                part, state_size, shape, critic_sees, reward != "team", seed, device,
-                options.learning_rate,
+                part, state_size, shape, critic_sees, reward != "team", seed, device, options
             )
             for part in together
         ]  # fmt: skip
@@ -246,6 +252,7 @@ class PPOFamily:
         if o.v_trace:
             log_prob = self._log_prob(team, record)
             ratio = torch.where(record.alive, log_prob - record.log_prob, 0.0)
+            ends = ends[..., None] | _lost(record)
             target, advantage = returns.v_trace(
                 ratio, reward, discount, ends, value, next_value, o.lambda_
             )
@@ -422,6 +429,14 @@ class PPOFamily:
         self.frames = int(state["frames"])
         for team in self._teams:
             team.load(state["teams"][team.name])
+
+
+def _lost(record: Record) -> Tensor:
+    """Where an agent lives on, but what it did next is not known. Shapes: bool [T, B, n]."""
+    lost = record.next_alive.clone()
+    lost[:-1] &= ~record.alive[1:]
+    lost[-1] = False
+    return lost
 
 
 def _explained(value: Tensor, target: Tensor, counts: Tensor) -> float:

@@ -41,6 +41,7 @@ class AgentPlan(msgspec.Struct, frozen=True, kw_only=True):
 
     index: position in the roster. group, slot: its place in the world; None for a further agent.
     folder: holds the file of `behaviour`, if it names one.
+    is_privileged: observes what no agent of the world does: the state of all, and all rewards.
     """
 
     name: str
@@ -53,6 +54,7 @@ class AgentPlan(msgspec.Struct, frozen=True, kw_only=True):
     on_failure: str = "stop"
     folder: str = ""
     where: str = ""
+    is_privileged: bool = False
 
 
 def resolve_roster(scenario: Scenario, world: HasGroups) -> tuple[AgentPlan, ...]:

@@ -127,9 +127,7 @@ def with_learner(
         )
     for name in groups:
         _check_length(scenario, spec, next(g for g in world.groups if g.name == name))
-    params = {
-        "world": {"kind": kind, **scenario.world.params},
-        "groups": groups,
+    settings = {
         "network": msgspec.to_builtins(spec.network),
         "share": spec.share,
         "critic_sees": spec.critic_sees,
@@ -140,6 +138,8 @@ def with_learner(
         "batch": min(_BATCH, spec.update),
         "wait": None if spec.wait_ns is None else spec.wait_ns / SECOND,
     }
+    made = {"kind": kind, **scenario.world.params}
+    params = {"world": made, "groups": groups, "settings": settings}
     return tuple(
         msgspec.structs.replace(
             plan, behaviour=LEARNER_PROGRAM, params=params, is_privileged=spec.tap == "broker"

@@ -10,6 +10,7 @@ its policies' cards say so.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -41,45 +42,52 @@ _AGAIN_DECISIONS: Final = 64
 """Decisions without a word from anybody after which the weights are sent again."""
 
 
+@dataclass(frozen=True)
+class Settings:
+    """network, share, critic_sees, reward, seed, tap: as of a scenario's `learn`. update: decisions
+    per update. batch: decisions per message of experience. wait: seconds beyond these that a joint
+    sample waits for what is missing.
+    """
+
+    network: Mapping[str, Any]
+    share: str
+    critic_sees: str
+    reward: str | float
+    seed: int
+    tap: str
+    update: int
+    batch: int
+    wait: float | None = None
+
+
 class Learner(Agent):
     """Learns for groups from what their agents tell; a privileged one also from the broker.
 
-    params: as `sim.online.with_learner` gives them: world {kind, ...}, groups {name: {preset, role,
-            role_params, options, agents}}; network and share, critic_sees, reward, seed as of a
-            scenario's `learn`; tap; update: decisions per update; batch: decisions per message of
-            experience; wait: seconds, beyond these, that a joint sample waits for what is missing.
+    params: as `sim.online.with_learner` gives them: world {kind, ...}; groups {name: {preset, role,
+            role_params, options, agents}}; settings, see `Settings`.
     """
 
     def __init__(
         self,
         world: Mapping[str, Any],
         groups: Mapping[str, Mapping[str, Any]],
-        network: Mapping[str, Any],
-        share: str,
-        critic_sees: str,
-        reward: str | float,
-        seed: int,
-        tap: str,
-        update: int,
-        batch: int,
-        wait: float | None = None,
+        settings: Mapping[str, Any],
     ) -> None:
-        self._seed, self._tap = seed, tap
+        known = self._settings = Settings(**settings)
         device = "cuda" if torch.cuda.is_available() else "cpu"
         made = _world(world)
         self._learning = {
-            name: learning_of(
-                made, self.names, name, spec, network, share, critic_sees, reward, seed, tap, update,
-                device,
-            )
+            name: learning_of(made, self.names, name, spec, known, device)
             for name, spec in groups.items()
-        }  # fmt: skip
+        }
         self._assemblies = {}
         for name, (side, _, witness, size) in self._learning.items():
-            margin = _WAIT_DECISIONS * side.every_ns if wait is None else round(wait * SECOND)
+            margin = _WAIT_DECISIONS * side.every_ns
+            if known.wait is not None:
+                margin = round(known.wait * SECOND)
             self._assemblies[name] = Assembly(
-                side, update, (batch + 1) * side.every_ns + margin, self._cell.start.episode,
-                witness, size, device,
+                side, known.update, (known.batch + 1) * side.every_ns + margin,
+                self._cell.start.episode, witness, size, device,
             )  # fmt: skip
         self._of = {a: name for name, found in self._learning.items() for a in found.side.agents}
         self.versions = dict.fromkeys(groups, 0)
@@ -90,18 +98,15 @@ class Learner(Agent):
 
         Raises: ScenarioError and others of the user's.
         """
-        p = {name: params[name] for name in ("network", "share", "critic_sees", "reward")}
-        made = _world(params["world"])
+        made, settings = _world(params["world"]), Settings(**params["settings"])
         for name, spec in params["groups"].items():
-            learning_of(
-                made, names, name, spec, **p, seed=0, tap=params["tap"], update=params["update"]
-            )
+            learning_of(made, names, name, spec, settings)
 
     async def run(self) -> None:
         self._recall()
         for name in self._learning:
             self._publish(name)
-        if self._tap == "broker":
+        if self._settings.tap == "broker":
             await self._watch()
         while True:
             message = await self.receive(EXPERIENCE, timeout=self._silence_ns / SECOND)
@@ -161,8 +166,8 @@ class Learner(Agent):
         """Tensors and card of what has been learned for a group."""
         tensors, card = self._learning[group].family.policies()[group]
         known = {
-            "version": self.versions[group], "learned": "in a run", "tap": self._tap,
-            "seed": self._seed,
+            "version": self.versions[group], "learned": "in a run",
+            "tap": self._settings.tap, "seed": self._settings.seed,
         }  # fmt: skip
         return {name: _array(t) for name, t in tensors.items()}, card | known
 
@@ -202,28 +207,23 @@ def learning_of(
     names: tuple[str, ...],
     group: str,
     spec: Mapping[str, Any],
-    network: Mapping[str, Any],
-    share: str,
-    critic_sees: str,
-    reward: str | float,
-    seed: int,
-    tap: str,
-    update: int,
+    settings: Settings,
     device: str = "cpu",
 ) -> Learning:
-    """See `Learner`. names: all agents of the run.
+    """What `Learner` makes for one group. names: all agents of the run.
 
     Raises: ScenarioError for what the algorithm does not support.
     """
-    side, is_privileged = side_of(world, names, group, spec), tap == "broker"
+    side, is_privileged = side_of(world, names, group, spec), settings.tap == "broker"
     size = len(central_of(world)) if is_privileged else 0
     # without the broker there is no state: what all agents see stands for it
     default = "observations" if spec["preset"] == "mappo" and not is_privileged else ""
     family = make_family(
         spec["preset"], [side], size,
-        options={**spec["options"], "v_trace": True, "decisions": update},
-        shape=Shape(**{**network, "hidden": tuple(network["hidden"])}), share=share,
-        critic_sees=critic_sees or default, reward=reward, seed=seed, device=device,
+        options={**spec["options"], "v_trace": True, "decisions": settings.update},
+        shape=Shape(**{**settings.network, "hidden": tuple(settings.network["hidden"])}),
+        share=settings.share, critic_sees=settings.critic_sees or default,
+        reward=settings.reward, seed=settings.seed, device=device,
     )  # fmt: skip
     earning = [agent for each in world.groups for agent in each.agents]
     witness = Witness([earning.index(agent) for agent in side.agents]) if is_privileged else None

@@ -70,7 +70,8 @@ class Parts:
                 for old in sorted(self._kept)[:-_VERSIONS_KEPT]:
                     del self._kept[old]
                 return None
-            data = b"".join(self._kept.pop(version)[i] for i in range(parts))
+            pieces = self._kept.pop(version)
+            data = b"".join(pieces[i] for i in range(parts))
             return version, safetensors.numpy.load(data), json.loads(payload["card"])
         except (KeyError, TypeError, ValueError, SafetensorError):
             return None

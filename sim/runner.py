@@ -12,7 +12,7 @@ import hashlib
 import importlib.util
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from broker.history import History
 from broker.kernel import Kernel
@@ -23,6 +23,7 @@ from sim.comparison import compare as compare_with
 from sim.errors import ScenarioError
 from sim.launch.columns import Popen, start_columns
 from sim.live import Live, OnLive
+from sim.online import is_online
 from sim.outcome import Result
 from sim.prepare import Prepared, load, prepare
 from sim.process import Interrupts, one_thread
@@ -141,7 +142,8 @@ def conduct(
             )  # fmt: skip
             with recorder, one_thread():
                 result = live.run(inline)
-                _keep_policies(kernel, recorder.path)
+                if is_online(scenario):
+                    result.learning = _learned(kernel, recorder.path)
                 recorder.write(result.record())
                 if compare and result.status == "completed":
                     _compare(result, prepared, live, report, path, helpers)
@@ -184,16 +186,20 @@ def _compare(
             write_columns(path, columns)
 
 
-def _keep_policies(kernel: Kernel, path: Path | None) -> None:
-    """Writes what a run has learned into its directory, as a training run would."""
-    learner = kernel.agents.index.get(LEARNER)
-    kept = None if learner is None or path is None else kernel.agents.saved(learner)
-    if kept is None or path is None:
-        return
-    with contextlib.suppress(OSError):  # a full disk has been told already
-        for group, data in decode_payload(kept).get("policies", {}).items():
+def _learned(kernel: Kernel, path: Path | None) -> dict[str, Any]:
+    """What is to be said of what a run has learned. Writes its policies into the directory, as a
+    training run would.
+    """
+    kept = kernel.agents.saved(kernel.agents.index[LEARNER])
+    state = {} if kept is None else decode_payload(kept)
+    files: dict[str, bytes] = state.get("policies", {})
+    if path is not None and files:
+        with contextlib.suppress(OSError):  # a full disk has been told already
             (path / POLICIES).mkdir(exist_ok=True)
-            (path / POLICIES / f"{group}{SUFFIX}").write_bytes(data)
+            for group, data in files.items():
+                (path / POLICIES / f"{group}{SUFFIX}").write_bytes(data)
+    tap = kernel.scenario.learn.tap if kernel.scenario.learn is not None else ""
+    return {"tap": tap, "is_privileged": tap == "broker", "versions": state.get("versions", {})}
 
 
 def _hashes(plans: Sequence[AgentPlan]) -> dict[str, str]:

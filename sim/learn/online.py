@@ -74,6 +74,7 @@ class Learner(Agent):
         settings: Mapping[str, Any],
     ) -> None:
         known = self._settings = Settings(**settings)
+        torch.set_num_threads(1)  # sums do not depend on how many cores there are
         device = "cuda" if torch.cuda.is_available() else "cpu"
         made = _world(world)
         self._learning = {

@@ -133,8 +133,8 @@ class LearnSpec(msgspec.Struct, frozen=True, kw_only=True):
     ] = 256  # fmt: skip
     wait_ns: Annotated[
         int | None,
-        Key("duration", "Time for which a joint sample waits for what is missing of it; default 4 "
-            "decisions.", key="wait"),
+        Key("duration", "Time for which a joint sample waits for what is missing of it, beyond "
+            "that in which agents tell of it; default 4 decisions.", key="wait"),
     ] = None  # fmt: skip
     where: str = ""
     folder: str = ""

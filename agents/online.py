@@ -4,7 +4,8 @@ it, and takes new weights as they come.
 Both ways are ordinary messages on modelled links. Experience goes to the learner in batches, on
 `experience`; weights come as publications on `weights.<group>`, a policy file in parts. Whatever is
 late or lost is late or lost: the agent acts with the weights it has, and says which. Until the
-first ones come it takes decision 0, the middle of what it may decide.
+first ones come it takes decision 0, the middle of what it may decide, and asks for them now and
+then.
 
 This side needs no torch. The other is `sim.learn.online`.
 """
@@ -158,6 +159,7 @@ class LearningAgent(Agent):
         self.subscribe(f"{WEIGHTS}.{start.group}")
         memory = role.memory(np, 1)
         base, count = key_of(start.seed, "policy", start.name, start.episode), 0
+        ask_at = self._batch
         async for obs in self.observations():
             experience.earn(float(obs.reward.sum()), obs.missed)
             self._take_weights()
@@ -167,6 +169,9 @@ class LearningAgent(Agent):
             key = np.uint64(decision_key(base, count))
             action, outbox, memory = self._play(obs, inbox, memory, key, experience)
             count += 1
+            if self._policy is None and count >= ask_at:
+                self.send(self._learner, EXPERIENCE, None)
+                ask_at *= 2
             self.act(np.asarray(action)[0])
             for topic, values in outbox.items():
                 row = np.asarray(values, np.float64)[0]

@@ -22,7 +22,7 @@ from sim.scenario.roster import LEARNER, AgentPlan
 from sim.scenario.schema import Scenario
 from sim.units import SECOND
 from sim.worlds import catalogue
-from sim.worlds.world import Group, World
+from sim.worlds.world import World
 
 PLAIN_ROLE: Final = "agents.roles:PlainRole"
 LEARNER_PROGRAM: Final = "sim.learn.online:Learner"
@@ -30,7 +30,9 @@ PRESETS: Final = ("ppo", "ippo", "mappo")
 """Algorithms that can learn from what single agents tell: on-policy ones, corrected by V-trace."""
 POLICY: Final = "policy:"
 _BATCH: Final = 16
-"""Decisions per message of experience: what is told is that old at most, and no link is flooded."""
+_BATCHES: Final = 8
+"""Messages of experience per agent and update, at least: of more than 16 decisions none is. What
+is told is not too old, and no link is flooded."""
 
 
 # --- who learns ---------------------------------------------------------------------------------
@@ -102,6 +104,7 @@ def with_learner(
     algorithms = _algorithms(spec, world, kind)
     _check(spec, algorithms)
     rules = ("rule", "none")
+    batch = max(1, min(_BATCH, spec.update // _BATCHES))
     groups: dict[str, Any] = {}
     found = []
     for plan in (frozen(each, spec.groups, scenario, spec) for each in plans):
@@ -116,7 +119,7 @@ def with_learner(
                 {"preset": algorithms[plan.group], **role, "options": options, "agents": []},
             )
             known["agents"].append(plan.name)
-            params = {**role, "learner": LEARNER, "batch": min(_BATCH, spec.update)}
+            params = {**role, "learner": LEARNER, "batch": batch}
             plan = msgspec.structs.replace(
                 plan, behaviour="agents.online:LearningAgent", params=params
             )
@@ -125,8 +128,6 @@ def with_learner(
         raise ScenarioError(
             f"learn.online: nobody is left to learn; others play {', '.join(algorithms)}"
         )
-    for name in groups:
-        _check_length(scenario, spec, next(g for g in world.groups if g.name == name))
     settings = {
         "network": msgspec.to_builtins(spec.network),
         "share": spec.share,
@@ -135,7 +136,8 @@ def with_learner(
         "seed": scenario.seed if spec.seed is None else spec.seed,
         "tap": spec.tap,
         "update": spec.update,
-        "batch": min(_BATCH, spec.update),
+        "batch": batch,
+        "episode": scenario.duration_ns / SECOND,
         "wait": None if spec.wait_ns is None else spec.wait_ns / SECOND,
     }
     made = {"kind": kind, **scenario.world.params}
@@ -189,16 +191,6 @@ def _check(spec: LearnSpec, algorithms: Mapping[str, str]) -> None:
         raise ScenarioError("learn.network.recurrent: learning from running agents has none yet")
     if spec.share == "all" and len(algorithms) > 1:
         raise ScenarioError("learn.share: all: groups of a run learn by themselves; use group")
-
-
-def _check_length(scenario: Scenario, spec: LearnSpec, group: Group) -> None:
-    """What agents and learner gather begins anew with every episode."""
-    decisions = scenario.duration_ns // group.every_ns
-    if spec.update >= decisions:
-        raise ScenarioError(
-            f"learn.update: {spec.update} decisions are never reached: {group.name} decides "
-            f"{decisions} times in an episode; make update smaller or duration longer"
-        )
 
 
 # --- what the learner says ----------------------------------------------------------------------

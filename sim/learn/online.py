@@ -38,15 +38,13 @@ from sim.worlds.world import World
 
 _WAIT_DECISIONS: Final = 4
 """Decisions that a joint sample waits for what is missing, if nothing else is said."""
-_AGAIN_DECISIONS: Final = 64
-"""Decisions without a word from anybody after which the weights are sent again."""
 
 
 @dataclass(frozen=True)
 class Settings:
     """network, share, critic_sees, reward, seed, tap: as of a scenario's `learn`. update: decisions
     per update. batch: decisions per message of experience. wait: seconds beyond these that a joint
-    sample waits for what is missing.
+    sample waits for what is missing. episode: its length in seconds.
     """
 
     network: Mapping[str, Any]
@@ -57,6 +55,7 @@ class Settings:
     tap: str
     update: int
     batch: int
+    episode: float
     wait: float | None = None
 
 
@@ -95,7 +94,8 @@ class Learner(Agent):
 
     @staticmethod
     def check(params: Mapping[str, Any], names: tuple[str, ...]) -> None:
-        """Makes what a learner of these params would, before anything starts.
+        """Makes what a learner of these params would, before anything starts. names: all agents of
+        the run.
 
         Raises: ScenarioError and others of the user's.
         """
@@ -105,41 +105,34 @@ class Learner(Agent):
 
     async def run(self) -> None:
         self._recall()
-        for name in self._learning:
+        update, episode = self._settings.update, self._settings.episode
+        for name, (side, *_) in self._learning.items():
+            decisions = round(episode * SECOND) // side.every_ns
+            if update >= decisions:  # what is gathered begins anew with every episode
+                words = f"{name} decides {decisions} times in an episode, learns after {update}"
+                self.log(f"nothing is learned: {words}; see learn.update", "warning")
             self._publish(name)
         if self._settings.tap == "broker":
             await self._watch()
-        while True:
-            message = await self.receive(EXPERIENCE, timeout=self._silence_ns / SECOND)
-            if message is None:
-                for name in self._learning:
-                    self._publish(name)
-            else:
-                self._hear(message)
+        while (message := await self.receive(EXPERIENCE)) is not None:
+            self._hear(message)
 
     async def _watch(self) -> None:
-        """The same, awake at every decision."""
+        """Learns, awake at every decision."""
         self.subscribe(EXPERIENCE)
-        heard_ns = self.now_ns
         async for seen in self.observations():
             for _, _, witness, _ in self._learning.values():
                 if witness is not None:
                     witness.see(seen.time_ns, seen.values, seen.reward, seen.missed)
             while (message := self._cell.channels.take(EXPERIENCE)) is not None:
                 self._hear(message)
-                heard_ns = self.now_ns
-            if self.now_ns - heard_ns >= self._silence_ns:
-                heard_ns = self.now_ns
-                for name in self._learning:
-                    self._publish(name)
-
-    @property
-    def _silence_ns(self) -> int:
-        return _AGAIN_DECISIONS * max(found.side.every_ns for found in self._learning.values())
 
     def _hear(self, message: Message) -> None:
         group = self._of.get(message.sender, "")
-        if group:
+        if group and message.payload is None:  # it has no weights yet
+            for part in weight_parts(self.versions[group], *self._policy(group)):
+                self.send(message.sender, f"{WEIGHTS}.{group}", part)
+        elif group:
             self._assemblies[group].add(message.sender, message.payload, self.now_ns)
             self._learn(group)
 

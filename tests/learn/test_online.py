@@ -287,7 +287,6 @@ def test_v_trace_corrects_what_an_older_policy_did() -> None:
         ({"options": {"mappo": {"clip": "x"}}}, BoundError, "clip is a number"),
         ({"options": {"mappo": {"decisions": 3}}}, ScenarioError, "learn.update says it"),
         ({"options": {"ppo": {"clip": 0.1}}}, ScenarioError, "nobody learns by 'ppo'"),
-        ({"update": 500}, ScenarioError, "decides 120 times in an episode"),
     ],
 )  # fmt: skip
 def test_what_cannot_learn_so_is_refused_by_name_before_anything_starts(
@@ -297,6 +296,21 @@ def test_what_cannot_learn_so_is_refused_by_name_before_anything_starts(
     file.write_text(yaml.safe_dump(changed(learn=learn)))
     with pytest.raises(error, match=words):
         prepare(load_scenario(str(file)))
+
+
+def test_an_update_that_is_never_reached_is_said(tmp_path: Path) -> None:
+    result = played(tmp_path, changed(learn={"update": 50}, duration="2s"))
+    warned = [e["text"] for e in result.events if e["kind"] == "warning"]
+    assert any("decides 20 times in an episode, learns after 50" in text for text in warned)
+
+
+def test_an_agent_without_weights_asks_for_them(tmp_path: Path) -> None:
+    """Publications are cut off at the beginning; what is asked for later arrives."""
+    cut = {"at": "0s", "partition": [["learner"], ["agent-1", "agent-2"]], "for": "1s"}
+    result = played(tmp_path, changed(faults=[cut], learn={"update": 64}))
+    assert [f["version"] for _, f in updates(result)] == [1.0]
+    lines = {(a.source, a.destination, a.topic): a for a in result.accounts}
+    assert lines["learner", "agent-1", "weights.agent"].delivered >= 2
 
 
 def test_a_scenario_that_has_a_learner_already_is_refused(tmp_path: Path) -> None:

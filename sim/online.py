@@ -63,10 +63,10 @@ def learnable(world: World, kind: str) -> list[str]:
     ]
 
 
-def default_algorithm(world: World, group: str) -> str:
-    """What trains a group of which nothing is said: PPO; for several agents with one critic."""
-    agents = next(g.agents for g in world.groups if g.name == group)
-    return "mappo" if len(agents) > 1 else "ppo"
+def default_algorithm(world: World, groups: Sequence[str]) -> str:
+    """What trains groups of which nothing is said: PPO; for several agents with one critic."""
+    agents = sum(len(group.agents) for group in world.groups if group.name in groups)
+    return "mappo" if agents > 1 else "ppo"
 
 
 def frozen(
@@ -164,7 +164,8 @@ def _algorithms(spec: LearnSpec, world: World, kind: str) -> dict[str, str]:
             for group, who in spec.groups.items()
             if who != FROZEN and not who.startswith(POLICY)
         }
-    return {group: default_algorithm(world, group) for group in learnable(world, kind)}
+    found = learnable(world, kind)
+    return dict.fromkeys(found, default_algorithm(world, found))
 
 
 def _check(spec: LearnSpec, algorithms: Mapping[str, str]) -> None:

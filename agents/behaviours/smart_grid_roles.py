@@ -1,8 +1,9 @@
 """Roles for learned policies of the smart grid's devices: a rule, shifted by a network.
 
 The protocol stays the rule's own: reports each minute, limits obeyed, offers each quarter of an
-hour for the next one. What the network decides, once a quarter, are shifts in [-1, 1] of what the
-rule would do; all zeros are the rule, to the bit, so that training begins at its level:
+hour for the next one. What the network decides, once a quarter, are shifts of what the rule would
+do, in [-1, 1] after a scale (`REACH`) that keeps first trials near the rule; all zeros are the
+rule, to the bit, so that training begins at its level:
 
     power     feeds in more (positive) or draws more (negative) than was traded; full scale is the
               rated power, and small values, such as exploration makes, count as none
@@ -25,10 +26,14 @@ from array_api_compat import array_namespace
 from agents.behaviours import smart_grid as rules
 from agents.behaviours.smart_grid import WH_PER_KW, Device, View, say
 from agents.behaviours.smart_grid_features import COMMON, FORECASTS, features
+from sim.errors import UnknownKeyError
+from sim.ids import did_you_mean
 from sim.spaces import Field, Space
 from sim.worlds.smart_grid_spaces import QUARTER_MIN
 
-CALM: Final = 0.2
+REACH: Final = 0.3
+"""Shift per unit decided. Networks begin with decisions of mean 0 and standard deviation 1."""
+CALM: Final = 0.4
 """Shifts of power up to this size count as none."""
 STEP: Final = 0.5
 """Share by which an offered energy goes up or down at most."""
@@ -40,6 +45,7 @@ Steps = Sequence[tuple[Any, Any]]
 class LearningDevice:
     """What the roles share. Subclasses name their rule, what they shift and what more they see.
 
+    params: shifts (names of those that the network decides; default all).
     Memory: the rule's, then (Wh, 1) whether this quarter's offer was answered, what it offered to
     sell and to buy for this quarter, and for the next.
     """
@@ -57,7 +63,13 @@ class LearningDevice:
         self.device = self.rule(name, group, params)
         self.speaks, self.hears = self.device.speaks, self.device.hears
         self.sees = Space((*COMMON, *self.own))
-        self.decides = Space(tuple(Field(shift, low=-1.0, high=1.0) for shift in self.shifts))
+        chosen = tuple(params.get("shifts", self.shifts))
+        for shift in chosen:
+            if shift not in self.shifts:
+                raise UnknownKeyError(
+                    f"role of {name}: no shift {shift!r}; {did_you_mean(shift, self.shifts)}"
+                )
+        self.decides = Space(tuple(Field(shift) for shift in chosen))
 
     def memory(self, xp: Any, batch: int) -> Any:
         own = xp.zeros((batch, 5), dtype=xp.float64)
@@ -75,13 +87,14 @@ class LearningDevice:
     ) -> tuple[Any, dict[str, Any], Any]:
         """Shapes: as `agents.roles.Role`; decision [B, shifts]."""
         see = self._view(obs, inbox, memory)
-        xp, by = see.xp, {s: decision[:, i : i + 1] for i, s in enumerate(self.shifts)}
+        xp, by = see.xp, dict.fromkeys((*self.shifts, "unheard", "power"), see.zero)
+        shifts = xp.clip(REACH * decision, -1.0, 1.0)
+        by |= {shift: shifts[:, at] for shift, at in self.decides.slices.items()}
         awarded, trades = see.award_wh, self._trades(see, memory)
         is_heard, sold, bought = trades
         kept = see.positive(by["unheard"]) * -sold + see.positive(-by["unheard"]) * bought
         see.award_wh = xp.where(is_heard > 0, awarded, awarded + kept)
-        if "power" in by:
-            see.award_wh = see.award_wh - calmed(by["power"]) * see["rated_kw"] * WH_PER_KW
+        see.award_wh = see.award_wh - calmed(by["power"]) * see["rated_kw"] * WH_PER_KW
         action, report, offers, more = self.device.decide(see, memory)
         offers, report = self.shifted(see, by, offers, report)
         sells = sum((see.positive(-wh) for wh, _ in offers), see.zero)
@@ -207,7 +220,7 @@ class LearningInverter(LearningDevice):
     """How much of what it expects to have it sells."""
 
     rule = rules.Inverter
-    shifts = ("unheard", "sells")
+    shifts = ("sells",)
     own = FORECASTS
 
     def shifted(

@@ -19,10 +19,12 @@ def complete(parser: argparse.ArgumentParser) -> None:
         for action in command._actions:
             if action.dest == "scenario":
                 action.completer = _scenarios  # type: ignore[attr-defined]
-            elif action.dest in ("run", "runs"):
+            elif action.dest in ("run", "runs", "resume"):
                 action.completer = (  # type: ignore[attr-defined]
                     _alive if name in ("watch", "inject") else _runs
                 )
+            elif action.dest == "algorithm":
+                action.completer = _algorithms  # type: ignore[attr-defined]
             elif action.dest == "words":
                 action.completer = _words  # type: ignore[attr-defined]
     argcomplete.autocomplete(
@@ -53,6 +55,12 @@ def _runs(prefix: str, **rest: Any) -> list[str]:
     from sim.scenario.policies import RUNS
 
     return sorted(path.name for path in Path(RUNS).glob(f"{prefix}*") if path.is_dir())
+
+
+def _algorithms(prefix: str, **rest: Any) -> list[str]:
+    from sim.learn.presets import PRESETS
+
+    return [name for name in PRESETS if name.startswith(prefix)]
 
 
 def _alive(prefix: str, **rest: Any) -> list[str]:

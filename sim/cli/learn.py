@@ -63,7 +63,7 @@ def _past(options: argparse.Namespace) -> Path:
     from sim.store.rundir import find_run
 
     given = {
-        "a scenario": options.scenario, "--algorithm": options.algorithm, "--seed": options.seed,
+        "scenario": options.scenario, "--algorithm": options.algorithm, "--seed": options.seed,
         "--copies": options.copies, "--links": options.links, "--set": options.overrides,
         "--as": options.behaviours, "--run-dir": options.run_dir, "--rollout": options.rollout,
     }  # fmt: skip
@@ -101,12 +101,9 @@ def _after_training(options: argparse.Namespace, outcome: Outcome) -> list[list[
         return [["sim", "train", "--resume", run]]
     if outcome.status == "failed" or options.scenario is None:
         return [["sim", "report", run]]
-    from sim.learn.plan import plan_training
-
-    groups = {g.name: g.agents for g in plan_training(_training(options)).prepared.world.groups}
     words = []
     for group in outcome.groups:
-        words += ["--as", f"{_pattern(groups[group])}=policy:{_policy(run)}"]
+        words += ["--as", f"{_pattern(outcome.agents[group])}=policy:{_policy(run)}"]
     again = [word for text in options.overrides for word in ("--set", text)]
     return [
         ["sim", "run", options.scenario, *again, *words],
@@ -211,16 +208,16 @@ def sweep(options: argparse.Namespace) -> int:
     from rich.console import Console
 
     from sim.console.training import Counting, print_sweep, span
-    from sim.learn.sweep import check_metrics, read_table, run_sweep, series_of, write_parquet
+    from sim.learn.sweep import read_table, run_sweep, series_of, write_parquet
 
     errors = Console(stderr=True, highlight=False)
-    planned, folder = _planned(options)
-    metrics = check_metrics(planned, [n for text in options.metric for n in text.split(",")])
     figure = Path(options.figure) if options.figure else None
     if figure is not None:
         from sim.report.resilience import check_format
 
         check_format(figure)
+    wanted = [name for text in options.metric for name in text.split(",")]
+    planned, metrics, folder = _planned(options, wanted)
     workers = options.jobs or os.cpu_count() or 1
     errors.print(
         f"{planned.runs:,} runs: {len(planned.cases):,} settings, {len(planned.seeds):,} seeds, "
@@ -259,11 +256,13 @@ def sweep(options: argparse.Namespace) -> int:
     return 0
 
 
-def _planned(options: argparse.Namespace) -> tuple[Sweep, Path]:
-    """The sweep and its directory: a new one, or that of `--resume` with what it was given."""
+def _planned(options: argparse.Namespace, wanted: list[str]) -> tuple[Sweep, list[str], Path]:
+    """The sweep, the metrics that are told, and its directory: a new one, or that of `--resume`
+    with what it was given.
+    """
     import json
 
-    from sim.learn.sweep import KIND, plan_sweep
+    from sim.learn.sweep import KIND, check_metrics, plan_sweep
     from sim.scenario.load import dump
     from sim.store.rundir import create_run, find_run, manifest
 
@@ -272,7 +271,8 @@ def _planned(options: argparse.Namespace) -> tuple[Sweep, Path]:
         known = json.loads((folder / "manifest.json").read_text()).get("sweep")
         if known is None:
             raise ScenarioError(f"{folder} is no sweep")
-        return plan_sweep(folder / "scenario.yaml", known["vary"], known["seeds"]), folder
+        planned = plan_sweep(folder / "scenario.yaml", known["vary"], known["seeds"])
+        return planned, check_metrics(planned, wanted), folder
     if options.scenario is None:
         raise ScenarioError("expected a scenario: a file, or a name of `sim list`; or --resume RUN")
     overrides = list(options.overrides)
@@ -280,6 +280,7 @@ def _planned(options: argparse.Namespace) -> tuple[Sweep, Path]:
         overrides.append(f"duration={options.duration}")
     given = {"seed": options.seed, "overrides": overrides, "behaviours": options.behaviours}
     planned = plan_sweep(options.scenario, options.vary, options.seeds, **given)
+    metrics = check_metrics(planned, wanted)
     from sim.prepare import load
 
     run = create_run(planned.name, options.run_dir)
@@ -289,7 +290,7 @@ def _planned(options: argparse.Namespace) -> tuple[Sweep, Path]:
     run.write_json(
         "manifest.json", manifest(kind=KIND, scenario=planned.name, seed=seed, sweep=what)
     )
-    return planned, run.path
+    return planned, metrics, run.path
 
 
 def _draw(planned: Sweep, lines: dict[str, list[Series]], path: Path, width: float) -> Path:

@@ -52,10 +52,10 @@ def print_plan(console: Console, plan: Plan, rollout: Rollout, device: str, run:
     grid = Table.grid(padding=(0, 2))
     grid.add_column(style="dim", no_wrap=True)
     grid.add_column(overflow="fold")
-    for side in rollout.sides:
-        preset = plan.groups[side.group]
-        words = f"{side.group} ({len(side.agents)}) by {preset}: {PRESETS[preset]}"
-        grid.add_row("trains", words)
+    for preset in dict.fromkeys(plan.groups.values()):
+        sides = [side for side in rollout.sides if plan.groups[side.group] == preset]
+        who = ", ".join(f"{side.group} ({len(side.agents)})" for side in sides)
+        grid.add_row("trains", f"{who} by {preset}: {PRESETS[preset]}")
     many = "copies" if rollout.copies != 1 else "copy"
     grid.add_row("rollout", f"{rollout.kind}, {rollout.copies:,} {many}: {rollout.reason}")
     grid.add_row("on", device)
@@ -105,14 +105,16 @@ class TrainingDisplay:
             self._console.print(self._words(progress), soft_wrap=True)
 
     def _words(self, progress: Progress) -> Text:
-        share = progress.frames / progress.total
+        share = min(progress.frames / progress.total, 1.0)
         text = Text(f"{self._name} ", style="bold")
         text.append(f" {progress.frames:,} frames {share:.0%}", style="none")
         text.append(f"  {progress.rate:,.0f}/s", style="cyan")
         if progress.returns is not None:
             text.append(f"  return {number(progress.returns)}", style="green")
-        text.append(f"  reward {number(progress.reward)}", style="none")
+        if progress.score is not None:
+            text.append(f"  score {progress.score:.2f}", style="bold green")
         text.append(f"  left {span(progress.left)}", style="dim")
+        text.append(f"  reward {number(progress.reward)}", style="dim")
         return text
 
     def _lines(self, progress: Progress) -> Group:
@@ -125,7 +127,12 @@ class TrainingDisplay:
         kept = f"checkpoint at {progress.checkpoint:,}" if progress.checkpoint > 0 else ""
         below = Text("   ".join([*figures[:6], kept]), style="dim", overflow="ellipsis")
         below.no_wrap = True
-        return Group(self._words(progress), bar, below)
+        rows = Table.grid()
+        for row in (bar, below):
+            rows.add_row(row)
+        words = self._words(progress)
+        words.no_wrap, words.overflow = True, "ellipsis"
+        return Group(words, rows)
 
 
 def print_outcome(console: Console, outcome: Outcome, commands: Sequence[Sequence[str]]) -> None:
@@ -205,6 +212,13 @@ def print_evaluation(
             )
         )  # fmt: skip
     console.print(_metrics(found, cards))
+    zeros = [
+        name.replace("_", " ")
+        for name in found.metrics[OWN]
+        if not any(each[name].value for each in found.metrics.values() if name in each)
+    ]
+    if zeros:
+        console.print(Text(f"0 in every column: {', '.join(zeros)}", style="dim"))
     grid = Table.grid(padding=(0, 2))
     grid.add_column(style="dim", no_wrap=True)
     grid.add_column(overflow="fold")
@@ -219,10 +233,12 @@ def _metrics(found: Evaluation, cards: Mapping[str, str]) -> Table:
     columns = [name for name in _HEADS if name in found.metrics]
     table.add_column("")
     for column in columns:
-        table.add_column(_HEADS[column], justify="right")
+        table.add_column(_HEADS[column], justify="right", no_wrap=True)
     if found.gain:
-        table.add_column("policies - rule", justify="right")
+        table.add_column("policies - rule", justify="right", no_wrap=True)
     for name in found.metrics[OWN]:
+        if not any(found.metrics[c][name].value for c in columns if name in found.metrics[c]):
+            continue
         cells = [_interval(found.metrics[c].get(name), is_short=c != OWN) for c in columns]
         gain = [_interval(found.gain.get(name))] if found.gain else []
         table.add_row(f"{name} {cards.get(name, '')}".rstrip(), *cells, *gain)

@@ -23,27 +23,37 @@ from sim.launch.local import ENVIRONMENT
 Worker: TypeAlias = "subprocess.Popen[bytes]"
 _BOOT: Final = (
     "import sys, json; sys.path[:] = json.loads(sys.argv[2]); "
-    "from sim.launch.jobs import serve; serve(sys.argv[1])"
+    "from sim.launch.jobs import serve; serve(sys.argv[1], int(sys.argv[3]))"
 )
 
 
 class Pool:
-    """Workers for `module:function`. Use as a context manager; leaving it ends them."""
+    """Workers for `module:function`. Use as a context manager; leaving it ends them.
 
-    def __init__(self, target: str, workers: int) -> None:
-        self._target, self._workers = target, workers
+    nice: added to their priority's number: 19 is the lowest.
+    """
+
+    def __init__(self, target: str, workers: int, nice: int = 0) -> None:
+        self._target, self._workers, self._nice = target, workers, nice
         self._processes: list[Worker] = []
+        self._is_ended = False
 
     def __enter__(self) -> Pool:
         return self
 
     def __exit__(self, *error: object) -> None:
+        self.end()
         for process in self._processes:
-            process.kill()
-            process.wait()
             for stream in (process.stdin, process.stdout):
                 with contextlib.suppress(OSError):
                     stream.close()  # type: ignore[union-attr]
+
+    def end(self) -> None:
+        """Ends the workers; a `run` that goes on in another thread raises SimError then."""
+        self._is_ended = True
+        for process in self._processes:
+            process.kill()
+            process.wait()
 
     def run(self, jobs: Sequence[dict[str, Any]]) -> Iterator[tuple[int, dict[str, Any]]]:
         """Number and result of each job, as they end.
@@ -52,7 +62,9 @@ class Pool:
         """
         waiting = list(enumerate(jobs))[::-1]
         while len(self._processes) < min(self._workers, len(waiting)):
-            self._processes.append(_start(self._target))
+            self._processes.append(_start(self._target, self._nice))
+        if self._is_ended:
+            self.end()
         with selectors.DefaultSelector() as selector:
             doing: dict[int, int] = {}
             for process in self._processes[: len(waiting)]:
@@ -70,10 +82,10 @@ class Pool:
                     yield index, result
 
 
-def _start(target: str) -> Worker:
+def _start(target: str, nice: int) -> Worker:
     path = json.dumps([os.path.abspath(entry) for entry in sys.path])
     return subprocess.Popen(  # noqa: S603 (this interpreter, our own module)
-        [sys.executable, "-c", _BOOT, target, path],
+        [sys.executable, "-c", _BOOT, target, path, str(nice)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
@@ -99,8 +111,9 @@ def _take(process: Worker) -> dict[str, Any]:
     return dict(answer["result"])
 
 
-def serve(target: str) -> None:
+def serve(target: str, nice: int) -> None:
     """What a worker does until its input ends."""
+    os.nice(nice)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     out = os.fdopen(os.dup(1), "w")
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)

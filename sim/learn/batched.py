@@ -25,6 +25,7 @@ from sim.learn.central import central_state
 from sim.learn.course import missing
 from sim.learn.links import LinkMode, link_mode, queued
 from sim.learn.record import Actor, Episode, Record, Side
+from sim.learn.seats import blamed
 from sim.learn.stage import Stage
 from sim.learn.taking import Take, brought, to_cpu
 from sim.prepare import Prepared
@@ -203,7 +204,8 @@ class BatchedRollout:
         alive = stage.world.alive(stage.state) if hasattr(stage.world, "alive") else {}
         for group, player in stage.learners.items():
             inbox = player.inbox(stage.now) if player.hears else {}
-            seen = player.policy.see(stage.rows_of(player), inbox, player.memory)
+            with blamed(group):
+                seen = player.policy.see(stage.rows_of(player), inbox, player.memory)
             shape = (self.copies, player.n, -1)
             self._seen[group] = arrays.tensor(seen).reshape(shape).to(torch.float32)
             there = arrays.tensor(stage.everybody[player.n])

@@ -100,12 +100,15 @@ class Copy:
         groups = {group.name: group for group in prepared.world.groups}
         self._slots = [[groups[s.side.group].agents.index(a) for a in s.side.agents] for s in sides]
         self.runtime: HostRuntime | None = None
+        self._kernel: Kernel | None = None
+        self._steps_before = 0
         self.state = central_of(self.world)
         self._has_alive = hasattr(getattr(self.world, "batch", self.world), "alive")
 
     def begin(self, episode: int) -> None:
         """Starts an episode; nothing has happened in it yet."""
         self.close()
+        self._steps_before = self.steps
         prepared = self._prepared
         network = self._network_of(episode)
         scenario = prepared.scenario
@@ -114,7 +117,7 @@ class Copy:
             scenario = msgspec.structs.replace(scenario, network=network)
             table = link_table(network, [plan.name for plan in prepared.plans], prepared.faults)
         self.episode = episode
-        self.kernel = Kernel(
+        self._kernel = Kernel(
             scenario, self.world, prepared.plans, table, prepared.faults,
             agents_per_host=len(prepared.plans), episode=episode,
         )  # fmt: skip
@@ -140,6 +143,17 @@ class Copy:
         self._owes_collection = False
         for places in self._places:
             places.begin_episode(self.number)
+
+    @property
+    def kernel(self) -> Kernel:
+        """That of the present episode."""
+        assert self._kernel is not None
+        return self._kernel
+
+    @property
+    def steps(self) -> int:
+        """Of the world, in all episodes so far."""
+        return self._steps_before + (self._kernel.steps if self._kernel is not None else 0)
 
     def close(self) -> None:
         """Ends the programs of the present episode."""
@@ -167,7 +181,7 @@ class Copy:
                 return False
             self._activation = activations[0][1] if activations else None
             self._hand_out()
-            if self._is_pause():
+            if self._is_pause() or (not self.sides and kernel.steps != steps):
                 return True
             self.finish()
 

@@ -17,7 +17,7 @@ import msgspec
 import numpy as np
 import torch
 
-from sim.learn.cast import cast_rollout, heard_by, sides_of
+from sim.learn.cast import cast_rollout, heard_by
 from sim.learn.copies import Copy
 from sim.learn.links import LinkMode, link_mode
 from sim.learn.record import Actor, Episode, Record
@@ -74,7 +74,7 @@ class KernelRollout:
         mode = link_mode(links)
         replace = msgspec.structs.replace
         scenario = replace(prepared.scenario, seed=seed, episodes=1)
-        self.sides = sides_of(prepared, learning, role_params or {})
+        self.sides = cast_rollout(prepared, learning, role_params).sides
         learners = {agent for side in self.sides for agent in side.agents}
         single = with_plans(scenario, prepared.world, prepared.plans)
         plans = tuple(
@@ -83,7 +83,10 @@ class KernelRollout:
         )
         faults = tuple(f for f in single.faults if not mode.is_ideal or f.kind not in _OF_LINKS)
         groups = {group.name: group for group in prepared.world.groups}
-        self._seats = [Seats(side, groups[side.group], copies) for side in self.sides]
+        self._seats = [
+            Seats(side, groups[side.group], _senders(prepared, side.agents[0], side.role), copies)
+            for side in self.sides
+        ]
         self._crowds = _crowds(prepared, learning, groups, copies)
         self._copies = [
             Copy(
@@ -112,11 +115,12 @@ class KernelRollout:
     # --- what a rollout offers ------------------------------------------------------------------
 
     def collect(self, actors: Mapping[str, Actor], decisions: int) -> dict[str, Record]:
-        """The next so many decisions of each side, in every copy.
+        """The next so many decisions of each side, in every copy; steps of the world if nobody
+        learns.
 
         Raises: AgentError if an agent fails, with the author's frames, as an ordinary run does.
         """
-        periods = [side.every_ns for side in self.sides]
+        periods = [side.every_ns for side in self.sides] or [self._copies[0].world.dt_ns]
         whole = lcm(*periods)
         span = -(-decisions * max(periods) // whole) * whole
         wanted = [span // every for every in periods]
@@ -132,7 +136,8 @@ class KernelRollout:
             everybody = list(range(self.copies))
             if not self._is_settled:
                 self._settle(everybody)
-            while numbers := [b for b in everybody if self._is_short(b, wanted)]:
+            until = [copy.steps + decisions for copy in self._copies]
+            while numbers := [b for b in everybody if self._is_short(b, wanted, until[b])]:
                 self._answer(ask, numbers)
                 self._settle(numbers)
         return {
@@ -192,8 +197,10 @@ class KernelRollout:
 
     # --- rounds ---------------------------------------------------------------------------------
 
-    def _is_short(self, number: int, wanted: Sequence[int]) -> bool:
+    def _is_short(self, number: int, wanted: Sequence[int], until: int) -> bool:
         trails = self._trails[number]
+        if not trails:
+            return self._copies[number].steps < until
         return any(len(t.steps) < count for t, count in zip(trails, wanted, strict=True))
 
     def _settle(self, numbers: list[int]) -> None:
@@ -330,15 +337,19 @@ def _crowds(
 ) -> list[Crowd]:
     """Agents that do not learn and whose policies are known to be functions of their inputs alone:
     those that say that they may play a group, and the bundled ones."""
-    names = [plan.name for plan in prepared.plans]
     found = []
     for party in cast_rollout(prepared, learning).parties:
         is_bundled = type(party.policy).__module__.startswith(_BUNDLED)
         if is_bundled or getattr(party.policy, "plays_group", False):
-            world, agent, topics = prepared.world, party.agents[0], party.policy.hears
-            senders = {t: len(heard_by(world, names, agent, t)) for t in topics}
+            senders = _senders(prepared, party.agents[0], party.policy)
             found.append(Crowd(groups[party.group], party, senders, copies))
     return found
+
+
+def _senders(prepared: Prepared, agent: str, player: Any) -> dict[str, int]:
+    """How many an agent tells apart on each topic that a policy or a role hears."""
+    names = [plan.name for plan in prepared.plans]
+    return {topic: len(heard_by(prepared.world, names, agent, topic)) for topic in player.hears}
 
 
 def network_of(network: NetworkSpec, mode: LinkMode, seed: int, episode: int) -> NetworkSpec:

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 import pandas as pd
 
-from sim.errors import CheckpointError, SimError
+from sim.errors import CheckpointError, InstallationError, SimError
 
 FILE: Final = "metrics.csv"
 HEADS: Final = ("frames", "seconds", "name", "value")
@@ -30,8 +30,13 @@ class Logs:
     """
 
     def __init__(self, folder: Path, keep: int | None = None, since: int = 0) -> None:
-        from tensorboardX import SummaryWriter
-
+        try:
+            from tensorboardX import SummaryWriter
+        except ImportError:
+            raise InstallationError(
+                "training writes events for TensorBoard and needs tensorboardX: "
+                "pip install --upgrade sim-agents"
+            ) from None
         self._path = folder / FILE
         try:
             self._file = self._path.open("ab")

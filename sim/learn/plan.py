@@ -69,25 +69,23 @@ def players(scenario: Scenario, world: World, algorithm: str | None = None) -> d
     Raises: UnknownKeyError for a group or an algorithm that does not exist.
     """
     spec = scenario.learn or LearnSpec()
-    names = [group.name for group in world.groups]
+    known = [group.name for group in world.groups]
     where = f"{spec.where}.groups" if spec.where else "learn.groups"
     found = {}
     for group, who in spec.groups.items():
-        if group not in names:
-            raise UnknownKeyError(f"{where}: no group {group!r}; {did_you_mean(group, names)}")
+        if group not in known:
+            raise UnknownKeyError(f"{where}: no group {group!r}; {did_you_mean(group, known)}")
         is_frozen = who == FROZEN or who.startswith(POLICY)
         found[group] = who if is_frozen or algorithm is None else algorithm
     if not found:
-        found = {
-            g: algorithm or default_algorithm(world, g)
-            for g in learnable(world, scenario.world.kind)
-        }
+        names = learnable(world, scenario.world.kind)
+        found = dict.fromkeys(names, algorithm or default_algorithm(world, names))
     for group, who in found.items():
         if who != FROZEN and not who.startswith(POLICY) and who not in PRESETS:
             at = "--algorithm" if who == algorithm else f"{where}.{group}"
             raise UnknownKeyError(f"{at}: no algorithm {who!r}; {did_you_mean(who, PRESETS)}")
     if not any(who in PRESETS for who in found.values()):
-        raise ScenarioError(f"{where}: nobody learns; name an algorithm, as {{{names[0]}: mappo}}")
+        raise ScenarioError(f"{where}: nobody learns; name an algorithm, as {{{known[0]}: mappo}}")
     return found
 
 

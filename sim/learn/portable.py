@@ -15,9 +15,11 @@ from sim.learn.acting import EpsilonActor, NetworkActor
 from sim.learn.distributions import Decisions
 from sim.learn.networks import Network, Shape
 from sim.learn.record import Actor, Side
+from sim.learn.teams import PartActor
 
 Tensor = torch.Tensor
 _AGAIN: Final = f"{__name__}:network_actor"
+_PART: Final = f"{__name__}:part_actor"
 _NORMALISER: Final = ("mean", "scale")
 
 
@@ -41,6 +43,10 @@ def portable(group: str, actor: Actor) -> list[Any]:
     if own is not None:
         spec, plain, tensors = own()
         return [spec, dict(plain), dict(tensors)]
+    if type(actor) is PartActor:
+        spec, plain, tensors = portable(group, actor.whole)
+        part = {"part": [actor.part.start, actor.part.stop], "agents": actor.agents}
+        return [_PART, {"spec": spec, "plain": plain, **part}, tensors]
     if type(actor) is NetworkActor:
         plain = {"greedy": actor.greedy}
     elif type(actor) is EpsilonActor:
@@ -100,3 +106,11 @@ def network_actor(
     if "epsilon" in plain:
         return EpsilonActor(network, decisions, generator, plain["epsilon"], normaliser)
     return NetworkActor(network, decisions, generator, normaliser, plain["greedy"])
+
+
+def part_actor(
+    side: Side, plain: Mapping[str, Any], tensors: Mapping[str, Tensor], generator: torch.Generator
+) -> Actor:
+    """One side's share of an actor that decides for several."""
+    whole = made_again(side, [plain["spec"], plain["plain"], tensors], generator)
+    return PartActor(whole, slice(*plain["part"]), plain["agents"])

@@ -243,9 +243,9 @@ class Seats(Places):
     episode began; fresh: agents whose have not since they began.
     """
 
-    def __init__(self, side: Side, group: Group, copies: int) -> None:
+    def __init__(self, side: Side, group: Group, senders: Mapping[str, int], copies: int) -> None:
         shape = (copies, len(side.agents))
-        hears = {h.topic: (h.senders, h.width) for h in side.layout.heard}
+        hears = {topic: (senders[topic], width) for topic, width in side.role.hears.items()}
         super().__init__(group, side.agents, hears, side.role, copies)
         self.side = side
         self.decision = np.zeros((*shape, side.decides.size))

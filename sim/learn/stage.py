@@ -15,12 +15,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from sim.errors import AgentError
 from sim.learn.acts import GroupActions
 from sim.learn.arrays import Array, Arrays
 from sim.learn.cast import Cast, Party
 from sim.learn.course import course_of
 from sim.learn.links import LinkMode
 from sim.learn.players import Clerk, Key, Outgoing, Player, decision_keys, make_topics
+from sim.learn.seats import blamed
 from sim.learn.taking import brought
 from sim.prepare import Prepared
 from sim.units import NEVER
@@ -203,21 +205,37 @@ class Stage:
         """One call of a player. Shapes: who bool [B, n] decides, or None if all do."""
         group = player.party.group
         inbox, keys = player.inbox(now) if player.hears else {}, player.keys()
-        if id(player) in self._side_of:
-            decided = self.decided[group]
-            action, outbox, memory = player.policy.act(decided, obs, inbox, player.memory, keys)
-        else:
-            action, outbox, memory = player.policy(obs, inbox, player.memory, keys)
-        action = self.arrays.here(action).reshape(self.copies, player.n, -1)
+        with blamed(group):
+            if id(player) in self._side_of:
+                decided = self.decided[group]
+                action, outbox, memory = player.policy.act(decided, obs, inbox, player.memory, keys)
+            else:
+                action, outbox, memory = player.policy(obs, inbox, player.memory, keys)
+            action = self.arrays.here(action).reshape(self.copies, player.n, -1)
         player.took(self.arrays.here(memory), who)
-        if action.shape[2]:
+        if action.shape[2] or self.groups[group].action.size:
             is_given = self.everybody[player.n] if who is None else who
+            self._check(player, action, is_given)
             delays = self._late[id(player)]
             if delays is None and now is not self.now:
                 delays = self.arrays.full((player.n,), 0, "int64")
             self._actions[group].submit(now, action, is_given, player.slots, delays)
         if outbox:
             outgoing.add(player, outbox, who)
+
+    def _check(self, player: Player, action: Array, given: Array) -> None:
+        """An action of another size or, on the processor, with numbers that are not finite.
+
+        Raises: AgentError, as it fails an agent in a run.
+        """
+        group, size = player.party.group, self.groups[player.party.group].action.size
+        if action.shape[2] != size:
+            raise AgentError(f"{player.agents[0]}: expected {size} numbers, got {action.shape[2]}")
+        if self.arrays.is_numpy and not np.isfinite(action).all():
+            wrong = ~np.isfinite(action).all(-1) & given
+            if wrong.any():
+                name = player.agents[int(np.nonzero(wrong)[1][0])]
+                raise AgentError(f"{name} of {group!r}: every number of an action must be finite")
 
     def _come_back(self) -> None:
         """Who is started between two steps decides at once on what it could have seen meanwhile.

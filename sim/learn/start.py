@@ -25,6 +25,7 @@ from sim.learn.presets import make_family
 from sim.learn.record import Rollout
 from sim.learn.rollout import make_rollout
 from sim.learn.train import CHECKPOINTS, KIND, OnProgress, Outcome, train
+from sim.learn.yardstick import Yardstick
 from sim.scenario.load import dump, load_scenario
 from sim.scenario.schema import Scenario
 from sim.store.rundir import RunDirectory, create_run, manifest
@@ -85,7 +86,11 @@ def start(
         with _alone(run.path):
             if on_begin is not None:
                 on_begin(plan, rollout, run)
-            return train(plan, rollout, learner, run, device=device, on_progress=on_progress)
+            with Yardstick(plan) as yardstick:
+                return train(
+                    plan, rollout, learner, run, device=device, score=yardstick.score,
+                    on_progress=on_progress,
+                )  # fmt: skip
 
 
 def resume(
@@ -115,10 +120,11 @@ def resume(
         learner, run = _learner(plan, rollout, device), RunDirectory(path)
         if on_begin is not None:
             on_begin(plan, rollout, run)
-        return train(
-            plan, rollout, learner, run, total=total, device=device, is_resumed=True,
-            on_progress=on_progress,
-        )  # fmt: skip
+        with Yardstick(plan) as yardstick:
+            return train(
+                plan, rollout, learner, run, total=total, device=device, is_resumed=True,
+                score=yardstick.score, on_progress=on_progress,
+            )  # fmt: skip
 
 
 def _past(path: Path) -> tuple[Scenario, dict[str, Any]]:

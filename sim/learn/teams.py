@@ -60,20 +60,20 @@ class PartActor:
     and what would be decided for them is dropped."""
 
     def __init__(self, whole: Actor, part: slice, agents: int) -> None:
-        self._whole, self._part, self._agents = whole, part, agents
+        self.whole, self.part, self.agents = whole, part, agents
         self.memory_size = whole.memory_size
 
     def act(
         self, seen: Tensor, alive: Tensor, memory: Tensor, is_first: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
         seen, alive, memory = (self._widen(x) for x in (seen, alive, memory))
-        found = self._whole.act(seen, alive, memory, is_first)
-        decision, log_prob, memory = (x[:, self._part] for x in found)
+        found = self.whole.act(seen, alive, memory, is_first)
+        decision, log_prob, memory = (x[:, self.part] for x in found)
         return decision, log_prob, memory
 
     def _widen(self, x: Tensor) -> Tensor:
-        wide = x.new_zeros((len(x), self._agents, *x.shape[2:]))
-        wide[:, self._part] = x
+        wide = x.new_zeros((len(x), self.agents, *x.shape[2:]))
+        wide[:, self.part] = x
         return wide
 
 

@@ -70,16 +70,19 @@ class Progress:
     figures: Mapping[str, float]
     checkpoint: int
     is_stopping: bool = False
+    score: float | None = None
 
 
 OnProgress = Callable[[Progress], None]
+OnScore = Callable[[Mapping[str, float]], float | None]
 
 
 @dataclass
 class Outcome:
     """What came of a training run. status: completed, interrupted or failed.
 
-    reason: why it ended: frames, plateau, interrupted, or what went wrong.
+    reason: why it ended: frames, plateau, interrupted, or what went wrong. groups: per group that
+    learned, its algorithm. agents: per group of these, its agents.
     """
 
     scenario: str
@@ -94,6 +97,7 @@ class Outcome:
     returns: float | None = None
     checkpoint: int = -1
     groups: dict[str, str] = field(default_factory=dict)
+    agents: dict[str, tuple[str, ...]] = field(default_factory=dict)
     rollout: str = ""
     rollout_reason: str = ""
     copies: int = 0
@@ -139,19 +143,23 @@ def train(
     total: int | None = None,
     device: str = "cpu",
     is_resumed: bool = False,
+    score: OnScore | None = None,
     on_progress: OnProgress | None = None,
 ) -> Outcome:
     """Trains until `total` frames (default the plan's), a plateau, Ctrl-C or divergence.
 
     is_resumed: goes on from the newest checkpoint of `run`.
+    score:      of the newest figures, for the progress.
     Raises: CheckpointError if it cannot go on; SimErrors of the rollout and the learner.
     """
     outcome = Outcome(
         plan.scenario.name, plan.seed, total=total or plan.spec.frames, groups=dict(plan.groups),
+        agents={g.name: g.agents for g in plan.prepared.world.groups if g.name in plan.groups},
         rollout=rollout.kind, rollout_reason=rollout.reason, copies=rollout.copies, device=device,
         run_dir=run.path,
     )  # fmt: skip
-    loop = _Loop(plan, rollout, learner, run, outcome, on_progress or (lambda progress: None))
+    report = on_progress or (lambda progress: None)
+    loop = _Loop(plan, rollout, learner, run, outcome, report, score or (lambda figures: None))
     with Interrupts(grace_seconds=None) as interrupts, one_thread():
         try:
             loop.begin(is_resumed)
@@ -183,9 +191,12 @@ class _Loop:
         run: RunDirectory,
         outcome: Outcome,
         report: OnProgress,
+        score: OnScore,
     ) -> None:
         self._plan, self._rollout, self._learner = plan, rollout, learner
         self._run, self._outcome, self._report = run, outcome, report
+        self._score = score
+        self._known_score: float | None = None
         self._course = _Course()
         self._plateau = Plateau(plan.spec.plateau, plan.spec.frames)
         self._logs: Logs | None = None
@@ -266,10 +277,11 @@ class _Loop:
             known = {n: v for n, v in figures.items() if math.isfinite(v)}
             self._logs.write(course.frames, course.seconds, {**known, "frames_per_second": rate})
         left = max(self._outcome.total - course.frames, 0)
+        self._known_score = self._score(figures) or self._known_score
         news = Progress(
             course.frames, self._outcome.total, course.updates, course.seconds, rate,
             left / rate if rate else None, figures["reward"], course.returns, figures,
-            course.kept, is_stopping,
+            course.kept, is_stopping, self._known_score,
         )  # fmt: skip
         self._report(news)
 

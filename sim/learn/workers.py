@@ -21,7 +21,7 @@ from agents.behaviour import load_behaviour
 from sim import errors
 from sim.errors import ScenarioError, SimError, WorkerError
 from sim.launch.crew import Channel, Crew, shares
-from sim.learn.cast import sides_of
+from sim.learn.cast import cast_rollout
 from sim.learn.crates import joined, packed, unpacked
 from sim.learn.links import LinkMode, link_mode
 from sim.learn.portable import made_again, portable
@@ -63,7 +63,7 @@ class WorkerRollout:
                 f"workers: expected 1 to {copies}, as many as there are copies, found {workers}"
             )
         self.copies, self.device = copies, device
-        self.sides = sides_of(prepared, learning, role_params or {})
+        self.sides = cast_rollout(prepared, learning, role_params).sides
         self._crew = Crew(__name__, workers)
         plans = list(prepared.plans)
         for worker, share in enumerate(shares(copies, workers)):

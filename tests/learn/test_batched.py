@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from dataclasses import fields
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,7 +13,7 @@ import pytest
 import torch
 
 from agents.roles import PlainRole
-from sim.errors import BoundError, ScenarioError, UnknownKeyError
+from sim.errors import AgentError, BoundError, ScenarioError, UnknownKeyError
 from sim.learn.batched import BatchedRollout
 from sim.learn.kernels import KernelRollout
 from sim.learn.record import Record
@@ -24,7 +25,6 @@ from sim.worlds.rendezvous import Rendezvous
 pytestmark = pytest.mark.torch
 
 TALK = {"agent": {"speaks": {"talk": 2}, "hears": {"talk": 2, "state": 4}}}
-GRID = {"battery": {"speaks": {"talk": 2, "offer": 6}, "hears": {"talk": 2, "award": 2}}}
 RANDOM = {"loss": [0, "40%"], "latency": ["0s", "300ms"]}
 STRUCK = "faults=[{at: 1s, kill: agent-2, for: 1s}, {at: 3s, link: [agent-1, agent-2], loss: 90%}]"
 CASES: dict[str, tuple[str, list[str], Any, dict[str, Any], int, list[str]]] = {
@@ -32,7 +32,7 @@ CASES: dict[str, tuple[str, list[str], Any, dict[str, Any], int, list[str]]] = {
     "ideal": ("rendezvous", ["agent"], "ideal", TALK, 15, ["duration=2s"]),
     "struck": ("rendezvous", ["agent"], RANDOM, TALK, 22, ["duration=4s", STRUCK]),
     "signals": ("signalling", ["sender", "receiver"], "scenario", {}, 15, ["duration=2s"]),
-    "market": ("smart_grid", ["battery", "pv"], "scenario", GRID, 20, ["duration=30min"]),
+    "market": ("smart_grid", ["battery", "pv"], "scenario", {}, 2, ["duration=1h"]),
 }
 
 
@@ -92,6 +92,7 @@ def test_it_records_what_kernels_record(case: str) -> None:
     assert sorted(ended) == sorted(e.episode for e in found) == [0, 1, 2]
     for episode in found:
         other = ended[episode.episode]
+        assert (episode.seed, episode.steps) == (other.seed, other.steps)
         assert episode.team == pytest.approx(other.team)
         assert episode.returns == pytest.approx(other.returns)
         assert episode.metrics == pytest.approx(other.metrics, abs=1e-8)
@@ -146,6 +147,18 @@ def test_a_snapshot_goes_on_to_the_same_records(case: str) -> None:
 
 def _first(rollout: BatchedRollout, group: str) -> Record:
     return collected(rollout, 3)[group]
+
+
+def test_pieces_make_the_whole() -> None:
+    whole, pieces = (
+        BatchedRollout(made("rendezvous", ["duration=1s"]), ["agent"], 3, role_params=TALK)
+        for _ in range(2)
+    )
+    record = collected(whole, 24)["agent"]
+    parts = [collected(pieces, count)["agent"] for count in (1, 11, 12)]
+    for name in (f.name for f in fields(record) if f.name != "memory"):
+        assert torch.equal(getattr(record, name), torch.cat([getattr(p, name) for p in parts]))
+    assert parts[2].memory[0, 0, 0] == 2  # decisions since the episode began, two before
 
 
 # --- ends of episodes ---------------------------------------------------------------------------
@@ -219,6 +232,45 @@ def test_the_horizon_cuts_and_the_future_has_a_value() -> None:
 
 
 # --- what it cannot be --------------------------------------------------------------------------
+
+
+BROKEN = """
+import numpy as np
+
+class Broken:
+    speaks, hears = {}, {}
+
+    def __init__(self, name, group, params):
+        self.how = params["how"]
+
+    def memory(self, xp, batch):
+        return xp.zeros((batch, 0))
+
+    def __call__(self, obs, inbox, memory, key):
+        if self.how == "raises":
+            return 1 / 0
+        if self.how == "says":
+            return obs[:, :2], {"undeclared": obs}, memory
+        return np.full((len(obs), 2 if self.how == "nan" else 3), np.nan), {}, memory
+"""
+
+
+@pytest.mark.parametrize(
+    ("how", "word"),
+    [
+        ("raises", "ZeroDivisionError"),
+        ("says", "undeclared"),
+        ("nan", "agent-2.*finite"),
+        ("size", "agent-2.*expected 2"),
+    ],
+)
+def test_a_policy_at_fault_is_named(tmp_path: Path, how: str, word: str) -> None:
+    path = tmp_path / "broken.py"
+    path.write_text(BROKEN)
+    agents = f"agents={{agent-2: {{behaviour: {path}:Broken, params: {{how: {how}}}}}}}"
+    rollout = BatchedRollout(made("rendezvous", ["duration=1s", agents]), ["agent"], 2)
+    with pytest.raises(AgentError, match=word):
+        collected(rollout, 2)
 
 
 PROGRAM = ["agents={agent-2: {behaviour: agents.policy:MechanismAgent}}"]

@@ -93,6 +93,12 @@ def test_an_episode_is_the_run_of_that_seed_to_the_bit() -> None:
     assert played["returns"]["agent-1"] == pytest.approx(30 * played["metrics"]["reward"])
 
 
+@pytest.mark.process
+def test_in_processes_it_is_the_same_episode() -> None:
+    job = {"scenario": dump(load("rendezvous", overrides=["duration=1s", "faults=[]"])), "seed": 7}
+    assert play({**job, "processes": True}) == play(job)
+
+
 def test_silence_is_silence_whatever_links_and_faults_say() -> None:
     text = """\
 duration: 2s

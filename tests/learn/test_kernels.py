@@ -24,7 +24,7 @@ from sim.learn.networks import Shape
 from sim.learn.rollout import make_rollout
 from sim.prepare import Prepared, prepare
 from sim.scenario.load import parse_scenario
-from sim.worlds import catalogue
+from sim.worlds import catalogue, smart_grid
 
 pytestmark = pytest.mark.torch
 
@@ -117,8 +117,9 @@ def test_what_learning_agents_do_is_what_the_same_policy_does_in_a_run(
 
 
 def test_a_device_of_the_smart_grid_does_what_its_policy_does_in_a_run(
-    tmp_path: Path, digests: dict[int, str]
+    tmp_path: Path, digests: dict[int, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(smart_grid, "ROLES", {})  # the plain role, as of the policy in the run
     given = document("smart_grid", duration="20min")
     played = prepared_of(
         {**given, "agents": {"battery-*": {"behaviour": write_policy(tmp_path)}}}, tmp_path
@@ -317,8 +318,14 @@ def test_groups_that_cannot_learn_are_refused_by_name(tmp_path: Path) -> None:
     given = document()
     with pytest.raises(ScenarioError, match="did you mean 'agent'"):
         rollout_of(given, tmp_path, "agnet")
-    with pytest.raises(ScenarioError, match="nobody is to learn"):
-        rollout_of(given, tmp_path)
+
+
+def test_without_learners_steps_of_the_world_are_played(counting: Any, tmp_path: Path) -> None:
+    rollout = rollout_of(counting(ends=4), tmp_path, copies=2)
+    for _ in range(2):
+        assert rollout.collect({}, 6) == {}
+    ended = rollout.finished()
+    assert [(e.episode, e.steps) for e in ended] == [(1, 4), (3, 4), (0, 10), (5, 4)]
 
 
 def test_what_a_role_raises_is_told_with_its_frames(
@@ -386,8 +393,8 @@ def environment(env: str, **over: Any) -> dict[str, Any]:
 
 
 def test_agents_that_leave_an_environment_are_not_alive(tmp_path: Path) -> None:
+    pytest.importorskip("gymnasium")
     rollout = rollout_of(environment("learn.worlds:Leaving"), tmp_path, "player", copies=2)
-    (side,) = rollout.sides
 
     class Second:
         """Always the choice 2."""

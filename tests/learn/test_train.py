@@ -19,6 +19,7 @@ from sim.learn.logs import read_logs
 from sim.learn.plan import Plan, load_training, plan_training
 from sim.learn.plateau import Plateau
 from sim.learn.train import CHECKPOINTS, Outcome, Progress, train
+from sim.learn.yardstick import Yardstick
 from sim.store.rundir import RunDirectory, create_run
 
 pytestmark = pytest.mark.torch
@@ -170,3 +171,25 @@ def test_what_still_improves_is_no_plateau() -> None:
     for frame in range(1000, 1400, 5):
         watch.note(frame, [10 + (-1) ** i for i in range(4)])
     assert watch.is_reached
+
+
+def test_the_score_while_training_is_0_at_the_rule_and_1_at_the_reference() -> None:
+    scenario = load_training("rendezvous", overrides=["duration=1s", "faults=[]"])
+    yardstick = Yardstick(plan_training(scenario))
+    assert yardstick.score({"metric/reward": -0.2}) is None
+    with yardstick:
+        yardstick.wait()
+    levels = yardstick.levels
+    assert levels is not None
+    rule, best = levels
+    assert rule < best
+    assert yardstick.score({"metric/reward": rule}) == 0.0
+    assert yardstick.score({"metric/reward": best}) == 1.0
+    assert yardstick.score({"return": 3.0}) is None
+
+
+def test_training_does_not_wait_for_the_score() -> None:
+    scenario = load_training("smart_grid", overrides=["learn.groups={battery: ppo}"])
+    with Yardstick(plan_training(scenario)) as yardstick:
+        pass
+    assert yardstick.levels is None

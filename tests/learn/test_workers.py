@@ -29,6 +29,7 @@ from sim.learn.networks import Network, Shape
 from sim.learn.normalise import RunningNorm
 from sim.learn.portable import made_again, portable
 from sim.learn.rollout import make_rollout
+from sim.learn.teams import PartActor
 from sim.learn.workers import WorkerRollout
 from sim.prepare import Prepared, prepare
 from sim.scenario.load import parse_scenario
@@ -174,6 +175,7 @@ SCRIPT = """
 import sys
 from pathlib import Path
 import learn.test_workers as tests
+from sim.learn.teams import PartActor
 from sim.learn.workers import WorkerRollout
 crew = WorkerRollout(
     tests.prepared_of(Path(sys.argv[1])), ["agent"], 2, workers=2, **tests.OPTIONS
@@ -199,7 +201,7 @@ def test_workers_die_with_their_parent(tmp_path: Path) -> None:
     wait_until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in workers))
 
 
-@pytest.mark.parametrize("kind", ["gaussian", "greedy", "epsilon"])
+@pytest.mark.parametrize("kind", ["gaussian", "greedy", "epsilon", "part"])
 def test_actors_of_networks_are_the_same_elsewhere(kind: str, tmp_path: Path) -> None:
     role = {"agent": {"hears": {"hint": 2}}}
     given = prepared_of(tmp_path, world={"kind": "rendezvous", "agents": 3})
@@ -216,7 +218,8 @@ def test_actors_of_networks_are_the_same_elsewhere(kind: str, tmp_path: Path) ->
         generator = torch.Generator().manual_seed(7)
         if kind == "epsilon":
             return EpsilonActor(network, decisions, generator, 0.5, norm)
-        return NetworkActor(network, decisions, generator, norm, kind == "greedy")
+        whole = NetworkActor(network, decisions, generator, norm, kind == "greedy")
+        return PartActor(whole, slice(0, 3), 3) if kind == "part" else whole
 
     sent = unpacked(packed(portable("agent", make(network))))
     again = made_again(side, sent, torch.Generator().manual_seed(7))

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from gymnasium.spaces import Box, Discrete
 
 from sim.spaces import Field, Space
 from sim.units import duration_ns
@@ -109,9 +108,13 @@ class Leaving:
         self.agents: list[str] = []
 
     def observation_space(self, agent: str) -> Any:
+        from gymnasium.spaces import Box
+
         return Box(-1.0, 10.0, (2,), np.float32)
 
     def action_space(self, agent: str) -> Any:
+        from gymnasium.spaces import Discrete
+
         return Discrete(3)
 
     def reset(self, seed: int | None = None, options: Any = None) -> Any:

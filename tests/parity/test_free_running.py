@@ -22,7 +22,16 @@ pytestmark = pytest.mark.torch
 
 CASES = {
     "rendezvous": ["duration=45s"],
-    "smart_grid": ["duration=100min", "faults=[{at: 20min, kill: battery-2, for: 10min}]"],
+    "microgrid": ["duration=10s"],
+    "smart_grid": [
+        "duration=75min",
+        "agents.market={processing: 700ms}",
+        "network.default.jitter={exponential: 5s}",
+        "faults=[{at: 15min10s, kill: market, for: 21min}, {at: 20min20s, kill: battery-2, for: "
+        "5min7s}, {at: 25min, kill: operator, for: 3min30s}, {at: 40min, world: line-trip, "
+        "target: LV3.101 Line 26, for: 5min20s}, {at: 50min, partition: [[market], ['*']], for: "
+        "11min}, {at: 65min, noise: 5%}]",
+    ],
 }
 RESTLESS = '''
 import numpy as np

@@ -1,0 +1,220 @@
+"""`sim train`, `sim evaluate`, `sim sweep` and what other commands make of their directories."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from sim.cli import main
+from sim.store.rundata import load
+
+pytestmark = pytest.mark.torch
+
+Call = Callable[..., tuple[int, str, str]]
+SHORT = ["--set", "duration=1s", "--set", "faults=[]"]
+TRAIN = ["train", "rendezvous", *SHORT, "--copies", "8", "--frames", "1000", "--json"]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    with pytest.MonkeyPatch.context() as patch:
+        path = tmp_path_factory.mktemp("work")
+        patch.chdir(path)
+        patch.setattr(sys, "path", list(sys.path))
+        yield path
+
+
+@pytest.fixture
+def call(folder: Path, capsys: pytest.CaptureFixture[str]) -> Call:
+    """Runs a command in the folder: exit code, standard output, standard error."""
+
+    def command(*words: str) -> tuple[int, str, str]:
+        try:
+            code = main(words)
+        except SystemExit as end:
+            code = int(end.code or 0)
+        out, err = capsys.readouterr()
+        return code, out, err
+
+    return command
+
+
+@pytest.fixture(scope="module")
+def trained(folder: Path) -> Path:
+    """A training run of 1,000 frames."""
+    assert main([*TRAIN, "--run-dir", "runs/rendezvous-0001"]) == 0
+    return folder / "runs" / "rendezvous-0001"
+
+
+def test_training_says_what_by_what_on_which_rollout_and_what_next(
+    trained: Path, call: Call
+) -> None:
+    code, out, err = call(*TRAIN[:-1], "--run-dir", "runs/told-0001")
+    assert code == 0
+    words = " ".join(err.split())
+    assert "agent (4) by mappo" in words
+    assert "rollout batched, 8 copies: " in words
+    assert "frames per second" in words
+    assert "completed" in out
+    lines = [line for line in out.splitlines() if "sim " in line]
+    assert shlex.split(lines[0].removeprefix("next"))[:3] == ["sim", "run", "rendezvous"]
+    assert "--as 'agent-*=policy:" in lines[0]
+    assert "sim evaluate rendezvous" in lines[1]
+    assert "sim report" in lines[2]
+
+
+def test_the_directory_of_a_training_run(trained: Path) -> None:
+    summary = json.loads((trained / "summary.json").read_text())
+    assert (summary["kind"], summary["status"], summary["reason"]) == (
+        "training", "completed", "frames",
+    )  # fmt: skip
+    assert summary["frames"] >= 1000
+    assert summary["groups"] == {"agent": "mappo"}
+    manifest = json.loads((trained / "manifest.json").read_text())
+    assert manifest["training"]["copies"] == 8
+    assert manifest["training"]["rollout"] == "batched"
+    assert (trained / "policies" / "agent.safetensors").is_file()
+    assert list((trained / "checkpoints").glob("*.safetensors"))
+    assert load(trained).settings["learn"]["groups"] == {"agent": "mappo"}
+
+
+def test_policies_play_in_runs_and_the_manifest_names_their_file(trained: Path, call: Call) -> None:
+    code, out, _ = call(
+        "run", "rendezvous", *SHORT, "--inline", "--no-baselines", "--json", "--run-dir", "played",
+        "--as", "agent-*=policy:rendezvous-0001",
+    )  # fmt: skip
+    assert code == 0
+    assert json.loads(out)["status"] == "completed"
+    manifest = json.loads(Path("played/manifest.json").read_text())
+    file = trained / "policies" / "agent.safetensors"
+    assert list(manifest["behaviours"]) == [str(file)]
+    text = Path("played/scenario.yaml").read_text()
+    assert f"policy:{trained}/policies" in text
+
+
+def test_training_goes_on_and_is_the_same_as_in_one_go(trained: Path, call: Call) -> None:
+    straight = ["--run-dir", "runs/straight-0001", "--frames", "2000"]
+    assert call(*TRAIN, *straight)[0] == 0
+    assert call(*TRAIN, "--run-dir", "runs/parts-0001")[0] == 0
+    code, out, _ = call("train", "--resume", "parts-0001", "--frames", "2000", "--json")
+    assert code == 0
+    assert json.loads(out)["frames"] == 2000
+    parts, whole = (
+        Path("runs", f"{name}-0001", "policies", "agent.safetensors").read_bytes()
+        for name in ("parts", "straight")
+    )
+    # The cards differ in the names of the runs; the weights, which come last, are equal.
+    assert parts[-4096:] == whole[-4096:]
+    code, _, err = call("train", "--resume", "parts-0001")
+    assert code == 5
+    assert "has come to its end" in err
+
+
+def test_evaluating_by_the_protocol(trained: Path, call: Call) -> None:
+    code, out, err = call(
+        "evaluate", "rendezvous", *SHORT, "--episodes", "2", "--json", "--jobs", "1",
+        "--as", "agent-*=policy:rendezvous-0001", "--run-dir", "runs/evaluated-0001",
+    )  # fmt: skip
+    assert code == 0
+    found = json.loads(out)
+    assert found["kind"] == "evaluation"
+    assert found["episodes"] == 2
+    assert {"value", "low", "high"} == set(found["score"])
+    assert set(found["metrics"]) == {"own", "rule", "reference"}
+    assert "policies - rule" in err
+    rows = Path("runs/evaluated-0001/evaluation.csv").read_text().splitlines()
+    assert rows[0] == "episode,seed,column,name,value"
+    # The training run's own page has the figures now.
+    assert json.loads((trained / "evaluation.json").read_text())["score"] == found["score"]
+    assert call("report", "rendezvous-0001")[0] == 0
+    page = (trained / "report.html").read_text()
+    assert "Learning curve" in page
+    assert "interquartile mean over 2 held-out episodes" in page
+    assert "policy loss" in page
+    assert call("report", "evaluated-0001")[0] == 0
+    assert "agent-1" in Path("runs/evaluated-0001/report.html").read_text()
+
+
+def test_sweeping(call: Call) -> None:
+    words = [
+        "sweep", "rendezvous", *SHORT, "--vary", "links.default.loss=0:1:1", "--seeds", "1",
+        "--metric", "reward,distance", "--jobs", "1", "--figure", "loss.pdf", "--width", "86mm",
+        "--run-dir", "runs/swept-0001", "--json",
+    ]  # fmt: skip
+    code, out, err = call(*words)
+    assert code == 0
+    assert "2 runs: 2 settings, 1 seeds" in err
+    found = json.loads(out)
+    assert found["axes"] == {"network.default.loss": ["0", "1"]}
+    assert len(found["metrics"]["distance"][0]["mean"]) == 2
+    assert Path("loss.pdf").read_bytes().startswith(b"%PDF")
+    assert Path("runs/swept-0001/sweep.parquet").is_file()
+    assert call("report", "swept-0001")[0] == 0
+    code, out, _ = call("sweep", "--resume", "swept-0001", "--json")
+    assert code == 0
+    assert json.loads(out)["runs"] == 2
+
+
+def test_training_runs_side_by_side(trained: Path, call: Call) -> None:
+    other = ["train", "rendezvous", *SHORT, "--copies", "4", "--frames", "500", "--json"]
+    assert call(*other, "--run-dir", "runs/other-0001")[0] == 0
+    code, out, _ = call("compare", "rendezvous-0001", "other-0001", "--out", "both.html")
+    assert code == 0
+    assert out.splitlines()[-1] == "both.html"
+    page = Path("both.html").read_text()
+    assert "2 training runs of rendezvous" in page
+    assert "learn.copies" in page
+
+
+@pytest.mark.parametrize("command", ["replay", "verify", "resume"])
+def test_what_only_runs_of_a_scenario_can_do(trained: Path, call: Call, command: str) -> None:
+    code, _, err = call(command, "rendezvous-0001")
+    assert code == 5
+    assert "is of kind training: `sim report rendezvous-0001` shows it" in err
+    assert "`sim train --resume rendezvous-0001`" in err
+
+
+def test_exporting_the_course(trained: Path, call: Call) -> None:
+    code, out, _ = call("export", "rendezvous-0001", "--out", "tables")
+    assert code == 0
+    assert "frames, seconds, name, value" in out
+    assert Path("tables/metrics.csv").is_file()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("train", "expected a scenario"),
+        ("train rendezvou", "did you mean 'rendezvous'"),
+        ("train rendezvous --algorithm mapo", "--algorithm: no algorithm 'mapo'; did you mean"),
+        ("train rendezvous --set learn.groups.agnt=mappo", "no group 'agnt'; did you mean 'agent'"),
+        ("train rendezvous --set learn.groups.agent=mapo", "learn.groups.agent: no algorithm"),
+        ("train rendezvous --set learn.groups.agent=frozen", "nobody learns"),
+        ("train rendezvous --set learn.options.ppo.gamma=1", "nobody learns by 'ppo'"),
+        ("train rendezvous --set learn.options.mappo.gama=1", "'gama'"),
+        ("train rendezvous --frames 1.5", "expected a whole number such as 2e6"),
+        ("train rendezvous --set learn.held_out=2016-01-01..2016-01-02 --set "
+         "learn.train_days=2016-02-01..2016-02-02", "world 'rendezvous' has no days"),
+        ("train rendezvous --resume rendezvous-0001", "it takes no scenario"),
+        ("train --resume nothing-0001", "no run 'nothing-0001'"),
+        ("train --resume last --algorithm ppo", "it takes no --algorithm"),
+        ("evaluate rendezvous --as agent-*=policy:nothing", "no run of that name has policies"),
+        ("evaluate rendezvous --episodes 0", "expected a whole number from 1"),
+        ("sweep rendezvous", "at least one --vary"),
+        ("sweep rendezvous --vary world.norm=l2 --metric rewrd", "did you mean 'reward'"),
+        ("sweep rendezvous --vary world.norm=l2 --figure a.doc", "a.doc: expected a name that"),
+        ("sweep rendezvous --vary world.norm=l2 --width wide", "expected a width such as 3.4in"),
+    ],
+)  # fmt: skip
+def test_mistakes_are_answered(trained: Path, call: Call, words: str, message: str) -> None:
+    runs = set(Path("runs").iterdir())
+    code, _, err = call(*shlex.split(words))
+    assert code == 2
+    assert message in " ".join(err.split())
+    assert "Traceback" not in err
+    assert set(Path("runs").iterdir()) == runs

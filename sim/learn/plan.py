@@ -60,6 +60,11 @@ def load_training(
     groups = players(first, make_world(first), algorithm)
     said = ", ".join(f"{group}: {json.dumps(who)}" for group, who in groups.items())
     learned = [*overrides, f"learn.groups={{{said}}}"]
+    options = first.learn.options if first.learn else {}
+    if algorithm is not None and options.keys() - {algorithm}:  # of those that train nobody now
+        kept = {name: given for name, given in options.items() if name not in PRESETS}
+        kept |= {algorithm: options[algorithm]} if algorithm in options else {}
+        learned.append(f"learn.options={json.dumps(kept)}")
     return load(scenario, seed=seed, overrides=learned, behaviours=behaviours)
 
 

@@ -314,6 +314,16 @@ class PPOFamily:
         out, _ = team.policy.unroll(seen, record.memory, record.is_first)
         return team.decisions.log_prob(out, record.decision, team.decisions.mask(record.seen))
 
+    def values(self, records: Mapping[str, Record]) -> dict[str, Tensor]:
+        """What the critics expect from each decision on, in units of reward. Shapes: [T, B, n], by
+        the names of the groups that share a network, as "battery" or "battery+pv".
+        """
+        found = {}
+        for team in self._teams:
+            record = team_record(records, team.sides)
+            found[team.name] = self._values(team, record, record.terminated | record.truncated)[1]
+        return found
+
     def _critic_memory(self, team: _Team, seen: Tensor) -> Tensor:
         """The critic's, before the record. Shapes: [B, m, H]."""
         memory, empty = team.critic_memory, team.critic.memory(seen.shape[1])
@@ -392,13 +402,14 @@ class PPOFamily:
         living = alive.sum().clamp(min=1.0)
         first, mask = batch["is_first"], batch.get("mask")
         out, _ = team.policy.unroll(batch["seen"], memories["policy"], first)
-        log_ratio = team.decisions.log_prob(out, batch["decision"], mask) - batch["log_prob"]
+        log_prob, entropy = team.decisions.judge(out, batch["decision"], mask)
+        log_ratio = log_prob - batch["log_prob"]
         # what the dead "decided" has no probability that means anything
         log_ratio = torch.where(alive > 0, log_ratio, torch.zeros_like(log_ratio))
         ratio = log_ratio.exp()
         objective = clipped_objective(ratio, batch["advantage"], o.clip)
         policy_loss = -(objective * alive).sum() / living
-        entropy = (team.decisions.entropy(out, mask) * alive).sum() / living
+        entropy = (entropy * alive).sum() / living
         value, _ = team.critic.unroll(batch["critic_input"], memories["critic"], first)
         error = (value - batch["target"]).square() * batch["counts"]
         value_loss = 0.5 * error.sum() / batch["counts"].sum().clamp(min=1.0)

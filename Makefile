@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint bench test-all clean
+.PHONY: demo test lint bench proofs test-all clean
 
 demo: $(VENV)/.run
 	$(BIN)/sim run scenarios/smart_grid.yaml
@@ -20,6 +20,9 @@ lint: $(VENV)/.dev
 
 bench: $(VENV)/.dev
 	for script in benchmarks/bench_*.py; do $(BIN)/python $$script || exit 1; done
+
+proofs: $(VENV)/.dev
+	$(BIN)/python -m proofs
 
 clean:
 	rm -rf $(VENV) build *.egg-info

@@ -76,33 +76,28 @@ class Decisions:
 
     def log_prob(self, out: Tensor, raw: Tensor, mask: Tensor | None = None) -> Tensor:
         """Shapes: [..., outputs], [..., size] -> [...]. Of a masked choice: about -1e9."""
-        total = out.new_zeros(out.shape[:-1])
-        for part in self.plan.parts:
-            taken = raw[..., part.raw]
-            if part.choices:
-                logits = masked_logits(self.plan, part, out, mask, xp)
-                index = taken.long().unsqueeze(-1)
-                log_prob = logits.log_softmax(dim=-1).gather(-1, index).squeeze(-1)
-            else:
-                log_std = out[..., part.log_std].clamp(LOG_STD_MIN, LOG_STD_MAX)
-                z = (taken - out[..., part.out]) * (-log_std).exp()
-                log_prob = -0.5 * z.square() - log_std - _HALF_LOG_TAU
-            total = total + log_prob.sum(dim=-1)
-        return total
+        return self.judge(out, raw, mask)[0]
 
     def entropy(self, out: Tensor, mask: Tensor | None = None) -> Tensor:
         """Nats, of the raw decision. Shapes: [..., outputs] -> [...]."""
-        total = out.new_zeros(out.shape[:-1])
+        return self.judge(out, out.new_zeros((*out.shape[:-1], self.size)), mask)[1]
+
+    def judge(self, out: Tensor, raw: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """`log_prob` and `entropy` at once, with one softmax for both."""
+        log_prob, entropy = out.new_zeros(out.shape[:-1]), out.new_zeros(out.shape[:-1])
         for part in self.plan.parts:
+            taken = raw[..., part.raw]
             if part.choices:
-                logits = masked_logits(self.plan, part, out, mask, xp)
-                log_prob = logits.log_softmax(dim=-1)
-                entropy = -(log_prob.exp() * log_prob).sum(dim=-1)
+                logs = masked_logits(self.plan, part, out, mask, xp).log_softmax(dim=-1)
+                index = taken.long().unsqueeze(-1)
+                log_prob = log_prob + logs.gather(-1, index).squeeze(-1).sum(dim=-1)
+                entropy = entropy - (logs.exp() * logs).sum(dim=(-2, -1))
             else:
                 log_std = out[..., part.log_std].clamp(LOG_STD_MIN, LOG_STD_MAX)
-                entropy = log_std + _HALF_LOG_TAU + 0.5
-            total = total + entropy.sum(dim=-1)
-        return total
+                z = (taken - out[..., part.out]) * (-log_std).exp()
+                log_prob = log_prob + _log_density(z, log_std).sum(dim=-1)
+                entropy = entropy + (log_std + _HALF_LOG_TAU + 0.5).sum(dim=-1)
+        return log_prob, entropy
 
     def values(self, out: Tensor, mask: Tensor | None = None) -> list[Tensor]:
         """Per part of choices, `out` as their values: about -1e9 where not allowed, 0 where nothing
@@ -110,6 +105,10 @@ class Decisions:
         """
         parts = [part for part in self.plan.parts if part.choices]
         return [masked_logits(self.plan, part, out, mask, xp) for part in parts]
+
+
+def _log_density(z: Tensor, log_std: Tensor) -> Tensor:
+    return -0.5 * z.square() - log_std - _HALF_LOG_TAU
 
 
 def _noise(like: Tensor, generator: torch.Generator) -> Tensor:

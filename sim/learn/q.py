@@ -349,6 +349,25 @@ class QFamily:
             block.follow(o.target_tau)
         return torch.stack((loss, error.abs().mean(), chosen.mean(), target.mean(), norm)).detach()
 
+    @torch.no_grad()
+    def values(self, records: Mapping[str, Record]) -> dict[str, Tensor]:
+        """What was chosen is worth, in units of reward. Shapes: [T, B, n], or [T, B] mixed, by the
+        names of the groups that learn together, as "battery" or "battery+pv".
+        """
+        found = {}
+        for block in self._blocks:
+            parts = [team_record(records, team.sides) for team in block.teams]
+            batch = self._stored(parts)
+            ends = batch["terminated"] | batch["truncated"]
+            chosen = torch.cat(
+                [self._values(t, i, batch, ends)[0] for i, t in enumerate(block.teams)], dim=-1
+            )
+            if block.mixer is not None:
+                alive = torch.cat([part.alive for part in parts], dim=-1)
+                chosen = block.mixer(chosen, batch["state"], alive)
+            found[block.name] = chosen
+        return found
+
     def _values(
         self, team: _Team, i: int, batch: Mapping[str, Tensor], ends: Tensor
     ) -> tuple[Tensor, Tensor]:

@@ -1,0 +1,1 @@
+"""Learners on problems whose answers are known: `python -m proofs`, or `make proofs`."""

@@ -1,0 +1,160 @@
+"""Results on disk: one JSON per proof, its key, and the table that is made of them all.
+
+A result counts as long as its key does: a hash of the code that it depends on, comments and
+docstrings left out, and of scenarios and data as they are.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import json
+import os
+import platform
+import statistics
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import torch
+
+from proofs.proof import Proof
+from sim.store.rundir import versions
+
+ROOT: Final = Path(__file__).resolve().parent.parent
+RESULTS: Final = ROOT / "proofs" / "results"
+TABLE: Final = ROOT / "proofs" / "README.md"
+_SHARED: Final = (
+    "proofs/proof.py", "proofs/training.py", "agents/networks.py", "agents/forward.py",
+    "agents/decisions.py", "agents/roles.py",
+)  # fmt: skip
+_APART: Final = frozenset(("sweep.py", "logs.py", "statistics.py", "plateau.py"))
+"""Of `sim.learn`, what says how training is told of, not how it goes."""
+
+
+def sources(proof: Proof) -> list[Path]:
+    """Files that a proof's figure depends on."""
+    module = Path(proof.play.__globals__["__file__"])
+    learn = [p for p in sorted((ROOT / "sim" / "learn").glob("*.py")) if p.name not in _APART]
+    return [module, *learn, *(ROOT / name for name in (*_SHARED, *proof.sources))]
+
+
+def key_of(proof: Proof) -> str:
+    """The hash of all of them, and of what the proof asks for."""
+    digest = hashlib.sha256(f"{proof.name} {proof.seeds}".encode())
+    for path in sources(proof):
+        text = path.read_text()
+        digest.update(_bare(text).encode() if path.suffix == ".py" else text.encode())
+    return digest.hexdigest()[:16]
+
+
+def _bare(text: str) -> str:
+    """Code without comments and docstrings."""
+    tree = ast.parse(text)
+    for node in ast.walk(tree):
+        body = getattr(node, "body", None)
+        if isinstance(body, list) and body and _is_docstring(body[0]):
+            body[0] = ast.Pass()
+    return ast.unparse(tree)
+
+
+def _is_docstring(node: ast.stmt) -> bool:
+    value = getattr(node, "value", None)
+    return isinstance(node, ast.Expr) and isinstance(value, ast.Constant)
+
+
+def machine() -> dict[str, Any]:
+    """What a figure was found on."""
+    return {
+        "processor": platform.machine(), "cores": os.cpu_count(),
+        "load": round(os.getloadavg()[0], 1), "threads": torch.get_num_threads(),
+        "cuda": torch.cuda.is_available(),
+    }  # fmt: skip
+
+
+def path_of(proof: Proof) -> Path:
+    """Of its result."""
+    return RESULTS / f"{proof.name}.json"
+
+
+def read(path: Path) -> dict[str, Any]:
+    """A result; {} if there is none."""
+    try:
+        found: dict[str, Any] = json.loads(path.read_text())
+    except (OSError, ValueError):
+        return {}
+    return found
+
+
+def result(proof: Proof, key: str, seeds: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The document of a result. seeds: what `record` noted of each."""
+    values = [each["value"] for each in seeds]
+    figure = proof.figure(values)
+    return {
+        "name": proof.name, "what": proof.what, "figure": figure, "unit": proof.unit,
+        "aim": proof.aim, "better": proof.better, "needs": proof.needs or len(proof.seeds),
+        "is_met": proof.is_met(figure), "mean": statistics.fmean(values),
+        "seeds": [each["seed"] for each in seeds], "values": values,
+        "frames": sum(each["frames"] for each in seeds),
+        "seconds": round(sum(each["seconds"] for each in seeds), 1),
+        "processor_seconds": round(sum(each["processor_seconds"] for each in seeds), 1),
+        "details": [each["details"] for each in seeds], "machine": machine(),
+        "versions": versions(), "key": key,
+    }  # fmt: skip
+
+
+def write(path: Path, document: Mapping[str, Any]) -> None:
+    """Whole or not at all."""
+    path.parent.mkdir(exist_ok=True)
+    draft = path.with_name(f".{path.name}.draft")
+    draft.write_text(json.dumps(document, indent=2) + "\n")
+    draft.replace(path)
+
+
+def rows(proofs: Sequence[Proof]) -> list[list[str]]:
+    """The table: what, figure, aim, whether it is met, seeds, frames, seconds."""
+    found = []
+    for proof in proofs:
+        known = read(path_of(proof))
+        if not known:
+            found.append([proof.name, proof.what, "not yet run", _aim(proof), "", "", "", ""])
+            continue
+        values = " ".join(f"{value:.4g}" for value in known["values"])
+        met = {True: "yes", False: "**no**", None: "-"}[known["is_met"]]
+        told = f"{known['figure']:.4g} {known['unit']}".strip()
+        found.append(
+            [proof.name, proof.what, told, _aim(proof), met, values, f"{known['frames']:,}",
+             f"{known['processor_seconds']:.0f}"]
+        )  # fmt: skip
+    return found
+
+
+def _aim(proof: Proof) -> str:
+    if proof.aim is None:
+        return "none: told as it is"
+    sign = "at least" if proof.better == "higher" else "at most"
+    part = f", {proof.needs} of {len(proof.seeds)} seeds" if proof.needs is not None else ""
+    return f"{sign} {proof.aim:g}{part}"
+
+
+COLUMNS: Final = (
+    "result", "what it is", "figure", "aim", "met", "each seed", "frames in all",
+    "processor seconds",
+)  # fmt: skip
+
+
+def table(proofs: Sequence[Proof]) -> str:
+    """The table of all results, in Markdown."""
+    lines = [COLUMNS, ["---"] * len(COLUMNS), *rows(proofs)]
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
+
+
+_BEGIN, _END = "<!-- results -->", "<!-- end of results -->"
+
+
+def write_table(proofs: Sequence[Proof], page: Path = TABLE) -> None:
+    """Puts the table between its two marks on the page."""
+    text = page.read_text()
+    before, _, rest = text.partition(_BEGIN)
+    after = rest.partition(_END)[2]
+    page.write_text(f"{before}{_BEGIN}\n\n{table(proofs)}\n\n{_END}{after}")

@@ -9,6 +9,7 @@ number per number of the space: unbounded for continuous fields, the choice for 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -30,6 +31,7 @@ LOG_STD_MIN: Final = -5.0
 LOG_STD_MAX: Final = 2.0
 """Bounds of the log standard deviation: raw values beyond +-3 are all at the bounds of a field, and
 below exp(-5) nothing is explored."""
+_HALF_LOG_TAU: Final = 0.5 * math.log(2.0 * math.pi)
 _STAGE: Final = 77
 """Sets the draws of decisions apart from others of the same key."""
 
@@ -188,6 +190,29 @@ def decide(plan: Plan, out: Array, mask: Array | None, xp: Any, key: Any = None)
     if not pieces:
         return out[:, :0]
     return pieces[0] if len(pieces) == 1 else xp.concat(pieces, axis=1)
+
+
+def log_prob(plan: Plan, out: Array, mask: Array | None, raw: Array, xp: Any) -> Array:
+    """Of raw decisions, as `sim.learn.distributions` has it.
+
+    Shapes: out [B, outputs], raw [B, size] -> [B].
+    """
+    total = xp.zeros_like(out[:, 0])
+    for part in plan.parts:
+        taken = raw[:, part.raw]
+        if part.choices:
+            logits = masked_logits(plan, part, out, mask, xp)
+            top = xp.max(logits, axis=-1, keepdims=True)
+            norm = xp.log(xp.sum(xp.exp(logits - top), axis=-1)) + top[..., 0]
+            index = xp.astype(taken, xp.int64)[..., None]
+            total = total + xp.sum(
+                xp.take_along_axis(logits, index, axis=-1)[..., 0] - norm, axis=1
+            )
+        else:
+            log_std = xp.clip(out[:, part.log_std], LOG_STD_MIN, LOG_STD_MAX)
+            z = (taken - out[:, part.out]) * xp.exp(-log_std)
+            total = total + xp.sum(-0.5 * z * z - log_std - _HALF_LOG_TAU, axis=1)
+    return total
 
 
 def _pick(logits: Array, u: Array, xp: Any) -> Array:

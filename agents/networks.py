@@ -26,10 +26,10 @@ import msgspec
 import numpy as np
 from array_api_compat import array_namespace
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
+from safetensors.numpy import save, save_file
 
 from agents.behaviour import load_module
-from agents.decisions import Physical, decide, mask_of, physical, plan_of
+from agents.decisions import Physical, decide, log_prob, mask_of, physical, plan_of
 from agents.forward import Architecture, forward, of_agent, with_deviations
 from agents.roles import Heard, Layout, Role
 from sim.errors import CheckpointError, SimError
@@ -92,20 +92,34 @@ def role_name(role: Role) -> str:
 
 
 def save_policy(path: Path, tensors: Mapping[str, Array], card: Mapping[str, Any]) -> None:
-    """Writes a policy file, whole or not at all.
+    """Writes a policy file, whole or not at all. card: as of `whole_card`.
 
-    card: with schema, network, agents; role is PlainRole and role_params empty unless given. The
-          hash of the schema is added.
     Raises: CheckpointError for a card or tensors that `load_policy` would refuse.
+    """
+    full, arrays = whole_card(card), _arrays(tensors)
+    _checked(path, full, arrays)
+    part = path.with_name(f".{path.name}.part")
+    save_file(arrays, part, metadata={"card": json.dumps(full)})
+    part.replace(path)
+
+
+def policy_bytes(tensors: Mapping[str, Array], card: Mapping[str, Any]) -> bytes:
+    """A policy file, as bytes."""
+    return save(_arrays(tensors), metadata={"card": json.dumps(whole_card(card))})
+
+
+def _arrays(tensors: Mapping[str, Array]) -> dict[str, Array]:
+    return {name: np.ascontiguousarray(value, dtype="<f4") for name, value in tensors.items()}
+
+
+def whole_card(card: Mapping[str, Any]) -> dict[str, Any]:
+    """A card with everything that it needs, as plain data: schema, network and agents are given;
+    role is PlainRole and role_params empty unless given; the hash of the schema is added.
     """
     full = {"role": "agents.roles:PlainRole", "role_params": {}, **card}
     full["sha256"] = _hash(full["schema"])
-    text = json.dumps(full)
-    arrays = {name: np.ascontiguousarray(value, dtype="<f4") for name, value in tensors.items()}
-    _checked(path, json.loads(text), arrays)
-    part = path.with_name(f".{path.name}.part")
-    save_file(arrays, part, metadata={"card": text})
-    part.replace(path)
+    plain: dict[str, Any] = json.loads(json.dumps(full))
+    return plain
 
 
 def read_policy(path: Path) -> tuple[dict[str, Array], dict[str, Any]]:
@@ -127,7 +141,7 @@ def _hash(fields: Schema) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _checked(path: Path, found: Any, tensors: Mapping[str, Array]) -> Card:
+def _checked(path: Path | str, found: Any, tensors: Mapping[str, Array]) -> Card:
     try:
         card = msgspec.convert(found, Card)
     except msgspec.ValidationError as error:
@@ -149,7 +163,7 @@ def _checked(path: Path, found: Any, tensors: Mapping[str, Array]) -> Card:
     return card
 
 
-def _check(path: Path, card: Card, name: str, found: Schema) -> None:
+def _check(path: Path | str, card: Card, name: str, found: Schema) -> None:
     for side, fields in found.items():
         made_for = card.schema.get(side, [])
         if made_for == fields:
@@ -171,7 +185,13 @@ def load_policy(path: Path) -> Callable[..., LearnedPolicy]:
     Raises: CheckpointError if the file is not one, was made for other fields than its role has in
             the group, or for other agents where each has parameters of its own.
     """
-    tensors, found = read_policy(path)
+    return policy_factory(path, *read_policy(path))
+
+
+def policy_factory(
+    path: Path | str, tensors: Mapping[str, Array], found: Mapping[str, Any]
+) -> Callable[..., LearnedPolicy]:
+    """As `load_policy`, of what a file holds. path: what messages call it."""
     card = _checked(path, found, tensors)
 
     def make(name: str, group: Group, params: Mapping[str, Any]) -> LearnedPolicy:
@@ -196,10 +216,10 @@ def load_policy(path: Path) -> Callable[..., LearnedPolicy]:
     return make
 
 
-def _role(path: Path, card: Card, name: str, group: Group) -> Role:
+def _role(path: Path | str, card: Card, name: str, group: Group) -> Role:
     module, _, attribute = card.role.partition(":")
     try:
-        found = getattr(load_module(module, str(path.parent)), attribute)
+        found = getattr(load_module(module, str(Path(path).parent)), attribute)
     except (SimError, AttributeError) as error:
         raise CheckpointError(f"{path}: its role {card.role!r} is not here: {error}") from None
     role: Role = found(name, group, card.role_params)
@@ -211,11 +231,15 @@ class LearnedPolicy:
 
     Its memory is the role's, then the network's, then, if the network decides less often than its
     group, the decision in force. The first call always decides.
+
+    on_decision: told of each new decision: what was seen, the raw decision, its log-probability.
     """
+
+    on_decision: Callable[[Array, Array, Array], None] | None = None
 
     def __init__(
         self,
-        path: Path,
+        path: Path | str,
         net: Architecture,
         weights: Mapping[str, Array],
         role: Role,
@@ -275,9 +299,10 @@ class LearnedPolicy:
         out, own = forward(self._net, weights, layout, seen, own, xp)
         mask = mask_of(self._plan, seen, xp)
         if self._is_sampled:
-            raw = decide(self._plan, with_deviations(self._net, weights, out, xp), mask, xp, key)
-        else:
-            raw = decide(self._plan, out, mask, xp)
+            out = with_deviations(self._net, weights, out, xp)
+        raw = decide(self._plan, out, mask, xp, key if self._is_sampled else None)
+        if self.on_decision is not None:
+            self.on_decision(seen, raw, log_prob(self._plan, out, mask, raw, xp))
         return self._physical(raw, xp), xp.astype(own, xp.float64)
 
     def _on(self, like: Array, xp: Any) -> Mapping[str, Array]:

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from broker.faults import FaultBoard
+from broker.joint import Joint
 from broker.network import Bodies, Network, Rows, _no_rows
 from broker.population import UNPLAYED, Agents
 from sim.limits import KEPT_BYTES_MAX
@@ -46,6 +47,8 @@ class Handover:
         self._seen: dict[str, tuple[int, bytes, int, bytes, int]] = {}
         self._rewards: dict[str, Array] = {}
         self.scores: dict[str, Array] = {}
+        self._privileged = [p.index for p in agents.plans if p.is_privileged]
+        self._joint = Joint(world)
         self._members: dict[str, NDArray[np.int64]] = {
             g.name: np.array([agents.index[a] for a in g.agents], dtype=np.int64)
             for g in world.groups
@@ -75,6 +78,7 @@ class Handover:
         self._older.clear()
         self._seen.clear()
         self._rewards.clear()
+        self._joint.clear()
 
     def renew(self, host: int) -> None:
         """A host's process is a new one: it knows nothing yet."""
@@ -85,6 +89,8 @@ class Handover:
 
     def reward(self, rewards: Mapping[str, Array]) -> None:
         """Adds the rewards of one step to those since the last decision."""
+        if self._privileged:
+            self._joint.reward(rewards)
         for group, values in rewards.items():
             self.scores[group] = self.scores.get(group, 0.0) + values.sum(axis=1)
             before = self._rewards.get(group)
@@ -115,6 +121,10 @@ class Handover:
                 rewards.tobytes(),
                 8 * rewards.shape[1],
             )
+        if self._privileged:
+            self._joint.observe(instant)
+            self._missed[self._privileged] += self._is_unseen[self._privileged]
+            self._is_unseen[self._privileged] = True
 
     def seen(self, group: str) -> tuple[int, Array, Array] | None:
         """For onlookers: instant, observations and rewards of the last decision, if there was one.
@@ -150,6 +160,8 @@ class Handover:
     def _observed(self, agent: int, missed: int = 0) -> Observed:
         """The latest observation of an agent's slot."""
         plan = self._agents.plans[agent]
+        if plan.is_privileged:
+            return msgspec.structs.replace(self._joint.observed, missed=missed)
         time, values, size, rewards, rewards_size = self._seen[plan.group or ""]
         slot = plan.slot or 0
         seen = values[slot * size : (slot + 1) * size]

@@ -174,6 +174,10 @@ class Agents:
             self.must_run[agent] = True
         return renewed
 
+    def saved(self, agent: int) -> bytes | None:
+        """What an agent keeps for its next incarnation."""
+        return self._saved.get(agent)
+
     def take_start(self, agent: int) -> Start | None:
         """What a host needs to begin an agent that has just come up."""
         return self._ready.pop(agent, None)

@@ -128,7 +128,7 @@ def plans_of(scenario: Scenario, world: World, column: str) -> tuple[AgentPlan, 
         plans = resolve_roster(msgspec.structs.replace(scenario, assignments=()), world)
     except ScenarioError:
         plans = resolve_roster(scenario, world)
-    changed = []
+    changed: list[AgentPlan] = []
     for plan in plans:
         wanted = "none" if column == NO_CONTROL or plan.group not in rules else "rule"
         if plan.group is not None and plan.behaviour != wanted:

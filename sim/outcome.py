@@ -33,6 +33,7 @@ class Result:
     folds:     (virtual time in ns, chain of the digest) at each grid point.
     actions:   per agent that ever was late or missed a decision: {"late": n, "missing": n}.
     events:    the story: time (virtual seconds), kind, agent, text.
+    learning:  of a run that learned: tap, is_privileged, and the last version of each group.
     error:     why it failed; `exit_code` is what the command line makes of it.
     """
 
@@ -56,6 +57,7 @@ class Result:
     folds: list[tuple[int, str]] = field(default_factory=list, repr=False)
     accounts: Sequence[Any] = field(default=(), repr=False)
     events: list[dict[str, Any]] = field(default_factory=list, repr=False)
+    learning: dict[str, Any] = field(default_factory=dict)
     run_dir: Path | None = None
     error: str = ""
     exit_code: int = 0
@@ -68,8 +70,8 @@ class Result:
     def summary(self) -> dict[str, Any]:
         """The document that `--json` prints and `summary.json` holds.
 
-        Units: metrics as `sim show` states them; `bytes` of payloads as sent. `error` is there
-        only if the run failed.
+        Units: metrics as `sim show` states them; `bytes` of payloads as sent. `learning` and
+        `error` are there only if the run learned or failed.
         """
         document: dict[str, Any] = {
             "scenario": self.scenario,
@@ -89,6 +91,8 @@ class Result:
             "activations": self.activations,
             "real_time_decisions": self.real_time_decisions,
         }
+        if self.learning:
+            document["learning"] = self.learning
         return {**document, "error": self.error} if self.error else document
 
     def record(self) -> dict[str, Any]:

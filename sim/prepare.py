@@ -11,6 +11,7 @@ import msgspec
 from agents.behaviour import load_behaviour
 from broker.kernel import Kernel
 from sim.errors import ScenarioError
+from sim.online import LEARNER_PROGRAM, is_online, with_learner
 from sim.scenario.casting import cast
 from sim.scenario.faults import Setting, resolve_faults, setting_of
 from sim.scenario.load import at_world, load_scenario
@@ -85,6 +86,8 @@ def prepare(scenario: Scenario) -> Prepared:
     """
     world = make_world(scenario)
     plans = resolve_roster(scenario, world)
+    if is_online(scenario):
+        plans = with_learner(scenario, world, plans)
     return with_plans(scenario, world, plans)
 
 
@@ -120,7 +123,10 @@ def fault_setting(scenario: Scenario, world: World, plans: Sequence[AgentPlan]) 
 
 
 def _check_policies(world: World, plans: Sequence[AgentPlan]) -> None:
-    """Looks into policy files before any process starts. Raises: CheckpointError."""
+    """Looks into policy files, and at what is to be learned, before any process starts.
+
+    Raises: CheckpointError, ScenarioError.
+    """
     groups = {group.name: group for group in world.groups}
     for plan in plans:
         if plan.behaviour.startswith("policy:"):
@@ -129,6 +135,9 @@ def _check_policies(world: World, plans: Sequence[AgentPlan]) -> None:
             if group is None:
                 raise ScenarioError(f"{plan.where}: {plan.name} has no slot for a policy to play")
             factory(name=plan.name, group=group, params=plan.params)
+        elif plan.behaviour == LEARNER_PROGRAM:
+            names = tuple(each.name for each in plans)
+            load_behaviour(LEARNER_PROGRAM, "").check(plan.params, names)
 
 
 def _every_episode(scenario: Scenario, faults: Sequence[Fault]) -> Iterator[Fault]:

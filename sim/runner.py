@@ -12,9 +12,10 @@ import hashlib
 import importlib.util
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from broker.history import History
+from broker.kernel import Kernel
 from broker.pace import Pace
 from sim.clock import pause
 from sim.comparison import baselines
@@ -22,17 +23,20 @@ from sim.comparison import compare as compare_with
 from sim.errors import ScenarioError
 from sim.launch.columns import Popen, start_columns
 from sim.live import Live, OnLive
+from sim.online import is_online
 from sim.outcome import Result
 from sim.prepare import Prepared, load, prepare
 from sim.process import Interrupts, one_thread
 from sim.progress import OnProgress, Progress
 from sim.scenario.load import dump
 from sim.scenario.overrides import Overrides
-from sim.scenario.roster import AgentPlan
+from sim.scenario.policies import POLICIES, SUFFIX
+from sim.scenario.roster import LEARNER, AgentPlan
 from sim.scenario.schema import Scenario
 from sim.store.columns import FILE, Columns, read_columns, write_columns
 from sim.store.recorder import Recorder, new_recorder
 from sim.units import speed_factor
+from sim.wire.codec import decode_payload
 from sim.wire.memory import MemoryTransport
 from sim.wire.transport import Transport
 
@@ -138,6 +142,8 @@ def conduct(
             )  # fmt: skip
             with recorder, one_thread():
                 result = live.run(inline)
+                if is_online(scenario):
+                    result.learning = _learned(kernel, recorder.path)
                 recorder.write(result.record())
                 if compare and result.status == "completed":
                     _compare(result, prepared, live, report, path, helpers)
@@ -178,6 +184,22 @@ def _compare(
     if path is not None:
         with contextlib.suppress(OSError):  # a full disk has been told already
             write_columns(path, columns)
+
+
+def _learned(kernel: Kernel, path: Path | None) -> dict[str, Any]:
+    """What is to be said of what a run has learned. Writes its policies into the directory, as a
+    training run would.
+    """
+    kept = kernel.agents.saved(kernel.agents.index[LEARNER])
+    state = {} if kept is None else decode_payload(kept)
+    files: dict[str, bytes] = state.get("policies", {})
+    if path is not None and files:
+        with contextlib.suppress(OSError):  # a full disk has been told already
+            (path / POLICIES).mkdir(exist_ok=True)
+            for group, data in files.items():
+                (path / POLICIES / f"{group}{SUFFIX}").write_bytes(data)
+    tap = kernel.scenario.learn.tap if kernel.scenario.learn is not None else ""
+    return {"tap": tap, "is_privileged": tap == "broker", "versions": state.get("versions", {})}
 
 
 def _hashes(plans: Sequence[AgentPlan]) -> dict[str, str]:

@@ -24,7 +24,7 @@ FLOORS: tuple[str, ...] = (
     "sim.scenario",
     "sim.worlds sim.mechanisms sim.wire",
     "sim.store",
-    "broker agents sim.outcome",
+    "broker agents sim.outcome sim.online",
     "broker.pace broker.recovery sim.prepare sim.progress",
     "broker.server broker.control agents.host",
     "sim.launch sim.comparison sim.live",

@@ -37,7 +37,8 @@ def run_scenario(options: argparse.Namespace) -> int:
         check_names()
         loaded = load(
             options.scenario, seed=options.seed, duration=options.duration,
-            overrides=options.overrides, behaviours=options.behaviours,
+            overrides=[*options.overrides, *(["learn.online=true"] if options.learn else [])],
+            behaviours=options.behaviours,
         )  # fmt: skip
         scenario = loaded.name
         display = Display(loaded.name, errors, is_live)
@@ -96,6 +97,7 @@ def next_command(options: argparse.Namespace, result: Result) -> list[str]:
         *(["--duration", options.duration] if options.duration else []),
         *(word for text in options.overrides for word in ("--set", text)),
         *(word for text in options.behaviours for word in ("--as", text)),
+        *(["--learn"] if options.learn else []),
     ]
     if result.agent_failures and mine:
         return ["sim", "check", mine[0]]

@@ -128,6 +128,10 @@ def make_parser() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentP
     run.add_argument(
         "--headless", action="store_true", help="a line of progress instead of the console"
     )
+    run.add_argument(
+        "--learn", action="store_true",
+        help="learn from the agents as they run, as the scenario's learn block says",
+    )  # fmt: skip
     run.add_argument("--run-dir", metavar="DIR", help="record the run in this new directory")
     run.add_argument(
         "--no-baselines", action="store_true",

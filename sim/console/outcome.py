@@ -7,6 +7,7 @@ from typing import Final
 
 from sim.console.board import ScrolledPanel
 from sim.console.ink import Picture, Row, cut, join, left, right
+from sim.console.learning import learning_rows
 from sim.console.state import ENDED, State
 from sim.console.words import number, short_number
 from sim.outcome import BOUNDS, GAP, NO_CONTROL, RULE, in_order
@@ -79,7 +80,10 @@ class Outcome(ScrolledPanel):
         rows = [_heading(columns, frame, label, each)]
         cards = [card for card in cards_of(self.state.intro, frame) if not is_zero(frame, card)]
         zeros = len(frame.metrics) - len(cards)
-        notes = self._notes(frame, columns, zeros, width)
+        notes = [
+            *learning_rows(self.state.learned, width),
+            *self._notes(frame, columns, zeros, width),
+        ]
         room = max(height - 1 - len(notes), 1)
         seen, hidden = self.seen(len(cards), room)
         for card in cards[seen]:

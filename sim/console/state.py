@@ -16,6 +16,7 @@ from sim.console.drawings import Drawing, figures
 from sim.console.history import History
 from sim.console.words import clock as clock_text
 from sim.console.words import is_coarse
+from sim.online import LEARNED, figures_of
 from sim.wire.live import Frame, Intro, Line
 
 LINES_MAX: Final = 5000
@@ -49,6 +50,8 @@ class State:
         self._now = now
         self._moved = (now(), -1)
         self._last_line = -1
+        self.learned: dict[str, dict[str, float]] = {}
+        """Per group that learns in this run, the figures of its last update."""
         self._fault_times: list[tuple[int, bool]] = []
         self._faults_of = -1
         self._struck_by: tuple[str, ...] = ()
@@ -87,12 +90,22 @@ class State:
             if line.serial > self._last_line:
                 self._last_line = line.serial
                 self.lines.append(line)
+                self._note(line)
+
+    def _note(self, line: Line) -> None:
+        found = figures_of(line.text) if line.kind == LEARNED else None
+        if found is not None:
+            self.learned[found[0]] = found[1]
 
     def _turn_back(self, now_ns: int) -> None:
         """Forgets what has not happened yet."""
         while self.lines and self.lines[-1].time_ns > now_ns:
             self.lines.pop()
         self._last_line = self.lines[-1].serial if self.lines else -1
+        if self.learned:
+            self.learned.clear()
+            for line in self.lines:
+                self._note(line)
 
     # --- read -----------------------------------------------------------------------------------
 

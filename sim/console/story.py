@@ -19,12 +19,14 @@ SIGNS: Final = {
     "market": ("●", "market"),
     "print": ("›", "dim"),
     "info": ("i", "dim"),
+    "learn": ("↗", "accent"),
 }
 FILTERS: Final[dict[str, Callable[[Line], bool]]] = {
     "all": lambda line: True,
     "faults": lambda line: line.kind == "fault",
     "trouble": lambda line: line.kind in ("error", "warning", "stall"),
     "market": lambda line: line.kind == "market",
+    "learning": lambda line: line.kind == "learn",
     "said by agents": lambda line: line.kind in ("print", "info"),
     "yours": is_own,
 }

@@ -24,6 +24,7 @@ from sim.prepare import Prepared
 from sim.scenario.schema import NetworkSpec
 from sim.scenario.topology import link_table
 from sim.wire.messages import Activation, Done, Work, Yield
+from sim.worlds.joint import central_of, team_of
 from sim.worlds.world import World
 
 _HOST = 0
@@ -312,21 +313,6 @@ class Copy:
         return Episode(seed, self.episode, kernel.steps, returns, self._team, metrics)
 
 
-def team_of(world: World, rewards: dict[str, Any], sums: dict[str, NDArray[np.float64]]) -> float:
-    """The team reward of a step: as the world's `team_reward` says, or the mean over agents.
-
-    Shapes: rewards [n, components] per group; sums [n], over components.
-    """
-    own = getattr(getattr(world, "batch", world), "team_reward", None)
-    if own is not None:
-        import torch
-
-        batch = {name: torch.from_numpy(np.asarray(r))[None] for name, r in rewards.items()}
-        return float(own(batch)[0])
-    count = sum(map(len, sums.values()))
-    return float(sum(values.sum() for values in sums.values())) / count if count else 0.0
-
-
 def alive_of(world: Any, group: str) -> NDArray[np.bool_]:
     """Who of a group is in the world, of a world that tells. Shapes: [n]."""
     batch = getattr(world, "batch", None)
@@ -335,15 +321,3 @@ def alive_of(world: Any, group: str) -> NDArray[np.bool_]:
     )
     alive: NDArray[np.bool_] = np.asarray(found[group], dtype=np.bool_)
     return alive
-
-
-def central_of(world: World) -> NDArray[np.float32]:
-    """The central state: the world's own `central`, or all true observations in group order.
-
-    Shapes: [S].
-    """
-    own = getattr(getattr(world, "batch", None), "central", None)
-    if own is not None:
-        return np.asarray(own(world.state)[0], dtype=np.float32)  # type: ignore[attr-defined]
-    observed = world.observe()
-    return np.concatenate([observed[g.name].ravel() for g in world.groups]).astype(np.float32)

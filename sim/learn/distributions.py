@@ -82,9 +82,7 @@ class Decisions:
         """Nats, of the raw decision. Shapes: [..., outputs] -> [...]."""
         return self.judge(out, out.new_zeros((*out.shape[:-1], self.size)), mask)[1]
 
-    def judge(
-        self, out: Tensor, raw: Tensor, mask: Tensor | None = None
-    ) -> tuple[Tensor, Tensor]:
+    def judge(self, out: Tensor, raw: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """`log_prob` and `entropy` at once, with one softmax for both."""
         log_prob, entropy = out.new_zeros(out.shape[:-1]), out.new_zeros(out.shape[:-1])
         for part in self.plan.parts:

@@ -6,24 +6,22 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import msgspec
 
 from sim.errors import ScenarioError, UnknownKeyError
 from sim.ids import did_you_mean
 from sim.learn.presets import PRESETS
+from sim.online import POLICY, default_algorithm, frozen, learnable
 from sim.prepare import Prepared, load, make_world, with_plans
 from sim.scenario.learning import FROZEN, LearnSpec
-from sim.scenario.load import at_world, behaviour_file
+from sim.scenario.load import at_world
 from sim.scenario.overrides import Overrides
-from sim.scenario.policies import policy_file
-from sim.scenario.roster import AgentPlan, resolve_roster
+from sim.scenario.roster import resolve_roster
 from sim.scenario.schema import Scenario
 from sim.worlds import catalogue
 from sim.worlds.world import World
-
-POLICY: Final = "policy:"
 
 
 @dataclass(frozen=True)
@@ -85,7 +83,7 @@ def players(scenario: Scenario, world: World, algorithm: str | None = None) -> d
         is_frozen = who == FROZEN or who.startswith(POLICY)
         found[group] = who if is_frozen or algorithm is None else algorithm
     if not found:
-        names = learnable(world, scenario)
+        names = learnable(world, scenario.world.kind)
         found = dict.fromkeys(names, algorithm or default_algorithm(world, names))
     for group, who in found.items():
         if who != FROZEN and not who.startswith(POLICY) and who not in PRESETS:
@@ -94,28 +92,6 @@ def players(scenario: Scenario, world: World, algorithm: str | None = None) -> d
     if not any(who in PRESETS for who in found.values()):
         raise ScenarioError(f"{where}: nobody learns; name an algorithm, as {{{known[0]}: mappo}}")
     return found
-
-
-def learnable(world: World, scenario: Scenario) -> list[str]:
-    """Groups that have a role: those the world's `ROLES` name, or all that decide something and
-    clear no round.
-    """
-    module = catalogue.world_module(scenario.world.kind)
-    roles = getattr(module, "ROLES", None)
-    if roles is not None:
-        return [group.name for group in world.groups if group.name in roles]
-    clearing = {round_.receiver for round_ in world.rounds}
-    return [
-        group.name
-        for group in world.groups
-        if group.action.size and group.agents and clearing.isdisjoint(group.agents)
-    ]
-
-
-def default_algorithm(world: World, groups: Sequence[str]) -> str:
-    """What trains groups of which nothing is said: PPO; for several agents with one critic."""
-    agents = sum(len(group.agents) for group in world.groups if group.name in groups)
-    return "mappo" if agents > 1 else "ppo"
 
 
 def plan_training(scenario: Scenario) -> Plan:
@@ -127,26 +103,9 @@ def plan_training(scenario: Scenario) -> Plan:
     seen = over_days(scenario, spec.train_days, "train_days")
     world = make_world(seen)
     groups = players(seen, world)
-    plans = [_frozen(plan, groups, scenario, spec) for plan in resolve_roster(seen, world)]
+    plans = [frozen(plan, groups, scenario, spec) for plan in resolve_roster(seen, world)]
     learning = {group: who for group, who in groups.items() if who in PRESETS}
     return Plan(scenario, with_plans(seen, world, plans), spec, learning)
-
-
-def _frozen(
-    plan: AgentPlan, groups: Mapping[str, str], scenario: Scenario, spec: LearnSpec
-) -> AgentPlan:
-    """The plan of an agent, played by the policy that its group is frozen as, if it is."""
-    who = groups.get(plan.group or "", "")
-    if not who.startswith(POLICY):
-        return plan
-    found = behaviour_file(who, (spec.folder, "", scenario.folder))
-    if found is None:
-        return plan
-    folder, path = found
-    file = policy_file(path, plan.group or "") if path.is_dir() else path
-    return msgspec.structs.replace(
-        plan, behaviour=f"{POLICY}{file.absolute()}", folder=folder, params={}, where=spec.where
-    )
 
 
 def over_days(scenario: Scenario, days: tuple[str, str] | None, key: str) -> Scenario:

@@ -11,6 +11,7 @@ al. 2020 (IPPO), Yu et al. 2022 (MAPPO: value normalisation, death masking, few 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -75,6 +76,12 @@ class PPO:
     sequence: int = 16
     """Decisions of a recurrent network that gradients flow through: the largest divisor of the
     record's length up to this. Yu et al. 2022 use 10."""
+    deviation: float = 1.0
+    """Of the first draws of continuous decisions, before they are squashed into their bounds: where
+    what is tried costs much, less learns sooner. 1: Andrychowicz et al. 2021, section 3.2, find
+    less better on most tasks."""
+    v_trace: bool = False
+    """Corrects advantages and targets for experience of older policies (Espeholt et al. 2018)."""
     normalise_observations: bool = True
     """Yu et al. 2022; Andrychowicz et al. 2021, section 3.3."""
     normalise_values: bool = True
@@ -103,7 +110,7 @@ class _Team:
         is_per_agent: bool,
         seed: int,
         device: str,
-        learning_rate: float,
+        options: PPO,
     ) -> None:
         self.sides = tuple(sides)
         self.name = "+".join(s.group for s in sides)
@@ -119,6 +126,8 @@ class _Team:
             last_gain=0.01,  # begins near uniform: Andrychowicz et al. 2021, section 3.2
             free=self.decisions.free,
         ).to(device)
+        if self.decisions.free:
+            nn.init.constant_(self.policy.get_parameter("log_std"), math.log(options.deviation))
         if critic_sees != "own":
             shape = replace(shape, recurrent=0)
         self.critic = Critic(
@@ -130,7 +139,7 @@ class _Team:
         self.value_norm = ValueNorm(device=device)
         self.optimiser = torch.optim.Adam(
             [*self.policy.parameters(), *self.critic.parameters()],
-            learning_rate,
+            options.learning_rate,
             eps=1e-5,  # Andrychowicz et al. 2021, section 3.7; Engstrom et al. 2020
             fused=True,
         )
@@ -194,8 +203,7 @@ class PPOFamily:
         together = [self.sides] if is_one_network else [(side,) for side in self.sides]
         self._teams = [
             _Team(
-                part, state_size, shape, critic_sees, reward != "team", seed, device,
-                options.learning_rate,
+                part, state_size, shape, critic_sees, reward != "team", seed, device, options
             )
             for part in together
         ]  # fmt: skip
@@ -240,8 +248,17 @@ class PPOFamily:
         )
         critic_input, value, next_value = self._values(team, record, ends)
         reward = mixed_reward(record, self._reward)
-        advantage = returns.gae(reward, discount, ends, value, next_value, o.lambda_)
-        target = advantage + value
+        log_prob = record.log_prob
+        if o.v_trace:
+            log_prob = self._log_prob(team, record)
+            ratio = torch.where(record.alive, log_prob - record.log_prob, 0.0)
+            ends = ends[..., None] | _lost(record)
+            target, advantage = returns.v_trace(
+                ratio, reward, discount, ends, value, next_value, o.lambda_
+            )
+        else:
+            advantage = returns.gae(reward, discount, ends, value, next_value, o.lambda_)
+            target = advantage + value
         counts = record.alive if is_own else torch.ones_like(target, dtype=torch.bool)
         if o.normalise_values:
             team.value_norm.update(target, counts)
@@ -257,7 +274,7 @@ class PPOFamily:
             "seen": team.norm.normalise(record.seen),
             "critic_input": critic_input,
             "decision": record.decision,
-            "log_prob": record.log_prob,
+            "log_prob": log_prob,
             "alive": record.alive.float(),
             "advantage": advantage,
             "target": team.value_norm.normalise(target),
@@ -289,6 +306,13 @@ class PPOFamily:
         outs = with_next(team.critic, now, later, memory, record.is_first, ends)
         value, next_value = (team.value_norm.denormalise(out) for out in outs[:2])
         return now, value, next_value
+
+    @torch.no_grad()
+    def _log_prob(self, team: _Team, record: Record) -> Tensor:
+        """Of what was decided, by the policy as it is now. Shapes: [T, B, n]."""
+        seen = team.norm.normalise(record.seen)
+        out, _ = team.policy.unroll(seen, record.memory, record.is_first)
+        return team.decisions.log_prob(out, record.decision, team.decisions.mask(record.seen))
 
     def values(self, records: Mapping[str, Record]) -> dict[str, Tensor]:
         """What the critics expect from each decision on, in units of reward. Shapes: [T, B, n], by
@@ -399,7 +423,8 @@ class PPOFamily:
     def _take_in(self, team: _Team, record: Record) -> None:
         if self.options.normalise_observations:
             team.norm.update(record.seen, record.alive)
-            team.state_norm.update(record.state)
+            if record.state.shape[-1]:
+                team.state_norm.update(record.state)
 
     def policies(self) -> Mapping[str, tuple[dict[str, Any], dict[str, Any]]]:
         return {
@@ -415,6 +440,14 @@ class PPOFamily:
         self.frames = int(state["frames"])
         for team in self._teams:
             team.load(state["teams"][team.name])
+
+
+def _lost(record: Record) -> Tensor:
+    """Where an agent lives on, but what it did next is not known. Shapes: bool [T, B, n]."""
+    lost = record.next_alive.clone()
+    lost[:-1] &= ~record.alive[1:]
+    lost[-1] = False
+    return lost
 
 
 def _explained(value: Tensor, target: Tensor, counts: Tensor) -> float:

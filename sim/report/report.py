@@ -15,6 +15,7 @@ from sim.report.agents import agents, states
 from sim.report.courses import metrics, rewards
 from sim.report.evidence import Evidence
 from sim.report.head import head
+from sim.report.learning import learning
 from sim.report.outcome import outcome
 from sim.report.page import Raw, page, save, section, tag
 from sim.report.reproduce import reproduce, scenario
@@ -64,6 +65,7 @@ def _sections(run: Evidence) -> list[Raw]:
         section("Outcome", *outcome(run)),
         section("Metrics over time", *(metrics(run) or lack)),
         section("Rewards", *rewards(run)),
+        section("Learning", *learning(run)),
         section("Agents", *agents(run), css="page"),
         section("Who was up when", *states(run)),
         section("Links", *links(run)),

@@ -6,6 +6,7 @@ from typing import Final
 
 import pandas as pd
 
+from sim.online import LEARNED
 from sim.report.curves import Mark
 from sim.report.evidence import Evidence
 from sim.report.page import ROWS_MAX, Cell, Raw, join, table, tag
@@ -14,7 +15,7 @@ from sim.units import SECOND
 
 _EVENTS_MAX: Final = 400
 _STORY_MAX: Final = 30
-_PLAIN_KINDS: Final = ("market", "info", "print")
+_PLAIN_KINDS: Final = ("market", "info", "print", LEARNED)
 
 
 def story(run: Evidence) -> list[Cell]:

@@ -10,6 +10,7 @@ from sim.scenario.keys import Key
 
 SHARES: Final = ("group", "none", "all")
 CRITICS: Final = ("state", "observations", "own")
+TAPS: Final = ("agents", "broker")
 ACTIVATIONS: Final = ("tanh", "relu")
 FROZEN: Final = "frozen"
 """Of a group: it keeps who plays it."""
@@ -115,6 +116,26 @@ class LearnSpec(msgspec.Struct, frozen=True, kw_only=True):
         Key("tables", "Per group, parameters of its role; of the plain one {speaks: {topic: "
             "width}, hears: {topic: width}}."),
     ] = {}  # fmt: skip
+    online: Annotated[
+        bool,
+        Key("flag", "Whether `sim run` learns from the agents as they run: what --learn sets. An "
+            "agent `learner` joins, on links like any other."),
+    ] = False  # fmt: skip
+    tap: Annotated[
+        str,
+        Key("choice", "What the learner of a run learns from: what agents tell it, or also the "
+            "state and the rewards, from the broker (privileged).", choices=TAPS),
+    ] = "agents"  # fmt: skip
+    update: Annotated[
+        int,
+        Key("integer", "Decisions of a group after which the learner of a run updates.", low=2,
+            high=1_000_000),
+    ] = 256  # fmt: skip
+    wait_ns: Annotated[
+        int | None,
+        Key("duration", "Time for which a joint sample waits for what is missing of it, beyond "
+            "that in which agents tell of it; default 4 decisions.", key="wait"),
+    ] = None  # fmt: skip
     where: str = ""
     folder: str = ""
     """Folder of the file that wrote the block, for its policy files."""

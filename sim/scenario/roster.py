@@ -7,7 +7,7 @@ World slots in group order come first, then the agents made by `count`. Every na
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 import msgspec
 
@@ -17,6 +17,9 @@ from sim.scenario.faults import idle_faults as idle_faults
 from sim.scenario.load import behaviour_file
 from sim.scenario.policies import policy_file
 from sim.scenario.schema import AgentSpec, Scenario
+
+LEARNER: Final = "learner"
+"""The agent that learns in a run with `learn.online`."""
 
 
 class _Group(Protocol):
@@ -38,6 +41,7 @@ class AgentPlan(msgspec.Struct, frozen=True, kw_only=True):
 
     index: position in the roster. group, slot: its place in the world; None for a further agent.
     folder: holds the file of `behaviour`, if it names one.
+    is_privileged: observes what no agent of the world does: the state of all, and all rewards.
     """
 
     name: str
@@ -50,6 +54,7 @@ class AgentPlan(msgspec.Struct, frozen=True, kw_only=True):
     on_failure: str = "stop"
     folder: str = ""
     where: str = ""
+    is_privileged: bool = False
 
 
 def resolve_roster(scenario: Scenario, world: HasGroups) -> tuple[AgentPlan, ...]:
@@ -74,10 +79,19 @@ def resolve_roster(scenario: Scenario, world: HasGroups) -> tuple[AgentPlan, ...
             plans[name] = AgentPlan(
                 name=name, index=len(plans), behaviour="", on_failure=default, where=spec.where
             )
+    if scenario.learn is not None and scenario.learn.online:
+        if LEARNER in plans:
+            raise ScenarioError(f"learn.online: there is an agent {LEARNER!r} already")
+        plans[LEARNER] = AgentPlan(
+            name=LEARNER, index=len(plans), behaviour="none", on_failure="fallback"
+        )
     names = tuple(plans)
     for spec in (*scenario.agents, *scenario.assignments):
         for name in _matched(spec, names):
             plans[name] = _apply(plans[name], spec)
+    if scenario.learn is not None and scenario.learn.online:
+        # Who plays it is settled by `learn`; the rest of its entries counts.
+        plans[LEARNER] = msgspec.structs.replace(plans[LEARNER], behaviour="none", params={})
     return tuple(_found(plan, scenario.folder) for plan in plans.values())
 
 
@@ -123,7 +137,7 @@ def _apply(plan: AgentPlan, spec: AgentSpec) -> AgentPlan:
 
 def _found(plan: AgentPlan, folder: str) -> AgentPlan:
     """The plan, with the folder in which the file of its behaviour was found."""
-    if plan.group is None and plan.behaviour in ("", "rule", "none"):
+    if plan.group is None and plan.behaviour in ("", "rule", "none") and plan.name != LEARNER:
         raise ScenarioError(
             f"{plan.where}: agent {plan.name!r} has no slot in the world, so it needs a behaviour "
             "such as my_agents.py:Class"

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import itertools
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.distributions import Categorical, Normal
 
+from agents.decisions import log_prob, mask_of, plan_of
 from sim.errors import ScenarioError
 from sim.learn.distributions import Decisions
 from sim.spaces import Field, Space
@@ -176,3 +178,22 @@ def test_draws_come_from_the_generator_alone() -> None:
     assert (one == same).all()
     assert (one != other).any()
     assert (torch.get_rng_state() == before).all()
+
+
+@given(st.integers(0, 2**31 - 1), st.integers(1, 5))
+@settings(deadline=None, max_examples=40)
+def test_agents_say_the_same_log_probability_without_torch(seed: int, rows: int) -> None:
+    """What an agent's process computes of its own decisions is what the learner would."""
+    space = Space((POWER, MOVE, PUMPS, FREE))
+    decisions, plan = Decisions(space, SEES), plan_of(space, SEES)
+    out = normal(rows, decisions.outputs, seed=seed)
+    seen = (normal(rows, SEES.size, seed=seed + 1) > 0).float()
+    seen[:, 1] = 1.0  # of the choices that are masked, one is always allowed
+    mask = decisions.mask(seen)
+    assert mask is not None
+    raw = decisions.sample(out, generator(seed), mask=mask)
+    own = log_prob(plan, out.numpy(), mask_of(plan, seen.numpy(), np), raw.numpy(), np)
+    assert own.dtype == np.float32
+    np.testing.assert_allclose(own, decisions.log_prob(out, raw, mask).numpy(), atol=2e-5)
+    other = log_prob(plan, out.numpy(), None, raw.numpy(), np)
+    assert (own >= other - 1e-5).all()  # without what is not allowed, the rest is likelier

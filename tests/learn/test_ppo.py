@@ -11,7 +11,7 @@ from learn.problems import Tiny, flat, make_side, play
 
 from sim.errors import DivergenceError
 from sim.learn.networks import Shape
-from sim.learn.ppo import clipped_objective
+from sim.learn.ppo import _lost, clipped_objective
 from sim.learn.presets import make_family
 from sim.spaces import Field, Space
 
@@ -258,3 +258,28 @@ def test_the_epochs_stop_at_the_target() -> None:
         found[target] = train(family, rollout, 1)["player/epochs"]
     assert found[0.0] == 20
     assert found[0.01] < 20
+
+
+@pytest.mark.parametrize("v_trace", [True, False])
+def test_only_with_v_trace_it_learns_from_what_an_older_policy_did(v_trace: bool) -> None:
+    """All experience is that of the first policy, nearly uniform over the arms."""
+    rollout = bandit()
+    options = {"decisions": 8, "learning_rate": 3e-3, "v_trace": v_trace}
+    family = make_family("ppo", rollout.sides, 2, options=options, shape=SMALL)
+    older = make_family("ppo", rollout.sides, 2, options=options, shape=SMALL).actors()
+    for _ in range(25):
+        family.update(rollout.collect(older, 8))
+    earned = float(play(rollout, family.actors(), 8))
+    assert earned > 0.9 if v_trace else earned < 0.8
+
+
+def test_the_chain_of_an_agent_is_cut_where_what_it_did_next_is_not_known() -> None:
+    rollout = Tiny(make_side(2, 2), 1, lambda state, decision: decision[..., 0], steps=9)
+    record = rollout.collect(make_family("ppo", rollout.sides, 2, shape=SMALL).actors(), 4)[
+        "player"
+    ]
+    assert not _lost(record).any()
+    record.alive[1, 0, 0] = False  # told nothing, but lived on
+    record.alive[3, 0, 1] = record.next_alive[2, 0, 1] = False  # died
+    assert _lost(record)[:, 0, 0].tolist() == [True, False, False, False]
+    assert not _lost(record)[:, 0, 1].any()

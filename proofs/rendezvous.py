@@ -16,7 +16,7 @@ from sim.learn.evaluate import evaluate
 
 FRAMES: Final = 1_000_000
 COPIES: Final = 32
-WORLD: Final = ("world.norm=quadratic", "world.observation_noise=0", "faults=[]", "duration=10s")
+WORLD: Final = ("world.norm=quadratic", "world.observation_noise=0", "faults=[]", "duration=30s")
 OPTIONS: Final[dict[str, Any]] = {
     "gamma": 0.5, "lambda_": 0.9, "learning_rate": 3e-3, "entropy": 0.0,
 }  # fmt: skip

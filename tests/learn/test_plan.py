@@ -31,6 +31,16 @@ def test_every_group_with_a_role_learns_unless_something_is_said() -> None:
     assert "market" not in grid.groups
 
 
+def test_another_algorithm_leaves_the_options_of_the_scenarios_own_behind() -> None:
+    own = load_training("spread")
+    assert own.learn is not None
+    assert own.learn.options["mappo"]["gamma"] == 0.95
+    other = load_training("spread", algorithm="ippo", overrides=["learn.options.ippo.epochs=2"])
+    assert other.learn is not None
+    assert other.learn.options == {"ippo": {"epochs": 2}}
+    assert load_training("spread", algorithm="mappo").learn == own.learn
+
+
 def test_the_resolved_scenario_says_who_learns() -> None:
     scenario = load_training("signalling", overrides=["learn.groups={sender: vdn}"])
     assert scenario.learn is not None

@@ -50,10 +50,10 @@ class Actor:
         return mean + noise, -(noise * noise).sum(-1) / 2, memory
 
 
-def frames_per_s(rollout: Any, device: str, seconds: float) -> float:
-    """Copies times steps of the world, over the time they take."""
+def frames_per_s(rollout: Any, dt_ns: int, device: str, seconds: float) -> float:
+    """Copies times steps of the world (of dt_ns), over the time they take."""
     actors = {side.group: Actor(side, device) for side in rollout.sides}
-    steps = 4
+    lasts, steps = max(side.every_ns for side in rollout.sides) // dt_ns, 1
     while True:
         began = time.perf_counter()
         rollout.collect(actors, steps)
@@ -61,7 +61,7 @@ def frames_per_s(rollout: Any, device: str, seconds: float) -> float:
             torch.cuda.synchronize()
         passed = time.perf_counter() - began
         if passed > seconds:
-            return steps * rollout.copies / passed
+            return steps * lasts * rollout.copies / passed
         steps *= 2 if passed > seconds / 8 else 4
 
 
@@ -70,17 +70,13 @@ def main(seconds: float, device: str) -> None:
     found: dict[str, Any] = {}
     for name, (group, options) in CASES.items():
         prepared = prepare(load(name, overrides=options))
-        rates = {
-            str(copies): round(
-                frames_per_s(
-                    BatchedRollout(prepared, [group], copies, device=device), device, seconds
-                )
-            )
-            for copies in COPIES
-        }
+        dt_ns, rates = prepared.world.dt_ns, {}
+        for copies in COPIES:
+            rollout = BatchedRollout(prepared, [group], copies, device=device)
+            rates[str(copies)] = round(frames_per_s(rollout, dt_ns, device, seconds))
         with one_thread():
             kernels = KernelRollout(prepared, [group], KERNELS)
-            rate = round(frames_per_s(kernels, "cpu", seconds))
+            rate = round(frames_per_s(kernels, dt_ns, "cpu", seconds))
             kernels.close()
         found[name] = {"frames_per_s": rates, f"kernels_{KERNELS}_frames_per_s": rate}
     aim = {"spread_1024_aim": 100_000}

@@ -23,6 +23,8 @@ class Rule:
 
     speaks: Mapping[str, int] = {}
     hears: Mapping[str, int] = {}
+    plays_group = True
+    is_random = False
 
     def __init__(self, name: str, group: Any, params: Mapping[str, Any]) -> None:
         self.name, self.group, self.params = name, group, params
@@ -62,6 +64,8 @@ class TitForTat(Rule):
 
     Source: Axelrod 1984; in the prisoner's dilemma 0 is to cooperate.
     """
+
+    plays_group = False  # its own name says whom it looks at
 
     def decide(self, xp: Any, obs: Any, inbox: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
         other = self.field(obs, "last-2" if self.name.endswith("1") else "last-1")
@@ -172,6 +176,8 @@ class SpreadRule(Body):
     All see the same, so all find the same assignment without a word. Up to 5 agents all
     assignments are compared; from 6 on each takes the landmark of its own number.
     """
+
+    plays_group = False  # its own name says whom it looks at
 
     def want(self, xp: Any, obs: Any, inbox: Mapping[str, Any]) -> Any:
         marks = places(xp, self.field(obs, "landmarks"))

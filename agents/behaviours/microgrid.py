@@ -30,6 +30,8 @@ class _Device:
 
     speaks: Mapping[str, int] = {}
     hears: Mapping[str, int] = DISPATCH
+    plays_group = True
+    is_random = False
 
     def __init__(self, name: str, group: Any, params: Mapping[str, Any]) -> None:
         self.high = float(group.action.high[0]) if group.action.size else 0.0

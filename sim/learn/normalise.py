@@ -76,16 +76,19 @@ class RunningNorm:
 
 
 class ValueNorm:
-    """A slowly moving mean and variance of value targets, corrected for its start.
+    """The recent mean and deviation of value targets, corrected for their start.
 
     A critic is trained on `normalise(target)`; what it says is `denormalise`d before advantages
     are taken, or they would mix two units.
-    decay: weight of the past at each update; 0.9 forgets in about ten updates, as returns
-           drift while the policy improves.
-    Source: Yu et al. 2022 (MAPPO), section 5.1; correction of the start as in Kingma and Ba 2015.
+    decay: weight of the past at each update. Low, for the mean of returns drifts while the policy
+           improves, and a critic's output is carried along with it; on `spread` 0.5 learned faster
+           than 0.9 (our own trials).
+    The deviation is that within each update's targets: the drift between updates would blow it up
+    and leave the critic a fraction of its range.
+    Source: after Yu et al. 2022 (MAPPO), section 5.1; the start as in Kingma and Ba 2015.
     """
 
-    def __init__(self, decay: float = 0.9, device: str = "cpu") -> None:
+    def __init__(self, decay: float = 0.5, device: str = "cpu") -> None:
         self.decay = decay
         self.moments = torch.zeros(3, dtype=torch.float64, device=device)
 
@@ -93,17 +96,15 @@ class ValueNorm:
         """Takes in the targets of one update. Shapes: [...]; mask bool [...]: those that count."""
         values = (target if mask is None else target[mask]).double()
         if values.numel():
-            new = torch.stack(
-                (values.mean(), values.square().mean(), torch.ones_like(values.sum()))
-            )
+            mean, variance = values.mean(), values.var(correction=0)
+            new = torch.stack((mean, variance, torch.ones_like(mean)))
             self.moments = self.decay * self.moments + (1.0 - self.decay) * new
 
     def _mean_scale(self) -> tuple[Tensor, Tensor]:
-        first, second, weight = self.moments
+        mean, variance, weight = self.moments
         if weight == 0.0:
-            return first, torch.ones_like(first)
-        mean = first / weight
-        deviation = (second / weight - mean.square()).clamp(min=0.0).sqrt()
+            return mean, torch.ones_like(mean)
+        mean, deviation = mean / weight, (variance / weight).sqrt()
         return mean, torch.maximum(deviation, 1e-2 * mean.abs().clamp(min=1e-4))
 
     def normalise(self, value: Tensor) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -10,11 +11,17 @@ import numpy as np
 import pytest
 import torch
 
+import sim
 from agents.behaviours import smart_grid_roles as roles
 from agents.behaviours.smart_grid_roles import CALM, REACH, calmed
+from agents.decisions import plan_of
+from agents.networks import save_policy
 from agents.roles import layout_of
 from sim.errors import BoundError, ScenarioError, UnknownKeyError
+from sim.learn.acting import policy_file
 from sim.learn.batched import BatchedRollout
+from sim.learn.cast import cast_rollout
+from sim.learn.networks import Network, Shape
 from sim.learn.record import Side
 from sim.prepare import load, prepare
 from sim.worlds.smart_grid import ROLES, RULES, SmartGrid, make, over_days
@@ -156,6 +163,25 @@ def test_deciding_nothing_is_the_rule_to_the_bit() -> None:
     rule, role = ended([]), ended(list(ROLES))
     assert len(rule) == 2
     assert role == rule
+
+
+def test_a_policy_file_that_decides_nothing_acts_as_the_rule_in_a_run(tmp_path: Path) -> None:
+    (side,) = cast_rollout(prepare(load("smart_grid")), ["battery"]).sides
+    plan = plan_of(side.decides, side.role.sees)
+    draw = torch.Generator().manual_seed(0)
+    network = Network(
+        side.layout, plan.outputs, side.agents, Shape((8,)), draw, 0.0, free=plan.free
+    )
+    save_policy(tmp_path / "still.safetensors", *policy_file(side, network))
+
+    def run(behaviours: dict[str, str]) -> sim.Result:
+        return sim.run(
+            "smart_grid", duration="46min", inline=True, record=False, compare=False,
+            overrides=["network.default.loss=20%"], behaviours=behaviours,
+        )  # fmt: skip
+
+    learned = run({"battery-*": f"policy:{tmp_path}/still.safetensors"})
+    assert learned.metrics == run({}).metrics
 
 
 def test_power_charges_a_battery_and_small_shifts_do_not(world: SmartGrid) -> None:

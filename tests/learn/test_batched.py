@@ -25,7 +25,6 @@ from sim.worlds.rendezvous import Rendezvous
 pytestmark = pytest.mark.torch
 
 TALK = {"agent": {"speaks": {"talk": 2}, "hears": {"talk": 2, "state": 4}}}
-GRID = {"battery": {"speaks": {"talk": 2, "offer": 6}, "hears": {"talk": 2, "award": 2}}}
 RANDOM = {"loss": [0, "40%"], "latency": ["0s", "300ms"]}
 STRUCK = "faults=[{at: 1s, kill: agent-2, for: 1s}, {at: 3s, link: [agent-1, agent-2], loss: 90%}]"
 CASES: dict[str, tuple[str, list[str], Any, dict[str, Any], int, list[str]]] = {
@@ -33,7 +32,7 @@ CASES: dict[str, tuple[str, list[str], Any, dict[str, Any], int, list[str]]] = {
     "ideal": ("rendezvous", ["agent"], "ideal", TALK, 15, ["duration=2s"]),
     "struck": ("rendezvous", ["agent"], RANDOM, TALK, 22, ["duration=4s", STRUCK]),
     "signals": ("signalling", ["sender", "receiver"], "scenario", {}, 15, ["duration=2s"]),
-    "market": ("smart_grid", ["battery", "pv"], "scenario", GRID, 20, ["duration=30min"]),
+    "market": ("smart_grid", ["battery", "pv"], "scenario", {}, 2, ["duration=1h"]),
 }
 
 

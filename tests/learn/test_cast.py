@@ -8,6 +8,7 @@ from agents.roles import PlainRole
 from sim.errors import UnknownKeyError
 from sim.learn.cast import Cast, cast_rollout, heard_by
 from sim.prepare import load, prepare
+from sim.worlds import smart_grid
 
 pytestmark = pytest.mark.torch
 
@@ -44,7 +45,10 @@ def test_programs_are_named_and_nobody_is_nobody() -> None:
     assert "ev" not in {party.group for party in cast.parties}
 
 
-def test_layouts_count_the_senders_that_a_process_tells_apart() -> None:
+def test_layouts_count_the_senders_that_a_process_tells_apart(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(smart_grid, "ROLES", {})
     prepared = prepare(load("smart_grid"))
     names = [plan.name for plan in prepared.plans]
     assert heard_by(prepared.world, names, "pv-1", "award") == ("market",)

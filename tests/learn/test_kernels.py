@@ -24,7 +24,7 @@ from sim.learn.networks import Shape
 from sim.learn.rollout import make_rollout
 from sim.prepare import Prepared, prepare
 from sim.scenario.load import parse_scenario
-from sim.worlds import catalogue
+from sim.worlds import catalogue, smart_grid
 
 pytestmark = pytest.mark.torch
 
@@ -117,8 +117,9 @@ def test_what_learning_agents_do_is_what_the_same_policy_does_in_a_run(
 
 
 def test_a_device_of_the_smart_grid_does_what_its_policy_does_in_a_run(
-    tmp_path: Path, digests: dict[int, str]
+    tmp_path: Path, digests: dict[int, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(smart_grid, "ROLES", {})  # the plain role, as of the policy in the run
     given = document("smart_grid", duration="20min")
     played = prepared_of(
         {**given, "agents": {"battery-*": {"behaviour": write_policy(tmp_path)}}}, tmp_path

@@ -157,7 +157,7 @@ def evaluate(options: argparse.Namespace) -> int:
     with Counting("episodes", errors, errors.is_terminal) as shown:
         found, rows = play_all(
             prepared, episodes=options.episodes, selfish=selfish, processes=options.processes,
-            workers=workers, on_done=shown,
+            workers=workers, on_begin=errors.print, on_done=shown,
         )  # fmt: skip
     found.wall_seconds = round(monotonic() - began, 3)
     run = create_run(scenario.name, options.run_dir)

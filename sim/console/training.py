@@ -187,11 +187,11 @@ class Counting:
             self._live.update(Text(""), refresh=True)
             self._live.stop()
 
-    def __call__(self, done: int, total: int) -> None:
+    def __call__(self, done: float, total: int) -> None:
         """Takes news."""
         if self._live:
             left = (monotonic() - self._began) / done * (total - done) if done else None
-            text = Text(f"{self._what} {done:,} of {total:,}  left {span(left)}")
+            text = Text(f"{self._what} {int(done):,} of {total:,}  left {span(left)}")
             self._live.update(text, refresh=True)
 
 

@@ -1,14 +1,16 @@
 """One scenario over a grid of settings, with the same seeds everywhere.
 
-Every run is one episode in memory, in a worker process. Rows go to the table as runs end, so that a
-sweep that was stopped goes on where it was. Seeds and days are those of `sim.learn.evaluate`: held
-out, and the same in every setting, so that settings are compared seed by seed.
+A run is one episode in memory; the seeds of a setting are one batch if everybody is a policy or a
+mechanism. Rows go to the table as runs end, so that a sweep that was stopped goes on where it was.
+Seeds and days are those of `sim.learn.evaluate`: held out, and the same in every setting, so that
+settings are compared seed by seed.
 """
 
 from __future__ import annotations
 
 import csv
 import itertools
+import math
 import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -22,12 +24,11 @@ import pandas as pd
 from sim.clock import monotonic
 from sim.errors import CheckpointError, ScenarioError, SimError, UnknownKeyError
 from sim.ids import did_you_mean
-from sim.launch.jobs import Pool
 from sim.learn.evaluate import seeds_of
-from sim.learn.play import TARGET
+from sim.learn.many import OnDone, Stadium, task_of
+from sim.learn.play import OWN
 from sim.learn.statistics import within
 from sim.prepare import load, prepare
-from sim.scenario.load import dump
 from sim.scenario.schema import Scenario
 from sim.worlds.world import Metric
 
@@ -37,7 +38,8 @@ PARQUET: Final = "sweep.parquet"
 WHO: Final = "as"
 _RUNS_MAX: Final = 1_000_000
 _RANGE: Final = re.compile(r"([-+.\deE]+%?):([-+.\deE]+%?):([-+.\deE]+%?)")
-OnDone = Callable[[int, int], None]
+_COST_SECONDS: Final = 10.0
+"""Of a sweep after which it is said how long the rest will take."""
 
 
 @dataclass(frozen=True)
@@ -223,38 +225,35 @@ def read_table(folder: Path) -> pd.DataFrame:
 def run_sweep(
     sweep: Sweep, folder: Path, workers: int, on_cost: Callable[[int, float], None], on_done: OnDone
 ) -> None:
-    """Runs what is not in the folder's table yet.
+    """Runs what is not in the folder's table yet, the seeds of a setting in a batch if possible.
 
-    on_cost: told, once the first run is over, how many are left and how many seconds they will
-             take. on_done: told how many are done, of how many.
+    on_cost: told once, when that can be said, how many are left and how many seconds they will
+             take. on_done: told how many are done, of how many; a part of a run counts as that.
     Raises: SimError of a run that does not come to its end.
     """
     table = Table(sweep, folder)
     done = table.done()
     todo = [
-        (case, seed) for seed in sweep.seeds for case in sweep.cases
-        if (case.values, seed) not in done
-    ]  # fmt: skip
-    texts = {case.values: dump(case.scenario) for case in sweep.cases}
+        (case, [seed for seed in sweep.seeds if (case.values, seed) not in done])
+        for case in sweep.cases
+    ]
+    todo = [(case, seeds) for case, seeds in todo if seeds]
+    tasks = [task_of(case.scenario, OWN, seeds) for case, seeds in todo]
+    before, began, is_told = len(done), monotonic(), False
 
-    def job(case: Case, seed: int) -> dict[str, Any]:
-        learn = case.scenario.learn
-        days = learn.held_out if learn else None
-        source = case.scenario.source
-        return {"scenario": texts[case.values], "source": source, "seed": seed, "days": days}
+    def take(task: int, seed: int, result: dict[str, Any]) -> None:
+        table.add(todo[task][0].values, seed, result["metrics"])
 
-    with Pool(TARGET, workers) as pool:
-        # The first run also waits for its worker to start; the second tells what one costs.
-        for part in (todo[:1], todo[1:2], todo[2:]):
-            began = monotonic()
-            for index, result in pool.run([job(*each) for each in part]):
-                case, seed = part[index]
-                table.add(case.values, seed, result["metrics"])
-                done.add((case.values, seed))
-                on_done(len(done), sweep.runs)
-            if part == todo[1:2] and len(todo) > 2:
-                left = len(todo) - 2
-                on_cost(left, left * (monotonic() - began) / min(workers, left))
+    def news(played: float, total: int) -> None:
+        nonlocal is_told
+        spent = monotonic() - began
+        if not is_told and played < total and spent > _COST_SECONDS:
+            is_told = True
+            on_cost(math.ceil(total - played), spent / max(played, 1e-3) * (total - played))
+        on_done(before + played, sweep.runs)
+
+    with Stadium(workers) as stadium:
+        stadium.play(tasks, take, news)
 
 
 def write_parquet(folder: Path) -> bool:

@@ -18,7 +18,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from sim.errors import ScenarioError
-from sim.learn.many import COPIES_MAX, OnDone, Stadium, Task, task_of
+from sim.learn.many import OnDone, Stadium, Task, how, task_of
 from sim.learn.play import OWN, REFERENCE, SILENT
 from sim.learn.statistics import Estimate, bootstrap, cooperation, jain, mean, scores
 from sim.outcome import RULE
@@ -119,7 +119,7 @@ def evaluate(
     }
     if selfish is not None:
         tasks[SELFISH] = task_of(selfish, OWN, seeds, processes)
-    played = _how(tasks[OWN])
+    played = how([tasks[OWN]])
     on_begin(played)
     with Stadium(workers, processes) as stadium:
         found = _played(stadium, tasks, on_done, 0)
@@ -134,13 +134,6 @@ def evaluate(
         if plan.behaviour.startswith("policy:")
     }
     return evaluation, table(found, seeds)
-
-
-def _how(task: Task) -> str:
-    """How a column's episodes are played, for people."""
-    if not task.obstacle:
-        return f"in memory, batched, {min(len(task.seeds), COPIES_MAX)} episodes at once"
-    return f"one by one: {task.obstacle}"
 
 
 def _played(stadium: Stadium, tasks: Mapping[str, Task], report: OnDone, before: int) -> Results:

@@ -20,8 +20,8 @@ from sim.scenario.schema import Scenario
 
 COPIES_MAX: Final = 128
 """Episodes in one batch: more of them are hardly cheaper each, and take memory."""
-_COPIES_MIN: Final = 8
-"""Below so many a batch is not divided: its steps cost about as much as those of a whole one."""
+_COPIES_MIN: Final = 32
+"""No worker gets a batch of fewer because of its division: half a batch costs nearly as much."""
 OnDone = Callable[[float, int], None]
 """Told how many episodes are done, of how many; a part of one counts as that."""
 OnResult = Callable[[int, int, dict[str, Any]], None]
@@ -60,6 +60,17 @@ def _obstacle(scenario: Scenario, column: str, processes: bool) -> str:
     except ImportError:
         return "torch is not installed"
     return obstacle(scenario, column)
+
+
+def how(tasks: Sequence[Task]) -> str:
+    """How tasks are played, for people."""
+    batched = [task for task in tasks if not task.obstacle]
+    if not batched:
+        return f"one by one: {tasks[0].obstacle}" if tasks else "nothing is left to do"
+    size = max(min(len(task.seeds), COPIES_MAX) for task in batched)
+    text = f"in memory, batched, {size} episode{'s' * (size > 1)} at once"
+    others = [task.obstacle for task in tasks if task.obstacle]
+    return text + (f"; {len(others)} of {len(tasks)} one by one: {others[0]}" if others else "")
 
 
 class Stadium:

@@ -25,9 +25,10 @@ from sim.clock import monotonic
 from sim.errors import CheckpointError, ScenarioError, SimError, UnknownKeyError
 from sim.ids import did_you_mean
 from sim.learn.evaluate import seeds_of
-from sim.learn.many import OnDone, Stadium, task_of
+from sim.learn.many import OnDone, Stadium, how, task_of
 from sim.learn.play import OWN
 from sim.learn.statistics import within
+from sim.outcome import NO_CONTROL, RULE
 from sim.prepare import load, prepare
 from sim.scenario.schema import Scenario
 from sim.worlds.world import Metric
@@ -223,12 +224,18 @@ def read_table(folder: Path) -> pd.DataFrame:
 
 
 def run_sweep(
-    sweep: Sweep, folder: Path, workers: int, on_cost: Callable[[int, float], None], on_done: OnDone
+    sweep: Sweep,
+    folder: Path,
+    workers: int,
+    on_begin: Callable[[str], None],
+    on_cost: Callable[[int, float], None],
+    on_done: OnDone,
 ) -> None:
     """Runs what is not in the folder's table yet, the seeds of a setting in a batch if possible.
 
-    on_cost: told once, when that can be said, how many are left and how many seconds they will
-             take. on_done: told how many are done, of how many; a part of a run counts as that.
+    on_begin: told how runs are played, for people. on_cost: told once, when that can be said, how
+              many are left and how many seconds they will take. on_done: told how many are done, of
+              how many; a part of a run counts as that.
     Raises: SimError of a run that does not come to its end.
     """
     table = Table(sweep, folder)
@@ -239,6 +246,7 @@ def run_sweep(
     ]
     todo = [(case, seeds) for case, seeds in todo if seeds]
     tasks = [task_of(case.scenario, OWN, seeds) for case, seeds in todo]
+    on_begin(how(tasks))
     before, began, is_told = len(done), monotonic(), False
 
     def take(task: int, seed: int, result: dict[str, Any]) -> None:
@@ -276,9 +284,30 @@ class Series:
     half: list[float]
 
 
-def series_of(sweep: Sweep, rows: pd.DataFrame, metric: str) -> list[Series]:
+def labels_of(sweep: Sweep, given: str = "") -> list[str]:
+    """What tells each line from the others, a line per setting of all axes but the first.
+
+    given: names with commas between, instead of the settings. Raises: ScenarioError.
+    """
+    others = sweep.axes[1:]
+    settings = list(itertools.product(*(axis.values for axis in others)))
+    if given:
+        names = [name.strip() for name in given.split(",")]
+        if len(names) != len(settings):
+            raise ScenarioError(f"--labels: expected {len(settings)} names, found {len(names)}")
+        return names
+    return [
+        ", ".join(_label(axis.path, v) for axis, v in zip(others, values, strict=True))
+        for values in settings
+    ]
+
+
+def series_of(
+    sweep: Sweep, rows: pd.DataFrame, metric: str, labels: Sequence[str] = ()
+) -> list[Series]:
     """A line per setting of the other axes, over the first axis: its numbers, or 0, 1, 2, ...
 
+    labels: of the lines, as `labels_of` gives them.
     The intervals are of the mean within seeds: the seeds' own levels, which all settings of a line
     have in common, are taken out. Raises: CheckpointError if runs are missing.
     """
@@ -286,7 +315,8 @@ def series_of(sweep: Sweep, rows: pd.DataFrame, metric: str) -> list[Series]:
     x = first.numbers or [float(i) for i in range(len(first.values))]
     rows = rows[rows["metric"] == metric]
     lines = []
-    for rest in itertools.product(*(axis.values for axis in others)):
+    settings = itertools.product(*(axis.values for axis in others))
+    for rest, label in zip(settings, labels or labels_of(sweep), strict=True):
         line = rows
         for axis, value in zip(others, rest, strict=True):
             line = line[line[axis.path] == value]
@@ -295,11 +325,12 @@ def series_of(sweep: Sweep, rows: pd.DataFrame, metric: str) -> list[Series]:
             raise CheckpointError(f"{metric}: runs are missing; the sweep did not come to its end")
         values = grid.loc[list(first.values)].to_numpy(dtype=np.float64)
         mean, half = within(values)
-        label = ", ".join(_label(a.path, v) for a, v in zip(others, rest, strict=True))
         lines.append(Series(label, x, mean.tolist(), half.tolist()))
     return lines
 
 
 def _label(path: str, value: str) -> str:
-    """What tells a line from the others."""
-    return value if path == WHO else f"{path.rpartition('.')[2]} {value}"
+    """A setting in words."""
+    if path != WHO:
+        return f"{path.rpartition('.')[2]} {value}"
+    return {"*=rule": RULE, "*=none": NO_CONTROL}.get(value, value)

@@ -19,6 +19,7 @@ from sim.learn.returns import gae, v_trace
 from sim.online import figures_of, told_of
 from sim.outcome import Result
 from sim.prepare import prepare
+from sim.report.report import write_report
 from sim.runner import run
 from sim.scenario.load import load_scenario
 from sim.scenario.policies import POLICIES
@@ -337,6 +338,9 @@ def test_what_was_learned_is_kept_and_plays(tmp_path: Path, tap: str) -> None:
     assert summary["learning"] == {
         "tap": tap, "is_privileged": tap == "broker", "versions": {"agent": card["version"]},
     }  # fmt: skip
+    page = write_report(tmp_path / "learned").read_text()
+    assert "<h2>Learning</h2>" in page
+    assert ("Privileged." in page) == (tap == "broker")
     plain = changed(duration="2s")
     del plain["learn"]
     again = played(tmp_path, plain, behaviours={"agent-*": f"policy:{tmp_path / 'learned'}"})

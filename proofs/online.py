@@ -24,7 +24,7 @@ WORLD: Final = (
 JUDGED: Final = "5min"
 """Of greedy play: 6,000 decisions."""
 OPTIONS: Final = (
-    "{mappo: {deviation: 0.05, entropy: 0.2, learning_rate: 0.001, anneal_frames: 72000, "
+    "{mappo: {deviation: 0.05, entropy: 0.15, learning_rate: 0.001, anneal_frames: 72000, "
     "gamma: 0.99, lambda_: 0.3, epochs: 15, minibatches: 2, clip: 0.5, target_kl: 0}}"
 )  # fmt: skip
 

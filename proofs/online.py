@@ -13,25 +13,26 @@ from typing import Any, Final
 
 from proofs.proof import Found, Proof
 from proofs.rendezvous import OPTIONS as BATCH_OPTIONS
+from proofs.rendezvous import WORLD as BATCH_WORLD
 from proofs.training import Task, scratch, trained
 from sim.errors import SimError
 from sim.outcome import Result
 from sim.runner import run
 
 WORLD: Final = (
-    "world.norm=quadratic", "world.observation_noise=0", "faults=[]", "world.dt=50ms",
+    "world.norm=quadratic", "world.observation_noise=0", "faults=[]", "world.dt=20ms",
 )  # fmt: skip
 JUDGED: Final = "5min"
-"""Of greedy play: 6,000 decisions."""
+"""Of greedy play: 15,000 decisions."""
 OPTIONS: Final = (
-    "{mappo: {deviation: 0.05, entropy: 0.15, learning_rate: 0.001, anneal_frames: 72000, "
-    "gamma: 0.99, lambda_: 0.3, epochs: 15, minibatches: 2, clip: 0.5, target_kl: 0}}"
+    "{mappo: {deviation: 0.05, entropy: 0.12, learning_rate: 0.001, anneal_frames: 180000, "
+    "gamma: 0.98, lambda_: 0.4, epochs: 15, minibatches: 2, clip: 0.5, target_kl: 0}}"
 )  # fmt: skip
 
 
 def learned(seed: int, folder: Path, duration: str = "1h") -> Result:
     """A run that learns; its policy is in `folder`."""
-    learn = ("learn.online=true", "learn.update=256", f"learn.options={OPTIONS}")
+    learn = ("learn.online=true", "learn.update=512", f"learn.options={OPTIONS}")
     result = run(
         "rendezvous", seed=seed, duration=duration, overrides=[*WORLD, *learn], inline=True,
         compare=False, run_dir=folder,
@@ -57,7 +58,7 @@ def play(seed: int) -> Found:
         result = learned(seed, online)
         frames = 1_000_000
         options = BATCH_OPTIONS | {"anneal_frames": frames}
-        trained(Task("rendezvous", "mappo", frames, options, world=WORLD), seed, batch)
+        trained(Task("rendezvous", "mappo", frames, options, world=BATCH_WORLD), seed, batch)
         own, other = cost(online, seed), cost(batch, seed)
     versions = result.learning["versions"]["agent"]
     details: dict[str, Any] = {

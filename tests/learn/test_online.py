@@ -128,9 +128,10 @@ def test_killing_the_learner_stops_learning_and_nothing_else(tmp_path: Path) -> 
     assert sum(lines["agent-1", "learner", "experience"].dropped.values()) > 0
 
 
-def test_restarted_it_goes_on_from_its_version(tmp_path: Path) -> None:
+@pytest.mark.parametrize("tap", ["agents", "broker"])
+def test_restarted_it_goes_on_from_its_version(tmp_path: Path, tap: str) -> None:
     kill = [{"at": "5s", "kill": "learner", "for": "2s"}]
-    result = played(tmp_path, changed(faults=kill))
+    result = played(tmp_path, changed(faults=kill, learn={"tap": tap}))
     figures = updates(result)
     last = max(f["version"] for time, f in figures if time < 5.0)
     first = min(f["version"] for time, f in figures if time > 7.0)

@@ -20,19 +20,19 @@ from sim.outcome import Result
 from sim.runner import run
 
 WORLD: Final = (
-    "world.norm=quadratic", "world.observation_noise=0", "faults=[]", "world.dt=20ms",
+    "world.norm=quadratic", "world.observation_noise=0", "faults=[]", "world.dt=50ms",
 )  # fmt: skip
 JUDGED: Final = "5min"
-"""Of greedy play: 15,000 decisions."""
+"""Of greedy play: 6,000 decisions."""
 OPTIONS: Final = (
-    "{mappo: {deviation: 0.05, entropy: 0.12, learning_rate: 0.001, anneal_frames: 180000, "
-    "gamma: 0.98, lambda_: 0.4, epochs: 15, minibatches: 2, clip: 0.5, target_kl: 0}}"
+    "{mappo: {deviation: 0.05, entropy: 0.15, learning_rate: 0.001, anneal_frames: 72000, "
+    "gamma: 0.99, lambda_: 0.3, epochs: 15, minibatches: 2, clip: 0.5, target_kl: 0}}"
 )  # fmt: skip
 
 
 def learned(seed: int, folder: Path, duration: str = "1h") -> Result:
     """A run that learns; its policy is in `folder`."""
-    learn = ("learn.online=true", "learn.update=512", f"learn.options={OPTIONS}")
+    learn = ("learn.online=true", "learn.update=256", f"learn.options={OPTIONS}")
     result = run(
         "rendezvous", seed=seed, duration=duration, overrides=[*WORLD, *learn], inline=True,
         compare=False, run_dir=folder,

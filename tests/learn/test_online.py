@@ -350,3 +350,16 @@ def test_what_was_learned_is_kept_and_plays(tmp_path: Path, tap: str) -> None:
     assert (
         again.metrics["spread"].value < 0.05 * result.metrics["spread"].value
     )  # it plays greedily
+
+
+def test_what_agents_say_to_each_other_is_learned_too(tmp_path: Path) -> None:
+    """And plays where no learner is: it was never one of those that may speak."""
+    says = {"agent": {"speaks": {"opinion": 2}, "hears": {"opinion": 2}}}
+    scenario = changed(learn={"roles": says})
+    result = played(tmp_path, scenario, record=True, run_dir=tmp_path / "learned")
+    assert len(updates(result)) >= 3
+    assert any(a.topic == "opinion" and a.delivered > 50 for a in result.accounts)
+    plain = changed(duration="2s")
+    del plain["learn"]
+    again = played(tmp_path, plain, behaviours={"agent-*": f"policy:{tmp_path / 'learned'}"})
+    assert (again.status, again.agent_failures) == ("completed", [])

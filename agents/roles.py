@@ -66,6 +66,7 @@ class Role(Protocol):
     """Made by `(name, group, params)`, as a policy is. One object may play every agent of its
     group: what tells them apart is in what they observe.
 
+    params:  optional, what it was made with, for the card of a policy file.
     shown:   optional, topics of `hears` whose messages are part of the network's input, after its
              `own` part; all of them where a role does not say.
     sees:    names, units and bounds of the `own` part of the network's input. A field with `masks`
@@ -110,6 +111,7 @@ class PlainRole:
     is_random = False
 
     def __init__(self, name: str, group: Any, params: Mapping[str, Any]) -> None:
+        self.params = dict(params)
         self.sees = group.observation
         self._action = group.action.size
         self._period_s = group.every_ns / 1e9

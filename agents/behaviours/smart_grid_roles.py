@@ -60,6 +60,7 @@ class LearningDevice:
     own: ClassVar[tuple[Field, ...]] = ()
 
     def __init__(self, name: str, group: Any, params: Mapping[str, Any]) -> None:
+        self.params = dict(params)
         self.device = self.rule(name, group, params)
         self.speaks, self.hears = self.device.speaks, self.device.hears
         self.sees = Space((*COMMON, *self.own))

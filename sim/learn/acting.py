@@ -132,7 +132,12 @@ def policy_file(
     normaliser: Normaliser | None = None,
     role_params: Mapping[str, Any] | None = None,
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Tensors and card of a side's policy file, as `agents.networks.save_policy` takes them."""
+    """Tensors and card of a side's policy file, as `agents.networks.save_policy` takes them.
+
+    role_params: of the role; default those that it says it was made with.
+    """
+    if role_params is None:
+        role_params = getattr(side.role, "params", {})
     tensors = network.tensors()
     if normaliser is not None:
         tensors |= {name: t.cpu().numpy() for name, t in normaliser.tensors().items()}
@@ -141,6 +146,6 @@ def policy_file(
         **network.card(),
         "group": side.group,
         "role": role_name(side.role),
-        "role_params": dict(role_params or {}),
+        "role_params": dict(role_params),
     }
     return tensors, card

@@ -166,7 +166,8 @@ def test_deciding_nothing_is_the_rule_to_the_bit() -> None:
 
 
 def test_a_policy_file_that_decides_nothing_acts_as_the_rule_in_a_run(tmp_path: Path) -> None:
-    (side,) = cast_rollout(prepare(load("smart_grid")), ["battery"]).sides
+    shifts = {"battery": {"shifts": ["sells_at", "unheard"]}}
+    (side,) = cast_rollout(prepare(load("smart_grid")), ["battery"], shifts).sides
     plan = plan_of(side.decides, side.role.sees)
     draw = torch.Generator().manual_seed(0)
     network = Network(

@@ -91,7 +91,6 @@ class Learner(Agent):
                 self._cell.start.episode, witness, size, device,
             )  # fmt: skip
         self._of = {a: name for name, found in self._learning.items() for a in found.side.agents}
-        self._role_params = {name: dict(spec["role_params"]) for name, spec in groups.items()}
         self.versions = dict.fromkeys(groups, 0)
 
     @staticmethod
@@ -163,8 +162,8 @@ class Learner(Agent):
         tensors, card = self._learning[group].family.policies()[group]
         settings = self._settings
         known = {
-            "role_params": self._role_params[group], "version": self.versions[group],
-            "learned": "in a run", "tap": settings.tap, "seed": settings.seed,
+            "version": self.versions[group], "learned": "in a run", "tap": settings.tap,
+            "seed": settings.seed,
         }  # fmt: skip
         return {name: _array(t) for name, t in tensors.items()}, card | known
 

@@ -287,7 +287,6 @@ def test_v_trace_corrects_what_an_older_policy_did() -> None:
          ScenarioError, "ippo: its critic sees own"),
         ({"options": {"mappo": {"epoch": 3}}}, UnknownKeyError, "no option 'epoch'"),
         ({"options": {"mappo": {"clip": "x"}}}, BoundError, "clip is a number"),
-        ({"options": {"mappo": {"decisions": 3}}}, ScenarioError, "learn.update says it"),
         ({"options": {"ppo": {"clip": 0.1}}}, ScenarioError, "nobody learns by 'ppo'"),
     ],
 )  # fmt: skip

@@ -46,7 +46,7 @@ def test_reward_for_ever_that_is_cut_has_a_future(preset: str, updates: int) -> 
 
 
 def test_reward_that_ends_has_none() -> None:
-    """The control: the same rewards, ended and not cut, are worth less. Tried on seed 0 alone."""
+    """The control: the same rewards, ended instead of cut, are worth less. Seed 0 alone tried."""
     found = horizon.value("mappo", 0, 100, gamma=0.9, is_cut=False)
     assert found.details["value"] == pytest.approx(horizon.ended(gamma=0.9), rel=0.05)
     assert found.value > 0.3

@@ -39,7 +39,7 @@ def learning(run: Evidence) -> list[Cell]:
     if known.get("is_privileged"):
         words = "The learner also had state and rewards from the broker, which no agent has."
         parts.append(tag("div", tag("p", tag("b", f"Privileged. {words}")), "box"))
-    rows = []
+    rows: list[list[Cell]] = []
     for group, (times, columns) in told.items():
         last = {name: column[-1] for name, column in columns.items()}
         rows.append(

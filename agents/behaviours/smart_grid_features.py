@@ -25,6 +25,7 @@ COMMON: Final = (
     Field("rank_next", help="share of the coming hours that are cheaper than that"),
     Field("price_day", size=HOURS, help="day-ahead forecast of the tariff"),
     Field("award", help="bought for this quarter; negative if sold"),
+    Field("answered", help="share of its offers that were answered of late"),
     Field("is_heard", help="whether the offer for this quarter was answered"),
     Field("offered_sold", help="offered to sell for this quarter"),
     Field("offered_bought", help="offered to buy for this quarter"),
@@ -42,11 +43,12 @@ FORECASTS: Final = (
 )
 
 
-def features(see: View, trades: tuple[Any, Any, Any], own: tuple[str, ...]) -> Any:
+def features(see: View, trades: tuple[Any, Any, Any, Any], own: tuple[str, ...]) -> Any:
     """The network's input.
 
-    Shapes: trades: whether this quarter's offer was answered, Wh offered to sell and to buy,
-            [B, 1] each; own: names of the role's own fields -> [B, 40 and the role's own].
+    Shapes: trades: the share of offers answered of late, whether this quarter's was, Wh offered to
+            sell and to buy, [B, 1] each; own: names of the role's own fields
+            -> [B, 41 and the role's own].
     """
     xp = see.xp
     mean = xp.maximum(xp.mean(see["price_day"], axis=1, keepdims=True), see.zero + 1e-3)
@@ -57,11 +59,11 @@ def features(see: View, trades: tuple[Any, Any, Any], own: tuple[str, ...]) -> A
     after = xp.where(see["minute"] % 60 >= 45, day[:, 1:2], see["import_price"])
     cheaper = xp.mean(xp.astype(day < after, day.dtype), axis=1, keepdims=True)
     quarter = rated * WH_PER_KW
-    is_heard, sold, bought = trades
+    answered, is_heard, sold, bought = trades
     parts = [
         xp.sin(angle), xp.cos(angle), see["import_price"] / mean - 1, after / mean - 1, cheaper,
-        day / mean - 1, see.award_wh / quarter, is_heard, sold / quarter, bought / quarter,
-        xp.astype(see.is_told, day.dtype), xp.clip(see.low / rated, -1.0, 1.0),
+        day / mean - 1, see.award_wh / quarter, answered, is_heard, sold / quarter,
+        bought / quarter, xp.astype(see.is_told, day.dtype), xp.clip(see.low / rated, -1.0, 1.0),
         xp.clip(see.high / rated, -1.0, 1.0), VOLTS * (see["v_pu"] - 1), see["is_supplied"],
         see["p_kw"] / rated, *(_OWN[name](see, rated, mean) for name in own),
     ]  # fmt: skip

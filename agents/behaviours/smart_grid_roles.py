@@ -35,6 +35,8 @@ REACH: Final = 0.3
 """Shift per unit decided. Networks begin with decisions of mean 0 and standard deviation 1."""
 CALM: Final = 0.4
 """Shifts of power up to this size count as none."""
+LATELY: Final = 0.1
+"""Weight of the newest offer in the share of offers answered."""
 STEP: Final = 0.5
 """Share by which an offered energy goes up or down at most."""
 
@@ -45,12 +47,12 @@ Steps = Sequence[tuple[Any, Any]]
 class LearningDevice:
     """What the roles share. Subclasses name their rule, what they shift and what more they see.
 
-    params: shifts (names of those that the network decides; default all).
-    Memory: the rule's, then (Wh, 1) whether this quarter's offer was answered, what it offered to
-    sell and to buy for this quarter, and for the next.
+    params: shifts (names of those that the network decides; default all), quarters (that a decision
+            lasts; default 1). Long decisions are fewer, so that what came of each is easier told.
+    Memory: the rule's, then (Wh, 1) the share of offers answered of late, whether this quarter's
+    was, what it offered to sell and to buy for this quarter, and for the next.
     """
 
-    every = QUARTER_MIN
     is_random = False
     ignores_absent = True
     shown: ClassVar[Mapping[str, int]] = {}
@@ -62,6 +64,7 @@ class LearningDevice:
     def __init__(self, name: str, group: Any, params: Mapping[str, Any]) -> None:
         self.params = dict(params)
         self.device = self.rule(name, group, params)
+        self.every = QUARTER_MIN * max(int(params.get("quarters", 1)), 1)
         self.speaks, self.hears = self.device.speaks, self.device.hears
         self.sees = Space((*COMMON, *self.own))
         chosen = tuple(params.get("shifts", self.shifts))
@@ -73,11 +76,12 @@ class LearningDevice:
         self.decides = Space(tuple(Field(shift) for shift in chosen))
 
     def memory(self, xp: Any, batch: int) -> Any:
-        own = xp.zeros((batch, 5), dtype=xp.float64)
-        return xp.concat((self.device.memory(xp, batch), own), axis=1)
+        all_answered = xp.ones((batch, 2), dtype=xp.float64)
+        nothing = xp.zeros((batch, 4), dtype=xp.float64)
+        return xp.concat((self.device.memory(xp, batch), all_answered, nothing), axis=1)
 
     def is_due(self, obs: Any) -> Any:
-        return obs[:, self.device.at["minute"]][:, 0] % QUARTER_MIN == 0
+        return obs[:, self.device.at["minute"]][:, 0] % self.every == 0
 
     def see(self, obs: Any, inbox: Mapping[str, Any], memory: Any) -> Any:
         see = self._view(obs, inbox, memory)
@@ -92,7 +96,7 @@ class LearningDevice:
         shifts = xp.clip(REACH * decision, -1.0, 1.0)
         by |= {shift: shifts[:, at] for shift, at in self.decides.slices.items()}
         awarded, trades = see.award_wh, self._trades(see, memory)
-        is_heard, sold, bought = trades
+        _, is_heard, sold, bought = trades
         kept = see.positive(by["unheard"]) * -sold + see.positive(-by["unheard"]) * bought
         see.award_wh = xp.where(is_heard > 0, awarded, awarded + kept)
         see.award_wh = see.award_wh - calmed(by["power"]) * see["rated_kw"] * WH_PER_KW
@@ -115,12 +119,20 @@ class LearningDevice:
     def _view(self, obs: Any, inbox: Mapping[str, Any], memory: Any) -> View:
         return View(self.device.at, obs, inbox, memory)
 
-    def _trades(self, see: View, memory: Any) -> tuple[Any, Any, Any]:
-        """Of this quarter: whether its offer was answered, Wh offered to sell and to buy."""
-        xp, at = see.xp, memory.shape[1] - 5
-        is_heard, sold, bought, sells, buys = (memory[:, at + i : at + i + 1] for i in range(5))
+    def _trades(self, see: View, memory: Any) -> tuple[Any, Any, Any, Any]:
+        """The share of offers answered of late; of this quarter whether its offer was, and Wh
+        offered to sell and to buy.
+        """
+        xp, at = see.xp, memory.shape[1] - 6
+        share, is_heard, sold, bought, sells, buys = (
+            memory[:, at + i : at + i + 1] for i in range(6)
+        )
+        is_new = xp.astype(see.is_new, memory.dtype)
+        # An offer of nothing is not answered, and says nothing of the links.
+        is_told = see.is_first & (sells + buys > 0)
         return (
-            xp.where(see.is_first, xp.astype(see.is_new, memory.dtype), is_heard),
+            xp.where(is_told, share + LATELY * (is_new - share), share),
+            xp.where(see.is_first, is_new, is_heard),
             xp.where(see.is_first, sells, sold),
             xp.where(see.is_first, buys, bought),
         )

@@ -182,9 +182,10 @@ class LearningAgent(Agent):
     def _listen(self) -> tuple[dict[str, dict[str, int]], dict[str, tuple[Array, Array]]]:
         """Subscribes to what the role hears. Per topic: places of its senders; what is kept."""
         slots, heard = {}, {}
+        others = [name for name in self.names if name != self._learner]
         for topic, width in self.role.hears.items():
             self.subscribe(topic)
-            names = senders_of(topic, self._cell.start.rounds, self.names)
+            names = senders_of(topic, self._cell.start.rounds, others)
             slots[topic] = {name: i for i, name in enumerate(names)}
             shape = (1, len(names))
             heard[topic] = np.zeros((*shape, width)), np.zeros(shape, dtype=np.int64)

@@ -24,7 +24,7 @@ from sim.errors import SimError, UnknownKeyError
 from sim.ids import did_you_mean
 
 MODULES: Final = (
-    "matrix_games", "horizon", "signalling", "rendezvous", "cartpole", "zoo", "spread",
+    "matrix_games", "horizon", "signalling", "rendezvous", "cartpole", "zoo", "online", "spread",
 )  # fmt: skip
 
 

@@ -180,14 +180,10 @@ def _check(spec: LearnSpec, algorithms: Mapping[str, str]) -> None:
                 f"{at}: {algorithm} with critic_sees: state needs what no agent tells; "
                 "learn.tap: broker has it, critic_sees: observations does without"
             )
-    for preset, options in spec.options.items():
+    for preset in spec.options:
         if preset not in algorithms.values():
             used = ", ".join(sorted(set(algorithms.values())))
             raise ScenarioError(f"learn.options: nobody learns by {preset!r}; used is: {used}")
-        if "decisions" in options:
-            raise ScenarioError(
-                f"learn.options.{preset}.decisions: in a run that learns, learn.update says it"
-            )
     if spec.network.recurrent:
         raise ScenarioError("learn.network.recurrent: learning from running agents has none yet")
     if spec.share == "all" and len(algorithms) > 1:

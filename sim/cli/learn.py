@@ -157,7 +157,7 @@ def evaluate(options: argparse.Namespace) -> int:
     with Counting("episodes", errors, errors.is_terminal) as shown:
         found, rows = play_all(
             prepared, episodes=options.episodes, selfish=selfish, processes=options.processes,
-            workers=workers, on_done=shown,
+            workers=workers, on_begin=errors.print, on_done=shown,
         )  # fmt: skip
     found.wall_seconds = round(monotonic() - began, 3)
     run = create_run(scenario.name, options.run_dir)
@@ -208,7 +208,7 @@ def sweep(options: argparse.Namespace) -> int:
     from rich.console import Console
 
     from sim.console.training import Counting, print_sweep, span
-    from sim.learn.sweep import read_table, run_sweep, series_of, write_parquet
+    from sim.learn.sweep import labels_of, read_table, run_sweep, series_of, write_parquet
 
     errors = Console(stderr=True, highlight=False)
     figure = Path(options.figure) if options.figure else None
@@ -218,6 +218,7 @@ def sweep(options: argparse.Namespace) -> int:
         check_format(figure)
     wanted = [name for text in options.metric for name in text.split(",")]
     planned, metrics, folder = _planned(options, wanted)
+    labels = labels_of(planned, options.labels)
     workers = options.jobs or os.cpu_count() or 1
     errors.print(
         f"{planned.runs:,} runs: {len(planned.cases):,} settings, {len(planned.seeds):,} seeds, "
@@ -228,11 +229,11 @@ def sweep(options: argparse.Namespace) -> int:
         errors.print(f"{left:,} runs left, about {span(seconds)}")
 
     with Counting("runs", errors, errors.is_terminal) as shown:
-        run_sweep(planned, folder, workers, cost, shown)
+        run_sweep(planned, folder, workers, errors.print, cost, shown)
     if not write_parquet(folder):
         errors.print("no Parquet beside the CSV: pip install 'sim-agents\\[parquet]'")
     rows = read_table(folder)
-    lines = {name: series_of(planned, rows, name) for name in metrics}
+    lines = {name: series_of(planned, rows, name, labels) for name in metrics}
     drawn = _draw(planned, lines, figure, options.width) if figure is not None else None
     document = {
         "kind": "sweep", "status": "completed", "scenario": planned.name, "run": str(folder),
@@ -304,5 +305,5 @@ def _draw(planned: Sweep, lines: dict[str, list[Series]], path: Path, width: flo
     panels = []
     for metric, each in lines.items():
         words, unit = metric.replace("_", " "), planned.cards[metric].unit
-        panels.append(Panel(words, f"{words}, {unit}" if unit else words, each))
+        panels.append(Panel(f"{words}, {unit}" if unit else words, each))
     return draw_curves(path, panels, Axis(label, ticks, is_share), width)

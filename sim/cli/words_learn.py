@@ -25,8 +25,9 @@ _EVALUATE_EXAMPLES: Final = """\
 examples:
   sim evaluate smart_grid --as 'battery-*=policy:last'
   sim evaluate rendezvous --as 'agent-*=policy:rendezvous-0007' --episodes 50
-  sim evaluate smart_grid --as 'battery-*=policy:last' --processes
+  sim evaluate smart_grid --as 'battery-*=policy:last' --processes --episodes 1
 
+Where everybody is a policy or a mechanism, all episodes of a column are played in one batch.
 score = (J - J_rule) / (J_reference - J_rule), J the world's objective: 0 as good as the world's
 rules, 1 as good as its bound. The seeds (and days, `learn.held_out`) are those training never saw.
 """
@@ -37,10 +38,14 @@ examples:
   sim sweep smart_grid --vary links.default.loss=0:0.5:0.1 --figure loss.pdf
   sim sweep smart_grid --vary links.default.loss=0:0.5:0.1 \\
       --vary 'as=battery-*=rule,battery-*=policy:last' --metric cost --width 3.4in
-  sim sweep rendezvous --vary world.agents=2,4,8 --seeds 20 --json
+  sim sweep smart_grid --vary links.default.loss=0,0.5,1 --vary 'as=*=rule,*=none' \\
+      --metric cost,overload_minutes --labels 'rule,no control' --figure loss.png
+  sim sweep rendezvous --set 'faults=[]' --vary world.agents=2,4,8 --seeds 20 --json
 
-links.* is short for network.*; any key of the scenario can be varied. Seeds are paired: the same in
-every setting. The table is in runs/<scenario>-<nnnn>/sweep.csv, a row per run and metric.
+links.* is short for network.*; any key of the scenario can be varied. Faults that name agents must
+be there in every setting. Seeds are paired: the same in every setting, and all of them one batch if
+everybody is a policy or a mechanism. The table is in runs/<scenario>-<nnnn>/sweep.csv, a row per
+run and metric.
 """
 
 
@@ -88,7 +93,10 @@ def add_learning_commands(
         "--processes", action="store_true", help="every agent a process (default in memory)"
     )
     evaluate.add_argument(
-        "--jobs", type=positive, metavar="N", help="episodes at a time (default the cores)"
+        "--jobs",
+        type=positive,
+        metavar="N",
+        help="batches or episodes at a time (default the cores)",
     )
     evaluate.add_argument("--run-dir", metavar="DIR", help="keeps it in this new directory")
     evaluate.add_argument("--json", action="store_true", help="print the figures as one document")
@@ -112,7 +120,13 @@ def add_learning_commands(
         "--width", type=inches, default=3.4, metavar="W",
         help="of a panel, as 3.4in or 86mm (default 3.4in, a column)",
     )  # fmt: skip
-    sweep.add_argument("--jobs", type=positive, metavar="N", help="runs at a time (default cores)")
+    sweep.add_argument(
+        "--labels", default="", metavar="NAMES",
+        help="of the lines in the figure, with commas between (default their settings)",
+    )  # fmt: skip
+    sweep.add_argument(
+        "--jobs", type=positive, metavar="N", help="batches or runs at a time (default the cores)"
+    )
     sweep.add_argument("--resume", metavar="RUN", help="goes on with a sweep that was stopped")
     sweep.add_argument("--run-dir", metavar="DIR", help="keeps it in this new directory")
     sweep.add_argument("--json", action="store_true", help="print the figures as one document")

@@ -26,6 +26,7 @@ from sim.learn.train import Outcome, Progress
 from sim.outcome import RULE
 
 _PLAIN_SECONDS: Final = 10.0
+_WIDEST: Final = 1000
 _SHOWN: Final = ("policy_loss", "value_loss", "q_loss", "entropy", "approx_kl")
 """Figures of a learner that fit a line, as far as it has them."""
 _STYLES: Final = {"completed": "bold green", "failed": "bold red"}
@@ -187,11 +188,11 @@ class Counting:
             self._live.update(Text(""), refresh=True)
             self._live.stop()
 
-    def __call__(self, done: int, total: int) -> None:
+    def __call__(self, done: float, total: int) -> None:
         """Takes news."""
         if self._live:
             left = (monotonic() - self._began) / done * (total - done) if done else None
-            text = Text(f"{self._what} {done:,} of {total:,}  left {span(left)}")
+            text = Text(f"{self._what} {int(done):,} of {total:,}  left {span(left)}")
             self._live.update(text, refresh=True)
 
 
@@ -211,7 +212,13 @@ def print_evaluation(
                 ("   0 is the rule, 1 the reference; interquartile mean, 95 %", "dim"),
             )
         )  # fmt: skip
-    console.print(_metrics(found, cards))
+    table = _metrics(found, cards)
+    if (
+        console.measure(table, options=console.options.update(max_width=_WIDEST)).maximum
+        > console.width
+    ):
+        table = _metrics(found, cards, is_short=True)
+    console.print(table)
     zeros = [
         name.replace("_", " ")
         for name in found.metrics[OWN]
@@ -228,7 +235,8 @@ def print_evaluation(
     _print_next(console, "next", command)
 
 
-def _metrics(found: Evaluation, cards: Mapping[str, str]) -> Table:
+def _metrics(found: Evaluation, cards: Mapping[str, str], is_short: bool = False) -> Table:
+    """Metrics per column. is_short: without intervals."""
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
     columns = [name for name in _HEADS if name in found.metrics]
     table.add_column("")
@@ -239,8 +247,8 @@ def _metrics(found: Evaluation, cards: Mapping[str, str]) -> Table:
     for name in found.metrics[OWN]:
         if not any(found.metrics[c][name].value for c in columns if name in found.metrics[c]):
             continue
-        cells = [_interval(found.metrics[c].get(name), is_short=c != OWN) for c in columns]
-        gain = [_interval(found.gain.get(name))] if found.gain else []
+        cells = [_interval(found.metrics[c].get(name), is_short or c != OWN) for c in columns]
+        gain = [_interval(found.gain.get(name), is_short)] if found.gain else []
         table.add_row(f"{name} {cards.get(name, '')}".rstrip(), *cells, *gain)
     return table
 

@@ -1,7 +1,8 @@
 """Worker processes for jobs that have nothing to do with each other: plain data in, plain data out.
 
-A job is one line of JSON on a worker's standard input, its result one on its standard output. What
-the job itself prints goes nowhere. Workers end with their parent: their input ends.
+A job is one line of JSON on a worker's standard input, its result one on its standard output;
+before it there may be news, see `tell`. What the job itself prints goes nowhere. Workers end with
+their parent: their input ends.
 """
 
 from __future__ import annotations
@@ -14,8 +15,8 @@ import selectors
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
-from typing import Any, Final, TypeAlias
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Final, TextIO, TypeAlias
 
 from sim.errors import SimError
 from sim.launch.local import ENVIRONMENT
@@ -25,6 +26,19 @@ _BOOT: Final = (
     "import sys, json; sys.path[:] = json.loads(sys.argv[2]); "
     "from sim.launch.jobs import serve; serve(sys.argv[1], int(sys.argv[3]))"
 )
+_READ_BYTES: Final = 1 << 16
+_out: TextIO | None = None
+"""Where a worker answers."""
+OnNews = Callable[[int, Any], None]
+
+
+def tell(news: Any) -> None:
+    """News of the job that is being done, for `on_news` of the pool; nothing outside of a worker.
+
+    news: plain data.
+    """
+    if _out is not None:
+        _answer(_out, {"news": news})
 
 
 class Pool:
@@ -36,6 +50,7 @@ class Pool:
     def __init__(self, target: str, workers: int, nice: int = 0) -> None:
         self._target, self._workers, self._nice = target, workers, nice
         self._processes: list[Worker] = []
+        self._heard: dict[int, bytes] = {}
         self._is_ended = False
 
     def __enter__(self) -> Pool:
@@ -55,8 +70,10 @@ class Pool:
             process.kill()
             process.wait()
 
-    def run(self, jobs: Sequence[dict[str, Any]]) -> Iterator[tuple[int, dict[str, Any]]]:
-        """Number and result of each job, as they end.
+    def run(
+        self, jobs: Sequence[dict[str, Any]], on_news: OnNews = lambda index, news: None
+    ) -> Iterator[tuple[int, dict[str, Any]]]:
+        """Number and result of each job, as they end. on_news: told a job's number and its news.
 
         Raises: SimError with the job's own words if one raised it, or if a worker is lost.
         """
@@ -73,13 +90,32 @@ class Pool:
             while doing:
                 for ready, _ in selector.select():
                     process = ready.data
-                    index = doing.pop(process.pid)
-                    result = _take(process)
-                    if waiting:
-                        doing[process.pid] = _give(process, waiting.pop())
-                    else:
-                        selector.unregister(process.stdout)
-                    yield index, result
+                    for answer in self._take(process):
+                        if "news" in answer:
+                            on_news(doing[process.pid], answer["news"])
+                            continue
+                        index = doing.pop(process.pid)
+                        if waiting:
+                            doing[process.pid] = _give(process, waiting.pop())
+                        else:
+                            selector.unregister(process.stdout)
+                        yield index, dict(answer["result"])
+
+    def _take(self, process: Worker) -> list[dict[str, Any]]:
+        """The answers that have come from a worker.
+
+        Raises: SimError with the job's own words if one raised it, or if the worker is lost.
+        """
+        come = os.read(process.stdout.fileno(), _READ_BYTES)  # type: ignore[union-attr]
+        if not come:
+            raise SimError(f"a worker ended unexpectedly, with exit code {process.wait()}")
+        *lines, rest = (self._heard.get(process.pid, b"") + come).split(b"\n")
+        self._heard[process.pid] = rest
+        answers: list[dict[str, Any]] = [json.loads(line) for line in lines]
+        for answer in answers:
+            if "error" in answer:
+                raise SimError(str(answer["error"]))
+        return answers
 
 
 def _start(target: str, nice: int) -> Worker:
@@ -101,21 +137,12 @@ def _give(process: Worker, job: tuple[int, dict[str, Any]]) -> int:
     return job[0]
 
 
-def _take(process: Worker) -> dict[str, Any]:
-    line = process.stdout.readline()  # type: ignore[union-attr]
-    if not line.endswith(b"\n"):
-        raise SimError(f"a worker ended unexpectedly, with exit code {process.wait()}")
-    answer: dict[str, Any] = json.loads(line)
-    if "error" in answer:
-        raise SimError(str(answer["error"]))
-    return dict(answer["result"])
-
-
 def serve(target: str, nice: int) -> None:
     """What a worker does until its input ends."""
     os.nice(nice)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    out = os.fdopen(os.dup(1), "w")
+    global _out
+    _out = out = os.fdopen(os.dup(1), "w")
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     module, _, name = target.partition(":")
     work = getattr(importlib.import_module(module), name)
@@ -126,5 +153,9 @@ def serve(target: str, nice: int) -> None:
             answer = {"error": str(error)}
         except Exception as error:
             answer = {"error": f"{type(error).__name__}: {error}"}
-        out.write(json.dumps(answer) + "\n")
-        out.flush()
+        _answer(out, answer)
+
+
+def _answer(out: TextIO, answer: dict[str, Any]) -> None:
+    out.write(json.dumps(answer) + "\n")
+    out.flush()

@@ -67,9 +67,9 @@ class BatchedRollout:
             raise ScenarioError(f"a batched rollout is impossible: {obstacle}")
         self.reason = "everybody is a policy or a mechanism"
         self.sides, self.copies, self._device = cast.sides, copies, device
-        seed = prepared.scenario.seed if seed is None else seed
+        self._seed = prepared.scenario.seed if seed is None else seed
         self._arrays = arrays_on(device, is_numpy)
-        self._stage = stage = Stage(prepared, cast, mode, copies, self._arrays, seed)
+        self._stage = stage = Stage(prepared, cast, mode, copies, self._arrays)
         self._ticks = {side.group: side.every_ns // stage.dt_ns for side in cast.sides}
         self._grid = math.lcm(*self._ticks.values()) if self._ticks else 1
         self.tells_metrics = 4 * stage.horizon >= copies
@@ -97,7 +97,8 @@ class BatchedRollout:
         """Begins the next episode in the copies whose last one is over."""
         is_begun = ~self._is_live
         self._episode[is_begun] += self._stride
-        self._stage.begin(is_begun, self._episode[is_begun].tolist())
+        starts = [(self._seed, episode) for episode in self._episode[is_begun].tolist()]
+        self._stage.begin(is_begun, starts)
         self._is_live[:] = True
         here = self._flags(is_begun)
         self._team = torch.where(here, 0.0, self._team)
@@ -251,7 +252,7 @@ class BatchedRollout:
                 metrics = {k: m.value for k, m in stage.world.metrics(one).items()}
             self._finished.append(
                 Episode(
-                    stage.seed, int(self._episode[row]), int(stage.steps[row]), returns,
+                    self._seed, int(self._episode[row]), int(stage.steps[row]), returns,
                     float(team[row]), metrics,
                 )
             )  # fmt: skip

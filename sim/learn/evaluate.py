@@ -18,13 +18,12 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from sim.errors import ScenarioError
-from sim.launch.jobs import Pool
-from sim.learn.play import OWN, REFERENCE, SILENT, TARGET
+from sim.learn.many import OnDone, Stadium, Task, how, task_of
+from sim.learn.play import OWN, REFERENCE, SILENT
 from sim.learn.statistics import Estimate, bootstrap, cooperation, jain, mean, scores
 from sim.outcome import RULE
 from sim.prepare import Prepared
 from sim.rng import key_of
-from sim.scenario.load import dump
 from sim.scenario.schema import Scenario
 from sim.worlds.world import Metric
 
@@ -34,8 +33,6 @@ FILE: Final = "evaluation.csv"
 WELFARE: Final = "welfare of agents"
 EPISODES: Final = 10
 _MAX_SEED: Final = 2**63
-OnDone = Callable[[int, int], None]
-"""Told how many episodes are done, of how many."""
 Results = dict[str, list[dict[str, Any]]]
 
 
@@ -54,6 +51,7 @@ class Evaluation:
     fairness:      Jain's index of the agents' gains over the rule. losers: who lost.
     cooperation:   (J_team - J_selfish) / (J_optimum - J_selfish).
     communication: J with messages minus J without, in all and per byte sent.
+    played:        how the policies' episodes were, for people.
     """
 
     scenario: str
@@ -64,6 +62,7 @@ class Evaluation:
     unit: str
     days: tuple[str, str] | None = None
     processes: bool = False
+    played: str = ""
     score: Estimate | None = None
     metrics: dict[str, dict[str, Estimate]] = field(default_factory=dict)
     gain: dict[str, Estimate] = field(default_factory=dict)
@@ -98,14 +97,16 @@ def evaluate(
     selfish: Scenario | None = None,
     processes: bool = False,
     workers: int = 1,
-    on_done: OnDone | None = None,
+    on_begin: Callable[[str], None] = lambda told: None,
+    on_done: OnDone = lambda done, total: None,
 ) -> tuple[Evaluation, pd.DataFrame]:
     """Plays the episodes in all columns. Returns the figures, and a row per episode, column and
     figure.
 
     selfish:   the same scenario with everybody on their own, for the cooperation figure.
     processes: every agent a process, instead of in memory.
-    workers:   episodes played at the same time.
+    workers:   jobs at a time: batches, episodes, references.
+    on_begin:  told how the policies' episodes are played, for people.
     Raises: ScenarioError; SimError of an episode that does not come to its end.
     """
     scenario = prepared.scenario
@@ -113,25 +114,20 @@ def evaluate(
         raise ScenarioError(f"expected at least 1 episode, found {episodes}")
     days = scenario.learn.held_out if scenario.learn else None
     seeds = seeds_of(scenario.seed, episodes)
-    texts = {OWN: dump(scenario), RULE: dump(scenario), REFERENCE: dump(scenario)}
+    tasks = {
+        column: task_of(scenario, column, seeds, processes) for column in (OWN, RULE, REFERENCE)
+    }
     if selfish is not None:
-        texts[SELFISH] = dump(selfish)
-
-    def jobs_of(column: str) -> list[dict[str, Any]]:
-        played = OWN if column == SELFISH else column
-        return [
-            {"scenario": texts.get(column, texts[OWN]), "source": scenario.source, "seed": seed,
-             "column": played, "days": days, "processes": processes}
-            for seed in seeds
-        ]  # fmt: skip
-
-    report = on_done or (lambda done, total: None)
-    with Pool(TARGET, workers) as pool:
-        found = _played(list(texts), jobs_of, pool, report, 0)
+        tasks[SELFISH] = task_of(selfish, OWN, seeds, processes)
+    played = how([tasks[OWN]])
+    on_begin(played)
+    with Stadium(workers, processes) as stadium:
+        found = _played(stadium, tasks, on_done, 0)
         if any(each["sent"] for each in found[OWN]):
-            found |= _played([SILENT], jobs_of, pool, report, len(texts) * episodes)
+            silent = {SILENT: task_of(scenario, SILENT, seeds, processes)}
+            found |= _played(stadium, silent, on_done, len(tasks) * episodes)
     evaluation = figures(found, prepared.world.metrics(), scenario)
-    evaluation.days, evaluation.processes = days, processes
+    evaluation.days, evaluation.processes, evaluation.played = days, processes, played
     evaluation.policies = {
         plan.name: plan.behaviour.removeprefix("policy:")
         for plan in prepared.plans
@@ -140,24 +136,19 @@ def evaluate(
     return evaluation, table(found, seeds)
 
 
-def _played(
-    columns: Sequence[str],
-    jobs_of: Callable[[str], list[dict[str, Any]]],
-    pool: Pool,
-    report: OnDone,
-    before: int,
-) -> Results:
-    jobs = [(column, job) for column in columns for job in jobs_of(column)]
-    results: list[dict[str, Any]] = [{} for _ in jobs]
-    done = 0
-    for index, result in pool.run([job for _, job in jobs]):
-        results[index] = result
-        done += 1
-        report(before + done, before + len(jobs))
-    found: Results = {}
-    for (column, _), result in zip(jobs, results, strict=True):
-        found.setdefault(column, []).append(result)
-    return found
+def _played(stadium: Stadium, tasks: Mapping[str, Task], report: OnDone, before: int) -> Results:
+    """The results of columns, in order of the seeds. before: episodes that are done already."""
+    found: dict[str, dict[int, dict[str, Any]]] = {column: {} for column in tasks}
+    columns = list(tasks)
+
+    def take(task: int, seed: int, result: dict[str, Any]) -> None:
+        found[columns[task]][seed] = result
+
+    def done(played: float, total: int) -> None:
+        report(before + played, before + total)
+
+    stadium.play(list(tasks.values()), take, done)
+    return {column: [found[column][seed] for seed in task.seeds] for column, task in tasks.items()}
 
 
 def figures(found: Results, cards: Mapping[str, Metric], scenario: Scenario) -> Evaluation:

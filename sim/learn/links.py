@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import numpy as np
 from array_api_compat import array_namespace
@@ -31,6 +31,8 @@ from sim.units import duration_ns
 MODES: Final = ("ideal", "scenario")
 _RANGES: Final = ("loss", "latency")
 _LATEST: Final = 4e18
+Start: TypeAlias = tuple[int, int]
+"""What an episode follows from: seed and number."""
 
 
 @dataclass(frozen=True)
@@ -270,8 +272,7 @@ def _route(table: Any, source: int, target: int) -> list[tuple[int, int]]:
 
 
 def way_keys(
-    seed: int,
-    episodes: Iterable[int],
+    starts: Iterable[Start],
     receivers: Sequence[str],
     senders: Sequence[str],
     topic: str,
@@ -289,7 +290,7 @@ def way_keys(
             names = (sender, receiver, topic, *(("direct",) if is_direct[r, s] else ()))
             tails.append("\x1f".join(("", *names)).encode())
     found = bytearray()
-    for episode in episodes:
+    for seed, episode in starts:
         head = hashlib.blake2b(f"{seed}\x1flink\x1f{episode}".encode(), digest_size=8)
         for tail in tails:
             one = head.copy()

@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 from agents.policy import Received
 from broker.faults import disturbed
 from sim.learn.arrays import Array, Arrays, unsigned
+from sim.learn.books import Books
 from sim.learn.course import Course
-from sim.learn.links import LinkMode, Ways, way_keys
+from sim.learn.links import LinkMode, Start, Ways, way_keys
 from sim.rng import generator_at
 from sim.units import SECOND
 
@@ -42,7 +43,8 @@ class Topic:
     """One topic. `way` [R, S] is 1 where publications go, 2 for direct messages, 0 for none.
 
     sent, values: the latest message of each sender as each receiver has it, int64 [B, R, S]
-    (-1: none yet) and [B, R, S, W].
+    (-1: none yet) and [B, R, S, W]. is_heard: which receivers [R] make anything of what comes; to
+    the others it only goes. books: where messages are counted, if they are.
     """
 
     def __init__(
@@ -52,6 +54,7 @@ class Topic:
         receivers: Sequence[str],
         senders: Sequence[str],
         way: NDArray[np.int8],
+        is_heard: Sequence[bool],
         arrays: Arrays,
         copies: int,
     ) -> None:
@@ -61,6 +64,8 @@ class Topic:
         self._exists = arrays.put(way > 0)
         self._is_direct = arrays.put(way == 2)
         self._is_whole = bool((way > 0).all())
+        self._is_heard = None if all(is_heard) else arrays.put(np.array(is_heard))[:, None]
+        self.books: Books | None = None
         shape = (copies, len(receivers), len(senders))
         self._serials = arrays.full(shape, 0, "int64")
         self._keys: Array | None = None
@@ -82,7 +87,7 @@ class Topic:
 
     # --- episodes -------------------------------------------------------------------------------
 
-    def begin(self, rows: Array, is_begun: Array, seed: int, episodes: Sequence[int]) -> None:
+    def begin(self, rows: Array, is_begun: Array, starts: Sequence[Start]) -> None:
         """Empties rows for new episodes, and keys their ways.
 
         Shapes: rows int64 [m], is_begun bool [B] of the same rows.
@@ -97,7 +102,7 @@ class Topic:
         self.values = xp.where(here[..., None], 0.0 * self.values, self.values)
         if self._keys is not None:
             is_direct = self._way == 2
-            keys = way_keys(seed, episodes, self.receivers, self.senders, self.name, is_direct)
+            keys = way_keys(starts, self.receivers, self.senders, self.name, is_direct)
             self._keys[rows] = self._arrays.put(keys)
 
     def forget(self, receiver: str, is_new: Array) -> None:
@@ -124,12 +129,18 @@ class Topic:
         counted = pending
         if is_up is not None:
             pending = pending & (self._is_direct | is_up[..., None])
+        posted = pending
         serials, self._serials = self._serials, self._serials + counted
         if self._ways is None:
             arrival = leaving + 0 * serials
         else:
             arrival, lost = self._ways.cross(self._keys, serials, leaving + 0 * serials, drawn)
             pending = pending & ~lost
+        if self.books is not None:
+            told = (np.broadcast_to(_host(x), serials.shape) for x in (posted, pending, arrival))
+            self.books.count(self.receivers, self.width, *told)
+        if self._is_heard is not None:
+            pending = pending & self._is_heard
         self.parcels.append(Parcel(values, serials, leaving, arrival, pending))
 
     def deliver(self, now: Array, hears: Array, since: Array | None) -> None:

@@ -31,6 +31,7 @@ from sim.learn.presets import make_family
 from sim.learn.record import Side
 from sim.learn.witness import Witness
 from sim.online import LEARNED, told_of
+from sim.scenario.roster import LEARNER
 from sim.units import SECOND
 from sim.worlds import catalogue
 from sim.worlds.joint import central_of
@@ -159,9 +160,10 @@ class Learner(Agent):
     def _policy(self, group: str) -> tuple[dict[str, Any], dict[str, Any]]:
         """Tensors and card of what has been learned for a group."""
         tensors, card = self._learning[group].family.policies()[group]
+        settings = self._settings
         known = {
-            "version": self.versions[group], "learned": "in a run",
-            "tap": self._settings.tap, "seed": self._settings.seed,
+            "version": self.versions[group], "learned": "in a run", "tap": settings.tap,
+            "seed": settings.seed,
         }  # fmt: skip
         return {name: _array(t) for name, t in tensors.items()}, card | known
 
@@ -230,12 +232,15 @@ def _world(world: Mapping[str, Any]) -> World:
 
 
 def side_of(world: World, names: tuple[str, ...], group: str, spec: Mapping[str, Any]) -> Side:
-    """A side without its rollout. spec: role, role_params, agents. names: all of the run."""
+    """A side without its rollout. spec: role, role_params, agents. names: all of the run, of whom
+    the learner is nobody's sender: what is learned plays without it.
+    """
     found = next(g for g in world.groups if g.name == group)
     agents = tuple(spec["agents"])
     make_role = load_behaviour(spec["role"], "")
     role: Role = make_role(name=agents[0], group=found, params=dict(spec["role_params"]))
-    senders = {t: len(heard_by(world, names, agents[0], t)) for t in role.hears}
+    others = [name for name in names if name != LEARNER]
+    senders = {t: len(heard_by(world, others, agents[0], t)) for t in role.hears}
     return Side(group, agents, role, layout_of(role, senders), role.every * found.every_ns)
 
 

@@ -17,7 +17,7 @@ from sim.comparison import plans_of
 from sim.errors import SimError
 from sim.learn.plan import over_days
 from sim.outcome import NO_CONTROL, RULE, bound_of
-from sim.prepare import make_world, prepare, with_plans
+from sim.prepare import Prepared, make_world, prepare, with_plans
 from sim.process import no_collector, one_thread
 from sim.runner import make_transport
 from sim.scenario.load import parse_scenario
@@ -25,13 +25,22 @@ from sim.scenario.schema import LinkValues, Scenario
 from sim.store.recorder import Recorder
 from sim.worlds import catalogue
 
-TARGET: Final = "sim.learn.play:play"
+TARGET: Final = "sim.learn.play:answer"
 Links = TypeVar("Links", bound=LinkValues)
 OWN: Final = "own"
 SILENT: Final = "silent"
 """The same with every message lost: what communication is worth."""
 REFERENCE: Final = "reference"
 """The bound or optimum of the world."""
+
+
+def answer(job: Mapping[str, Any]) -> dict[str, Any]:
+    """One episode, or those of all `seeds` in a batch: see `sim.learn.episodes.play_all`."""
+    if "seeds" in job:
+        from sim.learn.episodes import play_all  # torch comes along
+
+        return play_all(job)
+    return play(job)
 
 
 def play(job: Mapping[str, Any]) -> dict[str, Any]:
@@ -47,26 +56,33 @@ def play(job: Mapping[str, Any]) -> dict[str, Any]:
     Raises: SimError if the episode does not come to its end.
     """
     parent = os.getppid()
-    scenario = parse_scenario(job["scenario"], source=job.get("source", "scenario"))
-    scenario = msgspec.structs.replace(scenario, seed=int(job["seed"]), episodes=1)
-    days = job.get("days")
-    if days is not None:
-        scenario = over_days(scenario, (days[0], days[1]), "held_out")
+    scenario = msgspec.structs.replace(scenario_of(job), seed=int(job["seed"]))
     column = job.get("column", OWN)
     with one_thread():
         if column == REFERENCE:
             return {"metrics": reference(scenario)}
-        if column == SILENT:
-            scenario = silenced(scenario)
         return _episode(scenario, column, bool(job.get("processes")), parent)
 
 
-def _episode(scenario: Scenario, column: str, processes: bool, parent: int) -> dict[str, Any]:
+def scenario_of(job: Mapping[str, Any]) -> Scenario:
+    """The scenario of a job, of one episode, with the days that it is to be played on."""
+    scenario = parse_scenario(job["scenario"], source=job.get("source", "scenario"))
+    scenario = msgspec.structs.replace(scenario, episodes=1)
+    days = job.get("days")
+    return scenario if days is None else over_days(scenario, (days[0], days[1]), "held_out")
+
+
+def prepared_of(scenario: Scenario, column: str) -> Prepared:
+    """The scenario with those who play in a column, see `play`."""
     if column in (RULE, NO_CONTROL):
         world = make_world(scenario)
-        prepared = with_plans(scenario, world, plans_of(scenario, world, column))
-    else:
-        prepared = prepare(scenario)
+        return with_plans(scenario, world, plans_of(scenario, world, column))
+    return prepare(silenced(scenario) if column == SILENT else scenario)
+
+
+def _episode(scenario: Scenario, column: str, processes: bool, parent: int) -> dict[str, Any]:
+    prepared = prepared_of(scenario, column)
+    scenario = prepared.scenario
     kernel = prepared.kernel()
     transport = make_transport(scenario, not processes, lambda progress: None)
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from sim.errors import AgentError
 from sim.learn.arrays import Array, Arrays, unsigned
 from sim.learn.cast import Cast, Clearing, Party, heard_by, own_rounds
+from sim.learn.links import Start
 from sim.learn.mail import Topic
 from sim.rng import key_of, philox, philox_torch
 from sim.worlds.world import World
@@ -55,11 +56,11 @@ class Player:
                 at = [senders.index(self.agents[i]) for i in speaking]
                 self.speaks[topic] = ((topic, width), at, speaking)
 
-    def begin(self, rows: Array, is_begun: Array, seed: int, episodes: Sequence[int]) -> None:
+    def begin(self, rows: Array, is_begun: Array, starts: Sequence[Start]) -> None:
         """New episodes in some copies. Shapes: rows int64 [m], is_begun bool [B] of the same."""
         self.forget(is_begun[:, None] | self._arrays.full((1, self.n), False, "bool"))
         if self._is_random:
-            words = [[key_of(seed, "policy", a, e) for a in self.agents] for e in episodes]
+            words = [[key_of(s, "policy", a, e) for a in self.agents] for s, e in starts]
             if self._bases is None:
                 zeros = np.zeros((self._copies, self.n), dtype=np.uint64)
                 self._bases = self._arrays.put(zeros)
@@ -186,10 +187,10 @@ class Clerk:
             self._who, self._column = who, self.reply.senders.index(clearing.agent)
         self.bases: list[int] = []
 
-    def begin(self, rows: Sequence[int], copies: int, seed: int, episodes: Sequence[int]) -> None:
+    def begin(self, rows: Sequence[int], copies: int, starts: Sequence[Start]) -> None:
         """New episodes in some copies."""
         self.bases = self.bases or [0] * copies
-        for row, episode in zip(rows, episodes, strict=True):
+        for row, (seed, episode) in zip(rows, starts, strict=True):
             self.bases[row] = key_of(seed, "mechanism", self.clearing.agent, episode)
 
     def due(self, now: np.ndarray[Any, Any], dt_ns: int) -> tuple[Any, Any]:
@@ -244,7 +245,11 @@ def make_topics(
     cast: Cast, players: Sequence[Player], world: World, names: Sequence[str], arrays: Arrays,
     copies: int,
 ) -> dict[Key, Topic]:  # fmt: skip
-    """Every topic that somebody hears, with all who speak on it. Order: of the roster."""
+    """Every topic on which messages go, with all who speak on it. Receivers are those that hear it,
+    and those to whom it goes unheard: who is spoken to, or subscribes and expects another width.
+
+    Order: of the roster.
+    """
     hearers: dict[Key, list[str]] = {}
     speakers: dict[Key, dict[str, tuple[str, ...] | None]] = {}
     for player in players:
@@ -260,18 +265,27 @@ def make_topics(
         if round_.reply:
             reply = speakers.setdefault((round_.reply, round_.reply_width), {})
             reply[clearing.agent] = round_.senders
+    listeners: dict[str, set[str]] = {}
+    for (topic, _), heard_by_all in hearers.items():
+        listeners.setdefault(topic, set()).update(heard_by_all)
     rank = {name: i for i, name in enumerate(names)}
     topics = {}
-    for key, heard in hearers.items():
+    for key in dict.fromkeys((*hearers, *speakers)):
         said = speakers.get(key, {})
-        receivers = sorted(set(heard), key=rank.__getitem__)
+        heard, reached = set(hearers.get(key, ())), set[str]()
+        for to in said.values():
+            reached.update(listeners.get(key[0], ()) if to is None else to)
+        receivers = sorted(heard | reached, key=rank.__getitem__)
+        if not receivers:
+            continue
         senders = sorted(said, key=rank.__getitem__)
         way = np.zeros((len(receivers), len(senders)), dtype=np.int8)
         for r, s in np.ndindex(*way.shape):
             to = said[senders[s]]
             if receivers[r] != senders[s]:
                 way[r, s] = 1 if to is None else 2 if receivers[r] in to else 0
-        topics[key] = Topic(key[0], key[1], receivers, senders, way, arrays, copies)
+        is_heard = [name in heard for name in receivers]
+        topics[key] = Topic(key[0], key[1], receivers, senders, way, is_heard, arrays, copies)
     return topics
 
 

@@ -256,6 +256,8 @@ def _typed(preset: str, name: str, value: Any, kind: type) -> Any:
         raise BoundError(f"{preset}: {name} is a whole number, not {value!r}")
     low = 1 if name in _FROM_ONE else 0
     high = 1.0 if name in _PARTS else float("inf")
+    if name == "deviation" and value <= 0:
+        raise BoundError(f"{preset}: deviation is above 0, not {value!r}")
     if not low <= value <= high:
         bounds = f"between {low} and {high:g}" if high <= 1.0 else f"at least {low}"
         raise BoundError(f"{preset}: {name} is {bounds}, not {value!r}")

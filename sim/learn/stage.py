@@ -18,9 +18,10 @@ from numpy.typing import NDArray
 from sim.errors import AgentError
 from sim.learn.acts import GroupActions
 from sim.learn.arrays import Array, Arrays
+from sim.learn.books import Books
 from sim.learn.cast import Cast, Party
 from sim.learn.course import course_of
-from sim.learn.links import LinkMode
+from sim.learn.links import LinkMode, Start
 from sim.learn.players import Clerk, Key, Outgoing, Player, decision_keys, make_topics
 from sim.learn.seats import blamed
 from sim.learn.taking import brought
@@ -42,11 +43,18 @@ class Stage:
     """
 
     def __init__(
-        self, prepared: Prepared, cast: Cast, mode: LinkMode, copies: int, arrays: Arrays, seed: int
+        self,
+        prepared: Prepared,
+        cast: Cast,
+        mode: LinkMode,
+        copies: int,
+        arrays: Arrays,
+        keeps_books: bool = False,
     ) -> None:
+        """keeps_books: whether messages are counted, in `books`."""
         kind = prepared.scenario.world
         self.world = world = catalogue.make_batch(kind.kind, kind.params)
-        self.copies, self.arrays, self.seed = copies, arrays, seed
+        self.copies, self.arrays = copies, arrays
         self.dt_ns = world.dt_ns
         self.horizon = prepared.scenario.duration_ns // world.dt_ns
         self.groups = {group.name: group for group in world.groups}
@@ -59,6 +67,7 @@ class Stage:
         self._last_seen: dict[str, Tensor] = {}
         self._make_people(prepared, cast)
         self._make_links(prepared)
+        self.books = self._make_books(prepared) if keeps_books else None
 
     def _make_people(self, prepared: Prepared, cast: Cast) -> None:
         arrays, copies = self.arrays, self.copies
@@ -110,12 +119,19 @@ class Stage:
         self._present = self._course.presence
         self._was_started = {n: np.zeros(self.copies, dtype=np.int64) for n in self._present}
 
+    def _make_books(self, prepared: Prepared) -> Books:
+        unplayed = {plan.name for plan in prepared.plans if plan.behaviour == "none"}
+        books = Books(self.copies, self.horizon, self.dt_ns, self._present, unplayed)
+        for topic in self._topics.values():
+            topic.books = books
+        return books
+
     # --- episodes and time ----------------------------------------------------------------------
 
-    def begin(self, is_begun: Bools, episodes: Sequence[int]) -> None:
-        """Begins episodes in some copies. Shapes: bool [B]; one episode for each that is True."""
+    def begin(self, is_begun: Bools, starts: Sequence[Start]) -> None:
+        """Begins episodes in some copies. Shapes: bool [B]; a start for each that is True."""
         rows = np.flatnonzero(is_begun)
-        fresh = self.world.reset([(self.seed, e) for e in episodes], self.arrays.device)
+        fresh = self.world.reset(list(starts), self.arrays.device)
         if len(rows) == self.copies:
             self.state = fresh
         else:
@@ -124,17 +140,19 @@ class Stage:
         self.steps[rows] = 0
         index, begun = self.arrays.put(rows), self.arrays.put(is_begun.copy())
         for topic in self._topics.values():
-            topic.begin(index, begun, self.seed, episodes)
+            topic.begin(index, begun, starts)
         for player in self._players:
-            player.begin(index, begun, self.seed, episodes)
+            player.begin(index, begun, starts)
         for clerk in self._clerks:
-            clerk.begin(rows.tolist(), self.copies, self.seed, episodes)
+            clerk.begin(rows.tolist(), self.copies, starts)
         for actions in self._actions.values():
             actions.begin(begun)
+        if self.books is not None:
+            self.books.begin(rows)
         for started in self._was_started.values():
             started[rows] = 0
         if self._drawn:
-            values = [self._mode.drawn(self.seed, episode) for episode in episodes]
+            values = [self._mode.drawn(*start) for start in starts]
             for name, key in (("loss", "loss_probability"), ("floor", "latency_ns")):
                 if name in self._drawn:
                     told = np.array([getattr(v, key) for v in values])

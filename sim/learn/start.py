@@ -161,10 +161,9 @@ def _rollout(plan: Plan, machine: Machine, device: str, copies: int | None) -> I
             machine.rollout is None and bool(why_not(plan.prepared, cast, link_mode(links)))
         )
         copies = KERNELS * machine.workers if is_kernel else COPIES[device]
-    several: dict[str, Any] = {"workers": machine.workers} if machine.workers > 1 else {}
     rollout = make_rollout(
         plan.prepared, groups, copies, force=machine.rollout, links=links, device=device,
-        seed=plan.seed, role_params=plan.spec.roles, **several,
+        seed=plan.seed, role_params=plan.spec.roles, workers=machine.workers,
     )  # fmt: skip
     try:
         yield rollout

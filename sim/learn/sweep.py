@@ -1,14 +1,16 @@
 """One scenario over a grid of settings, with the same seeds everywhere.
 
-Every run is one episode in memory, in a worker process. Rows go to the table as runs end, so that a
-sweep that was stopped goes on where it was. Seeds and days are those of `sim.learn.evaluate`: held
-out, and the same in every setting, so that settings are compared seed by seed.
+A run is one episode in memory; the seeds of a setting are one batch if everybody is a policy or a
+mechanism. Rows go to the table as runs end, so that a sweep that was stopped goes on where it was.
+Seeds and days are those of `sim.learn.evaluate`: held out, and the same in every setting, so that
+settings are compared seed by seed.
 """
 
 from __future__ import annotations
 
 import csv
 import itertools
+import math
 import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -22,12 +24,12 @@ import pandas as pd
 from sim.clock import monotonic
 from sim.errors import CheckpointError, ScenarioError, SimError, UnknownKeyError
 from sim.ids import did_you_mean
-from sim.launch.jobs import Pool
 from sim.learn.evaluate import seeds_of
-from sim.learn.play import TARGET
+from sim.learn.many import OnDone, Stadium, how, task_of
+from sim.learn.play import OWN
 from sim.learn.statistics import within
+from sim.outcome import NO_CONTROL, RULE
 from sim.prepare import load, prepare
-from sim.scenario.load import dump
 from sim.scenario.schema import Scenario
 from sim.worlds.world import Metric
 
@@ -37,7 +39,8 @@ PARQUET: Final = "sweep.parquet"
 WHO: Final = "as"
 _RUNS_MAX: Final = 1_000_000
 _RANGE: Final = re.compile(r"([-+.\deE]+%?):([-+.\deE]+%?):([-+.\deE]+%?)")
-OnDone = Callable[[int, int], None]
+_COST_SECONDS: Final = 10.0
+"""Of a sweep after which it is said how long the rest will take."""
 
 
 @dataclass(frozen=True)
@@ -221,40 +224,44 @@ def read_table(folder: Path) -> pd.DataFrame:
 
 
 def run_sweep(
-    sweep: Sweep, folder: Path, workers: int, on_cost: Callable[[int, float], None], on_done: OnDone
+    sweep: Sweep,
+    folder: Path,
+    workers: int,
+    on_begin: Callable[[str], None],
+    on_cost: Callable[[int, float], None],
+    on_done: OnDone,
 ) -> None:
-    """Runs what is not in the folder's table yet.
+    """Runs what is not in the folder's table yet, the seeds of a setting in a batch if possible.
 
-    on_cost: told, once the first run is over, how many are left and how many seconds they will
-             take. on_done: told how many are done, of how many.
+    on_begin: told how runs are played, for people. on_cost: told once, when that can be said, how
+              many are left and how many seconds they will take. on_done: told how many are done, of
+              how many; a part of a run counts as that.
     Raises: SimError of a run that does not come to its end.
     """
     table = Table(sweep, folder)
     done = table.done()
     todo = [
-        (case, seed) for seed in sweep.seeds for case in sweep.cases
-        if (case.values, seed) not in done
-    ]  # fmt: skip
-    texts = {case.values: dump(case.scenario) for case in sweep.cases}
+        (case, [seed for seed in sweep.seeds if (case.values, seed) not in done])
+        for case in sweep.cases
+    ]
+    todo = [(case, seeds) for case, seeds in todo if seeds]
+    tasks = [task_of(case.scenario, OWN, seeds) for case, seeds in todo]
+    on_begin(how(tasks))
+    before, began, is_told = len(done), monotonic(), False
 
-    def job(case: Case, seed: int) -> dict[str, Any]:
-        learn = case.scenario.learn
-        days = learn.held_out if learn else None
-        source = case.scenario.source
-        return {"scenario": texts[case.values], "source": source, "seed": seed, "days": days}
+    def take(task: int, seed: int, result: dict[str, Any]) -> None:
+        table.add(todo[task][0].values, seed, result["metrics"])
 
-    with Pool(TARGET, workers) as pool:
-        # The first run also waits for its worker to start; the second tells what one costs.
-        for part in (todo[:1], todo[1:2], todo[2:]):
-            began = monotonic()
-            for index, result in pool.run([job(*each) for each in part]):
-                case, seed = part[index]
-                table.add(case.values, seed, result["metrics"])
-                done.add((case.values, seed))
-                on_done(len(done), sweep.runs)
-            if part == todo[1:2] and len(todo) > 2:
-                left = len(todo) - 2
-                on_cost(left, left * (monotonic() - began) / min(workers, left))
+    def news(played: float, total: int) -> None:
+        nonlocal is_told
+        spent = monotonic() - began
+        if not is_told and played < total and spent > _COST_SECONDS:
+            is_told = True
+            on_cost(math.ceil(total - played), spent / max(played, 1e-3) * (total - played))
+        on_done(before + played, sweep.runs)
+
+    with Stadium(workers) as stadium:
+        stadium.play(tasks, take, news)
 
 
 def write_parquet(folder: Path) -> bool:
@@ -277,9 +284,30 @@ class Series:
     half: list[float]
 
 
-def series_of(sweep: Sweep, rows: pd.DataFrame, metric: str) -> list[Series]:
+def labels_of(sweep: Sweep, given: str = "") -> list[str]:
+    """What tells each line from the others, a line per setting of all axes but the first.
+
+    given: names with commas between, instead of the settings. Raises: ScenarioError.
+    """
+    others = sweep.axes[1:]
+    settings = list(itertools.product(*(axis.values for axis in others)))
+    if given:
+        names = [name.strip() for name in given.split(",")]
+        if len(names) != len(settings):
+            raise ScenarioError(f"--labels: expected {len(settings)} names, found {len(names)}")
+        return names
+    return [
+        ", ".join(_label(axis.path, v) for axis, v in zip(others, values, strict=True))
+        for values in settings
+    ]
+
+
+def series_of(
+    sweep: Sweep, rows: pd.DataFrame, metric: str, labels: Sequence[str] = ()
+) -> list[Series]:
     """A line per setting of the other axes, over the first axis: its numbers, or 0, 1, 2, ...
 
+    labels: of the lines, as `labels_of` gives them.
     The intervals are of the mean within seeds: the seeds' own levels, which all settings of a line
     have in common, are taken out. Raises: CheckpointError if runs are missing.
     """
@@ -287,7 +315,8 @@ def series_of(sweep: Sweep, rows: pd.DataFrame, metric: str) -> list[Series]:
     x = first.numbers or [float(i) for i in range(len(first.values))]
     rows = rows[rows["metric"] == metric]
     lines = []
-    for rest in itertools.product(*(axis.values for axis in others)):
+    settings = itertools.product(*(axis.values for axis in others))
+    for rest, label in zip(settings, labels or labels_of(sweep), strict=True):
         line = rows
         for axis, value in zip(others, rest, strict=True):
             line = line[line[axis.path] == value]
@@ -296,11 +325,12 @@ def series_of(sweep: Sweep, rows: pd.DataFrame, metric: str) -> list[Series]:
             raise CheckpointError(f"{metric}: runs are missing; the sweep did not come to its end")
         values = grid.loc[list(first.values)].to_numpy(dtype=np.float64)
         mean, half = within(values)
-        label = ", ".join(_label(a.path, v) for a, v in zip(others, rest, strict=True))
         lines.append(Series(label, x, mean.tolist(), half.tolist()))
     return lines
 
 
 def _label(path: str, value: str) -> str:
-    """What tells a line from the others."""
-    return value if path == WHO else f"{path.rpartition('.')[2]} {value}"
+    """A setting in words."""
+    if path != WHO:
+        return f"{path.rpartition('.')[2]} {value}"
+    return {"*=rule": RULE, "*=none": NO_CONTROL}.get(value, value)

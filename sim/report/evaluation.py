@@ -77,12 +77,18 @@ def figures_of(found: Mapping[str, Any]) -> list[Cell]:
     columns = [name for name in _HEADS if name in found.get("metrics", {})]
     own = found.get("metrics", {}).get(OWN, {})
     rows: list[list[Cell]] = []
-    for name in own:
+    each = [found["metrics"][column] for column in columns]
+    zeros = [name for name in own if not any(c[name]["value"] for c in each if name in c)]
+    shown = [name for name in own if name not in zeros]
+    for name in shown:
         cells: list[Cell] = [interval(found["metrics"][c].get(name)) for c in columns]
         rows.append([plain(name), *cells, interval(found.get("gain", {}).get(name))])
-    css = ["first" if name == found.get("objective") else "" for name in own]
+    css = ["first" if name == found.get("objective") else "" for name in shown]
     heads: list[Cell] = ["", *(_HEADS[c] for c in columns), "policies − rule"]
     parts.append(tag("div", table(heads, rows, range(1, len(heads)), row_css=css), "scroll"))
+    if zeros:
+        words = f"Zero everywhere: {', '.join(map(plain, zeros))}."
+        parts.append(tag("p", words, "note"))
     return [*parts, *_returns(found)]
 
 

@@ -15,12 +15,18 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from sim.errors import ScenarioError, SimError
-from sim.report.colours import COLOURS
+from sim.outcome import NO_CONTROL
+from sim.report.colours import COLOURS, REFERENCES
 
 FORMATS: Final = (".pdf", ".svg", ".png", ".eps")
 _HEIGHT_SHARE: Final = 0.75
 _DPI: Final = 200
 _MARKERS: Final = "osD^vP"
+_NOBODY: Final = REFERENCES[NO_CONTROL]
+"""Nobody's line is dashed and grey: the others are read against it."""
+_LETTER_IN: Final = 0.062
+_HANDLE_LETTERS: Final = 7
+"""How wide a legend's letters are at their size, and what stands before them."""
 _STYLE: Final[Any] = {
     "pdf.fonttype": 42, "ps.fonttype": 42, "svg.fonttype": "none", "font.family": "DejaVu Sans",
     "font.size": 8, "axes.titlesize": 8, "axes.labelsize": 8, "xtick.labelsize": 7,
@@ -47,10 +53,9 @@ class Line(Protocol):
 
 @dataclass(frozen=True)
 class Panel:
-    """One metric. ylabel: with its unit."""
+    """One metric. label: with its unit."""
 
-    title: str
-    ylabel: str
+    label: str
     lines: Sequence[Line]
 
 
@@ -84,7 +89,7 @@ def draw_curves(path: Path, panels: Sequence[Panel], axis: Axis, width_in: float
         for axes, panel in zip(every[0], panels, strict=True):
             _draw(axes, panel, axis, has_title=len(panels) > 1)
         if len(panels[0].lines) > 1:
-            every[0][0].legend(handlelength=1.6, borderaxespad=0.2)
+            _name_lines(figure, every[0][0], size[0])
         nothing = {".pdf": {"CreationDate": None}, ".svg": {"Date": None}}
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -94,10 +99,23 @@ def draw_curves(path: Path, panels: Sequence[Panel], axis: Axis, width_in: float
     return path
 
 
+def _name_lines(figure: Figure, axes: Any, width_in: float) -> None:
+    """One legend above all panels, which have the same lines, in as many columns as there is room
+    for: inside a panel it would lie on a line.
+    """
+    lines, labels = axes.get_legend_handles_labels()
+    room = int(width_in / (_LETTER_IN * (max(map(len, labels)) + _HANDLE_LETTERS)))
+    figure.legend(lines, labels, loc="outside upper center", ncols=max(min(room, len(labels)), 1),
+                  handlelength=2.0, borderaxespad=0.1, columnspacing=1.6)  # fmt: skip
+
+
 def _draw(axes: Any, panel: Panel, axis: Axis, has_title: bool) -> None:
     scale = 100.0 if axis.is_share else 1.0
-    for i, line in enumerate(panel.lines):
-        colour = COLOURS[i % len(COLOURS)]
+    played = [line.label for line in panel.lines if line.label != NO_CONTROL]
+    for line in panel.lines:
+        is_nobody = line.label == NO_CONTROL
+        i = 0 if is_nobody else played.index(line.label)
+        colour = _NOBODY if is_nobody else COLOURS[i % len(COLOURS)]
         x = [scale * value for value in line.x]
         low = [m - h for m, h in zip(line.mean, line.half, strict=True)]
         high = [m + h for m, h in zip(line.mean, line.half, strict=True)]
@@ -108,12 +126,15 @@ def _draw(axes: Any, panel: Panel, axis: Axis, has_title: bool) -> None:
             continue
         if any(line.half):
             axes.fill_between(x, low, high, color=colour, alpha=0.2, lw=0)
-        axes.plot(x, line.mean, marker=marker, color=colour, label=line.label)
+        how = {"ls": (0, (4, 2)), "zorder": 1.5} if is_nobody else {"marker": marker}
+        axes.plot(x, line.mean, color=colour, label=line.label, **how)
     if axis.ticks:
         axes.set_xticks(range(len(axis.ticks)), axis.ticks)
         axes.margins(x=0.15)
     axes.set_xlabel(axis.label)
-    axes.set_ylabel(panel.ylabel)
     axes.yaxis.set_major_locator(MaxNLocator(5))
     if has_title:
-        axes.set_title(panel.title, loc="left")
+        # Upright beside the axis it would say the same again, and take width from every panel.
+        axes.set_title(panel.label, loc="left")
+    else:
+        axes.set_ylabel(panel.label)

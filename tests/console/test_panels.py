@@ -40,6 +40,7 @@ from sim.console.words import (
     span,
 )
 from sim.console.world import World
+from sim.online import told_of
 from sim.wire.live import ActiveFault, Frame, Intro, Line
 
 RUNS = ("quickstart", "smart_grid", "microgrid", "rendezvous", "large_grid")
@@ -484,3 +485,24 @@ def test_a_failure_is_told_first() -> None:
     rows = text_of(Ended(state), 78, 20).splitlines()[2:]
     assert "FAILED" in rows[0]
     assert "agent-2 at 00:00:08: ValueError: no such target" in rows[1]
+
+
+def test_what_is_learned_is_told_beside_the_outcome_and_forgotten_with_the_time() -> None:
+    state = state_of("rendezvous")
+    figures_ = {"version": 7, "arrived": 0.5, "staleness": 2.25, "policy_loss": -0.0123,
+                "value_loss": 0.5, "reward": -1.5}  # fmt: skip
+    serial = state.lines[-1].serial + 1 if state.lines else 1
+
+    def line(time: int, version: int, number_: int) -> Line:
+        text = told_of("agent", figures_ | {"version": version})
+        return Line(serial + number_, time, "learn", "learner", text, "")
+
+    last = state.now_ns
+    state.add_lines([line(last - 5, 6, 0), line(last, 7, 1)])
+    shown = ["".join(text for text, _ in row) for row in Outcome(state).draw(60, 14).rows]
+    assert any("agent learns v7  behind 2.2  arrived 50%" in row for row in shown)
+    assert any("reward -1.5  loss -0.012  critic 0.5" in row for row in shown), shown
+    assert any("↗" in "".join(t for t, _ in row) for row in Story(state).draw(90, 4).rows)
+    assert state.frame is not None
+    state.take(replace(state.frame, now_ns=last - 1, lines=[]))
+    assert state.learned["agent"]["version"] == 6

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from checkers.markup import check_page
 
 from sim.cli import main
 from sim.store.rundata import load
@@ -132,12 +133,12 @@ def test_evaluating_by_the_protocol(trained: Path, call: Call) -> None:
     # The training run's own page has the figures now.
     assert json.loads((trained / "evaluation.json").read_text())["score"] == found["score"]
     assert call("report", "rendezvous-0001")[0] == 0
-    page = (trained / "report.html").read_text()
+    page = check_page(trained / "report.html")
     assert "Learning curve" in page
     assert "interquartile mean over 2 held-out episodes" in page
     assert "policy loss" in page
     assert call("report", "evaluated-0001")[0] == 0
-    assert "agent-1" in Path("runs/evaluated-0001/report.html").read_text()
+    assert "agent-1" in check_page(Path("runs/evaluated-0001/report.html"))
 
 
 def test_sweeping(call: Call) -> None:
@@ -155,6 +156,7 @@ def test_sweeping(call: Call) -> None:
     assert Path("loss.pdf").read_bytes().startswith(b"%PDF")
     assert Path("runs/swept-0001/sweep.parquet").is_file()
     assert call("report", "swept-0001")[0] == 0
+    assert "Distance" in check_page(Path("runs/swept-0001/report.html"))
     code, out, _ = call("sweep", "--resume", "swept-0001", "--json")
     assert code == 0
     assert json.loads(out)["runs"] == 2
@@ -166,7 +168,7 @@ def test_training_runs_side_by_side(trained: Path, call: Call) -> None:
     code, out, _ = call("compare", "rendezvous-0001", "other-0001", "--out", "both.html")
     assert code == 0
     assert out.splitlines()[-1] == "both.html"
-    page = Path("both.html").read_text()
+    page = check_page(Path("both.html"))
     assert "2 training runs of rendezvous" in page
     assert "learn.copies" in page
 

@@ -37,7 +37,7 @@ def test_uniforms_are_the_same_to_the_bit(draws: list[tuple[int, int]], hop: int
 
 def test_keys_of_ways_are_those_of_the_network() -> None:
     direct = np.array([[True, False], [False, True]])
-    keys = way_keys(7, [0, 3], ["r-1", "r-2"], ["s-1", "s-2"], "talk", direct)
+    keys = way_keys([(7, 0), (7, 3)], ["r-1", "r-2"], ["s-1", "s-2"], "talk", direct)
     assert keys.shape == (2, 2, 2)
     assert int(keys[1, 0, 1]) == key_of(7, "link", 3, "s-2", "r-1", "talk")
     assert int(keys[1, 1, 1]) == key_of(7, "link", 3, "s-2", "r-2", "talk", "direct")

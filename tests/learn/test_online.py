@@ -19,6 +19,7 @@ from sim.learn.returns import gae, v_trace
 from sim.online import figures_of, told_of
 from sim.outcome import Result
 from sim.prepare import prepare
+from sim.report.report import write_report
 from sim.runner import run
 from sim.scenario.load import load_scenario
 from sim.scenario.policies import POLICIES
@@ -127,9 +128,10 @@ def test_killing_the_learner_stops_learning_and_nothing_else(tmp_path: Path) -> 
     assert sum(lines["agent-1", "learner", "experience"].dropped.values()) > 0
 
 
-def test_restarted_it_goes_on_from_its_version(tmp_path: Path) -> None:
+@pytest.mark.parametrize("tap", ["agents", "broker"])
+def test_restarted_it_goes_on_from_its_version(tmp_path: Path, tap: str) -> None:
     kill = [{"at": "5s", "kill": "learner", "for": "2s"}]
-    result = played(tmp_path, changed(faults=kill))
+    result = played(tmp_path, changed(faults=kill, learn={"tap": tap}))
     figures = updates(result)
     last = max(f["version"] for time, f in figures if time < 5.0)
     first = min(f["version"] for time, f in figures if time > 7.0)
@@ -285,7 +287,6 @@ def test_v_trace_corrects_what_an_older_policy_did() -> None:
          ScenarioError, "ippo: its critic sees own"),
         ({"options": {"mappo": {"epoch": 3}}}, UnknownKeyError, "no option 'epoch'"),
         ({"options": {"mappo": {"clip": "x"}}}, BoundError, "clip is a number"),
-        ({"options": {"mappo": {"decisions": 3}}}, ScenarioError, "learn.update says it"),
         ({"options": {"ppo": {"clip": 0.1}}}, ScenarioError, "nobody learns by 'ppo'"),
     ],
 )  # fmt: skip
@@ -337,6 +338,9 @@ def test_what_was_learned_is_kept_and_plays(tmp_path: Path, tap: str) -> None:
     assert summary["learning"] == {
         "tap": tap, "is_privileged": tap == "broker", "versions": {"agent": card["version"]},
     }  # fmt: skip
+    page = write_report(tmp_path / "learned").read_text()
+    assert "<h2>Learning</h2>" in page
+    assert ("Privileged." in page) == (tap == "broker")
     plain = changed(duration="2s")
     del plain["learn"]
     again = played(tmp_path, plain, behaviours={"agent-*": f"policy:{tmp_path / 'learned'}"})
@@ -345,3 +349,16 @@ def test_what_was_learned_is_kept_and_plays(tmp_path: Path, tap: str) -> None:
     assert (
         again.metrics["spread"].value < 0.05 * result.metrics["spread"].value
     )  # it plays greedily
+
+
+def test_what_agents_say_to_each_other_is_learned_too(tmp_path: Path) -> None:
+    """And plays where no learner is: it was never one of those that may speak."""
+    says = {"agent": {"speaks": {"opinion": 2}, "hears": {"opinion": 2}}}
+    scenario = changed(learn={"roles": says})
+    result = played(tmp_path, scenario, record=True, run_dir=tmp_path / "learned")
+    assert len(updates(result)) >= 3
+    assert any(a.topic == "opinion" and a.delivered > 50 for a in result.accounts)
+    plain = changed(duration="2s")
+    del plain["learn"]
+    again = played(tmp_path, plain, behaviours={"agent-*": f"policy:{tmp_path / 'learned'}"})
+    assert (again.status, again.agent_failures) == ("completed", [])

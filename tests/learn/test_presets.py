@@ -84,6 +84,7 @@ REFUSED: list[tuple[str, Any, dict[str, Any], str]] = [
     ("ppo", PLAYERS, {"options": {"epochs": "2"}}, "ppo: epochs is a number"),
     ("ppo", PLAYERS, {"options": {"epochs": 0}}, "ppo: epochs is at least 1"),
     ("ppo", PLAYERS, {"options": {"gamma": 1.01}}, "ppo: gamma is between 0 and 1"),
+    ("ppo", PLAYERS, {"options": {"deviation": 0}}, "ppo: deviation is above 0"),
     ("ppo", PLAYERS, {"options": {"normalise_values": 1}}, "true or false"),
 ]
 

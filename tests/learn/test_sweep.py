@@ -32,6 +32,10 @@ SHORT = ["duration=1s", "faults=[]"]
 WHO = "as=agent-*=rule,agent-*=none"
 
 
+def nothing(left: int, seconds: float) -> None:
+    """Costs are not looked at."""
+
+
 @pytest.mark.parametrize(
     ("text", "path", "values"),
     [
@@ -82,9 +86,13 @@ def test_every_setting_is_looked_at_before_the_first_is_run() -> None:
 def test_a_sweep_runs_goes_on_and_is_paired(tmp_path: Path) -> None:
     sweep = plan_sweep("rendezvous", ["links.default.loss=0,1", WHO], 2, overrides=SHORT)
     assert sweep.runs == 8
-    seen: list[tuple[int, int]] = []
-    run_sweep(sweep, tmp_path, 1, lambda left, seconds: None, lambda *news: seen.append(news))
-    assert seen == [(i, 8) for i in range(1, 9)]
+    seen: list[tuple[float, int]] = []
+    told: list[str] = []
+    run_sweep(sweep, tmp_path, 1, told.append, nothing, lambda *news: seen.append(news))
+    assert seen == sorted(seen)
+    assert 0.0 < seen[0][0] < 2.0
+    assert told == ["in memory, batched, 2 episodes at once"]
+    assert seen[-1] == (8.0, 8)
     rows = read_table(tmp_path)
     assert list(rows.columns) == ["network.default.loss", "as", "seed", "metric", "value"]
     assert len(rows) == 8 * 3
@@ -108,8 +116,9 @@ def test_a_sweep_runs_goes_on_and_is_paired(tmp_path: Path) -> None:
     path.write_text("\n".join(path.read_text().splitlines()[:-2]) + "\n")
     assert len(Table(sweep, tmp_path).done()) == 7
     seen.clear()
-    run_sweep(sweep, tmp_path, 1, lambda left, seconds: None, lambda *news: seen.append(news))
-    assert seen == [(8, 8)]
+    run_sweep(sweep, tmp_path, 1, told.append, nothing, lambda *news: seen.append(news))
+    assert 7.0 < seen[0][0] < 8.0
+    assert seen[-1] == (8.0, 8)
     assert sorted(set(path.read_text().splitlines())) == whole
 
 
@@ -160,7 +169,7 @@ class Few(Line):
 
 
 def test_the_figure_is_as_wide_as_asked_and_holds_its_fonts(tmp_path: Path) -> None:
-    panel = Panel("cost", "cost, EUR", [Line(), Line()])
+    panel = Panel("cost, EUR", [Line(), Line()])
     path = draw_curves(tmp_path / "loss.pdf", [panel], Axis("loss, %", is_share=True), 3.4)
     data = path.read_bytes()
     box = re.search(rb"/MediaBox \[([\d. ]+)\]", data)
@@ -187,7 +196,7 @@ def _streams(data: bytes) -> list[bytes]:
 
 def test_settings_that_are_no_numbers_stand_side_by_side(tmp_path: Path) -> None:
     axis = Axis("who", ("rule", "none", "other"))
-    path = draw_curves(tmp_path / "who.svg", [Panel("a", "a", [Few()])] * 2, axis, 2.0)
+    path = draw_curves(tmp_path / "who.svg", [Panel("a", [Few()])] * 2, axis, 2.0)
     text = path.read_text()
     assert all(f">{name}<" in text for name in axis.ticks)
     assert 'width="288' in text

@@ -26,7 +26,10 @@ def test_every_group_with_a_role_learns_unless_something_is_said() -> None:
     assert both.groups == {"sender": "mappo", "receiver": "mappo"}
     by = plan_training(load_training("signalling", algorithm="iql")).groups
     assert by == {"sender": "iql", "receiver": "iql"}
-    assert plan_training(load_training("smart_grid")).groups == {"battery": "mappo"}
+    assert plan_training(load_training("smart_grid")).groups == {
+        "battery": "mappo",
+        "generator": "mappo",
+    }
     grid = plan_training(load_training("smart_grid", overrides=["learn={}"]))
     assert {"battery", "pv"} <= set(grid.groups)
     assert "market" not in grid.groups

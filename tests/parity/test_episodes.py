@@ -55,7 +55,7 @@ POLICIES = {
         ["duration=2s", *CALM],
         {"hears": {"position": 2}, "speaks": {"position": 2}},
     ),
-    "smart_grid": ("household", ["duration=30min", *CALM], {}),
+    "smart_grid": ("household", ["duration=30min", "learn={}", *CALM], {}),
 }
 
 

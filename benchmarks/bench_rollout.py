@@ -26,6 +26,7 @@ from sim.learn.batched import BatchedRollout
 from sim.learn.kernels import KernelRollout
 from sim.prepare import load, prepare
 from sim.process import one_thread
+from sim.worlds.catalogue import make_batch
 
 CASES: dict[str, tuple[str, list[str]]] = {
     "spread": ("agent", ["duration=2.5s"]),
@@ -74,7 +75,7 @@ def frames_per_s(rollout: Any, dt_ns: int, device: str, seconds: float) -> float
 
 def our_spread(copies: int, device: str) -> Callable[[], None]:
     """An episode of the world alone, with its reset."""
-    world = prepare(load("spread")).world
+    world = make_batch("spread", {})
     present = {"agent": torch.ones(copies, 3, dtype=torch.bool, device=device)}
 
     def episode() -> None:

@@ -3,14 +3,20 @@
 A frame is one step of one copy. One group learns, everybody else plays the world's rules; beside
 the batched rollout stands the kernel rollout of a few copies. Aim: more than 100,000 frames per
 second of `spread` at 1,024 copies on one core.
+
+Then worlds alone under random moves, ours and VMAS's simple_spread where it installs: advance and
+observe at 1,024 copies, in turns in this process, the median of all turns. Aim: three times VMAS.
 """
 
 from __future__ import annotations
 
 import itertools
 import json
+import statistics
 import sys
 import time
+from collections.abc import Callable
+from importlib import import_module
 from typing import Any
 
 import torch
@@ -20,6 +26,7 @@ from sim.learn.batched import BatchedRollout
 from sim.learn.kernels import KernelRollout
 from sim.prepare import load, prepare
 from sim.process import one_thread
+from sim.worlds.catalogue import make_batch
 
 CASES: dict[str, tuple[str, list[str]]] = {
     "spread": ("agent", ["duration=2.5s"]),
@@ -28,6 +35,7 @@ CASES: dict[str, tuple[str, list[str]]] = {
 }
 COPIES = (1, 16, 128, 1024)
 KERNELS = 4
+STEPS, TURNS = 25, 12
 
 
 class Actor:
@@ -65,6 +73,60 @@ def frames_per_s(rollout: Any, dt_ns: int, device: str, seconds: float) -> float
         steps *= 2 if passed > seconds / 8 else 4
 
 
+def our_spread(copies: int, device: str) -> Callable[[], None]:
+    """An episode of the world alone, with its reset."""
+    world = make_batch("spread", {})
+    present = {"agent": torch.ones(copies, 3, dtype=torch.bool, device=device)}
+
+    def episode() -> None:
+        state = world.reset([(i, 0) for i in range(copies)], device)
+        for _ in range(STEPS):
+            moves = torch.randint(5, (copies, 3, 1), device=device).double()
+            state, _ = world.advance(state, {"agent": moves}, present)
+            world.observe(state)
+
+    return episode
+
+
+def vmas_spread(copies: int, device: str) -> Callable[[], None]:
+    """The same of VMAS, whose step observes. Raises: ImportError."""
+    env = import_module("vmas").make_env(
+        "simple_spread", num_envs=copies, device=device, continuous_actions=False, n_agents=3
+    )
+
+    def episode() -> None:
+        env.reset()
+        for _ in range(STEPS):
+            env.step([torch.randint(5, (copies,), device=device) for _ in env.agents])
+
+    return episode
+
+
+def worlds_alone(copies: int, device: str) -> dict[str, Any]:
+    """Frames per second of wall and of processor time of both, and the ratio of the latter."""
+    made = {"ours": our_spread(copies, device)}
+    try:
+        made["vmas"] = vmas_spread(copies, device)
+    except ImportError as error:
+        return {"skipped": str(error)}
+    spent: dict[str, list[tuple[float, float]]] = {name: [] for name in made}
+    for turn in range(TURNS + 1):
+        for name, episode in made.items():
+            wall, used = time.perf_counter(), time.process_time()
+            episode()
+            if device != "cpu":
+                torch.cuda.synchronize()
+            if turn:  # the first warms up
+                spent[name].append((time.perf_counter() - wall, time.process_time() - used))
+    rates = {
+        name: [round(copies * STEPS / statistics.median(each)) for each in zip(*taken, strict=True)]
+        for name, taken in spent.items()
+    }
+    at = 1 if device == "cpu" else 0
+    ratio = round(rates["ours"][at] / rates["vmas"][at], 2)
+    return {"copies": copies, "frames_per_s_and_per_cpu_s": rates, "ratio": ratio}
+
+
 def main(seconds: float, device: str) -> None:
     torch.set_num_threads(1)
     found: dict[str, Any] = {}
@@ -79,6 +141,7 @@ def main(seconds: float, device: str) -> None:
             rate = round(frames_per_s(kernels, dt_ns, "cpu", seconds))
             kernels.close()
         found[name] = {"frames_per_s": rates, f"kernels_{KERNELS}_frames_per_s": rate}
+    found["spread_alone"] = worlds_alone(COPIES[-1], device) | {"ratio_aim": 3.0}
     aim = {"spread_1024_aim": 100_000}
     print(json.dumps({"benchmark": "rollout", **machine(), "device": device, **found, **aim}))
 

@@ -1,7 +1,7 @@
 """CartPole of Gymnasium, learned by PPO through kernels in memory; solved is a mean of 475.
 
 Source: Barto, Sutton, Anderson 1983; CartPole-v1 ends after 500 steps, and counts as solved at 475
-in the mean of 100 episodes. Hyperparameters were chosen on seed 100.
+in the mean of 100 episodes. Hyperparameters were chosen on seeds 100 to 102.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from proofs.proof import Found, Proof
 from proofs.training import Task, played_by, scratch, trained
 from sim.learn.evaluate import evaluate
 
-FRAMES: Final = 60_000
+FRAMES: Final = 150_000
 OPTIONS: Final[dict[str, Any]] = {"decisions": 128, "learning_rate": 1e-3, "epochs": 4}
 
 
@@ -31,7 +31,7 @@ def play(seed: int, frames: int = FRAMES, episodes: int = 100) -> Found:
 PROOFS: Final = (
     Proof(
         "cartpole-ppo", "CartPole of Gymnasium, PPO, mean of 100 greedy episodes", "steps", play,
-        tuple(range(5)), aim=475.0,
+        tuple(range(10, 15)), aim=475.0,
         sources=("scenarios/cartpole.yaml", "sim/worlds/gym.py", "sim/worlds/foreign.py"),
         minutes=3.0,
     ),

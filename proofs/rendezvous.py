@@ -4,9 +4,11 @@ Everybody sees the point, so nothing need be said; the cost per step is then 0.0
 what pushes the point. The optimum is the same for every discount (`sim.worlds.rendezvous.optimum`).
 
 What an agent tries moves the point by a quarter, and costs disagreement at once, so trying wants to
-die out long before anything is learned: a small first deviation and a large bonus for entropy keep
-it at some 0.2. A large first deviation without the bonus ends in saturated actions, where noise
-costs nothing. Hyperparameters were chosen on seed 100; the aim is not reached on others.
+die out long before anything is learned. With normalised advantages a bonus of entropy above 0.43
+lets the deviation grow without end, and with 0.3 it settles where disagreement and the push of the
+point are about equally loud: at 0.15 in units of the action. Layers of tanh see a start, ten times
+as far out as the point usually is, as no further than half of that; relu goes on straight.
+Hyperparameters were chosen on seeds 100 and 101.
 """
 
 from __future__ import annotations
@@ -18,11 +20,12 @@ from proofs.proof import Found, Proof
 from proofs.training import Task, played_by, scratch, trained
 from sim.learn.evaluate import evaluate
 
-FRAMES: Final = 800_000
-COPIES: Final = 32
+FRAMES: Final = 8_000_000
 WORLD: Final = ("world.norm=quadratic", "world.observation_noise=0", "faults=[]", "duration=30s")
+LEARN: Final[dict[str, Any]] = {"copies": 512, "network": {"hidden": [16], "activation": "relu"}}
 OPTIONS: Final[dict[str, Any]] = {
-    "gamma": 0.9, "lambda_": 0.8, "learning_rate": 3e-3, "entropy": 0.2, "deviation": 0.03,
+    "gamma": 0.9, "lambda_": 0.3, "learning_rate": 3e-3, "entropy": 0.3, "deviation": 0.03,
+    "epochs": 4, "minibatches": 4, "target_kl": 0,
 }  # fmt: skip
 
 
@@ -30,7 +33,7 @@ def play(seed: int, frames: int = FRAMES, episodes: int = 20) -> Found:
     """Mean cost of greedy episodes over that of the optimum under the same noise, minus 1."""
     task = Task(
         "rendezvous", "mappo", frames, OPTIONS | {"anneal_frames": frames},
-        learn={"copies": COPIES}, world=WORLD,
+        learn=LEARN, world=WORLD,
     )  # fmt: skip
     with scratch() as folder:
         run = Path(folder) / "run"
@@ -44,7 +47,7 @@ def play(seed: int, frames: int = FRAMES, episodes: int = 20) -> Found:
 PROOFS: Final = (
     Proof(
         "rendezvous-mappo", "rendezvous at quadratic cost, cost above its closed form", "of it",
-        play, tuple(range(5)), aim=0.03, better="lower",
-        sources=("scenarios/rendezvous.yaml", "sim/worlds/rendezvous.py"), minutes=3.0,
+        play, tuple(range(10, 15)), aim=0.03, better="lower",
+        sources=("scenarios/rendezvous.yaml", "sim/worlds/rendezvous.py"), minutes=5.0,
     ),
 )  # fmt: skip

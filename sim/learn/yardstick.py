@@ -16,6 +16,7 @@ from sim.learn.evaluate import seeds_of
 from sim.learn.plan import Plan
 from sim.learn.play import REFERENCE, TARGET
 from sim.outcome import RULE
+from sim.scenario.learning import Ranges
 from sim.scenario.load import dump
 
 _EPISODES: Final = 3
@@ -23,7 +24,8 @@ _NICE: Final = 5
 
 
 class Yardstick:
-    """Rule and reference of the days that training sees. Use as a context manager.
+    """Rule and reference of what training sees. Use as a context manager. There is none where a few
+    episodes say little of all: where days or links are drawn anew for each.
 
     levels: the objective of either, mean over episodes; None until they are known.
     """
@@ -34,10 +36,12 @@ class Yardstick:
         scenario = plan.scenario
         self._jobs = [
             {"scenario": dump(scenario), "source": scenario.source, "seed": seed,
-             "column": column, "days": plan.spec.train_days}
+             "column": column}
             for seed in seeds_of(plan.seed, _EPISODES)
             for column in (RULE, REFERENCE)
         ]  # fmt: skip
+        if plan.spec.train_days or isinstance(plan.spec.links, Ranges):
+            self._objective = ""
         self._pool = Pool(TARGET, 1, nice=_NICE)
         self.levels: tuple[float, float] | None = None
         self._thread = threading.Thread(target=self._measure, daemon=True)
@@ -55,7 +59,8 @@ class Yardstick:
 
     def wait(self) -> None:
         """Until both are known, or known to be unknown."""
-        self._thread.join()
+        if self._objective:
+            self._thread.join()
 
     def score(self, figures: Mapping[str, float]) -> float | None:
         """(J - J_rule) / (J_reference - J_rule) of the newest episodes, explored as they are; None

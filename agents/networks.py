@@ -26,7 +26,7 @@ import msgspec
 import numpy as np
 from array_api_compat import array_namespace
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save, save_file
+from safetensors.numpy import save
 
 from agents.behaviour import load_module
 from agents.decisions import Physical, decide, log_prob, mask_of, physical, plan_of
@@ -99,7 +99,7 @@ def save_policy(path: Path, tensors: Mapping[str, Array], card: Mapping[str, Any
     full, arrays = whole_card(card), _arrays(tensors)
     _checked(path, full, arrays)
     part = path.with_name(f".{path.name}.part")
-    save_file(arrays, part, metadata={"card": json.dumps(full)})
+    part.write_bytes(save(arrays, metadata={"card": json.dumps(full)}))
     part.replace(path)
 
 

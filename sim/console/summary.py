@@ -43,6 +43,11 @@ def print_result(console: Console, result: Result, command: Sequence[str] = ()) 
         late, missing = (sum(a[k] for a in result.actions.values()) for k in ("late", "missing"))
         who = ", ".join(list(result.actions)[:3]) + ", ..." * (len(result.actions) > 3)
         details.add_row("actions", f"{late:,} late, {missing:,} missing: {who}")
+    if result.learning:
+        made = result.learning["versions"]
+        told = ", ".join(f"{group} up to version {version}" for group, version in made.items())
+        where = "; `policy:RUN` plays it, without exploration" if told and result.run_dir else ""
+        details.add_row("learned", (told or "nothing: no update came about") + where)
     if result.real_time_decisions:
         many = "s" * (result.real_time_decisions != 1)
         details.add_row("real time", f"{result.real_time_decisions} decision{many}, in run.log")

@@ -75,10 +75,11 @@ class Difference:
 
 
 def differences(runs: Sequence[str | Path | RunData]) -> Difference:
-    """Reads the runs. Raises: ScenarioError for less than two, or too many."""
+    """Reads the runs. Raises: ScenarioError for less than two, too many, or runs of other kinds."""
     if not 2 <= len(runs) <= RUNS_MAX:
         raise ScenarioError(f"expected 2 to {RUNS_MAX} runs to compare, found {len(runs)}")
     found = [run if isinstance(run, RunData) else load(run) for run in runs]
+    _check_kinds(found)
     cards = _cards(found)
     settings = [_settings(run) for run in found]
     return Difference(
@@ -91,6 +92,21 @@ def differences(runs: Sequence[str | Path | RunData]) -> Difference:
         [_commands(run) for run in found],
         _warnings(found, settings),
     )
+
+
+def _check_kinds(runs: Sequence[RunData]) -> None:
+    """Runs are put beside runs, and training runs beside training runs."""
+    kinds = [run.kind or "run" for run in runs]
+    for run, kind in zip(runs, kinds, strict=True):
+        name = run.path.resolve().name
+        if kind not in ("run", "training"):
+            raise ScenarioError(f"{name} is of kind {kind}: `sim report {name}` shows it")
+        if kind != kinds[0]:
+            first = runs[0].path.resolve().name
+            raise ScenarioError(
+                f"{first} is of kind {kinds[0]}, {name} of kind {kind}: only runs of one kind go "
+                "side by side"
+            )
 
 
 def _labels(runs: Sequence[RunData]) -> list[str]:

@@ -121,3 +121,14 @@ def test_runs_of_unequal_length_have_no_percentages(runs: dict[str, Path], tmp_p
 def test_one_run_is_not_a_comparison(runs: dict[str, Path]) -> None:
     with pytest.raises(ScenarioError, match="expected 2 to 12 runs"):
         differences([runs["one"]])
+
+
+def test_only_runs_of_one_kind_go_side_by_side(tmp_path: Path) -> None:
+    for name, kind in (("plain", ""), ("trained", "training"), ("judged", "evaluation")):
+        (tmp_path / name).mkdir()
+        manifest = {"scenario": "x", "seed": 0, **({"kind": kind} if kind else {})}
+        (tmp_path / name / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(ScenarioError, match="of kind run, trained of kind training"):
+        differences([tmp_path / "plain", tmp_path / "trained"])
+    with pytest.raises(ScenarioError, match="judged is of kind evaluation: `sim report judged`"):
+        differences([tmp_path / "judged", tmp_path / "judged"])

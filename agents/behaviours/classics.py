@@ -6,6 +6,7 @@ Pure policies on arrays with a leading batch dimension; none of them remembers a
 from __future__ import annotations
 
 import itertools
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -18,7 +19,7 @@ STILL: Final = 0.05
 """Below this much want a body is left to itself."""
 
 
-class Rule:
+class Rule(ABC):
     """A policy that neither speaks, hears nor remembers, unless it says so."""
 
     speaks: Mapping[str, int] = {}
@@ -38,9 +39,9 @@ class Rule:
         action, said = self.decide(array_namespace(obs), obs, inbox)
         return action, said, memory
 
+    @abstractmethod
     def decide(self, xp: Any, obs: Any, inbox: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
         """Action [B, a] and what is said."""
-        raise NotImplementedError
 
     def field(self, obs: Any, name: str) -> Any:
         """The part of an observation. Shapes: [B, o] -> [B, field.size]."""
@@ -165,9 +166,9 @@ class Body(Rule):
         want = self.want(xp, obs, inbox) - SPEED_GAIN * self.field(obs, "velocity")
         return steer(xp, want, self.is_continuous), {}
 
+    @abstractmethod
     def want(self, xp: Any, obs: Any, inbox: Mapping[str, Any]) -> Any:
         """Where to go, seen from here. Shapes: [B, 2]."""
-        raise NotImplementedError
 
 
 class SpreadRule(Body):

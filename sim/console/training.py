@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Final, Self
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -67,20 +67,14 @@ def print_plan(console: Console, plan: Plan, rollout: Rollout, device: str, run:
     console.print(grid)
 
 
-class TrainingDisplay:
-    """Shows the progress it is called with. Use as a context manager.
+class _Line:
+    """A place on the terminal that changes, if it can. Use as a context manager."""
 
-    is_live: lines that change; otherwise a plain line about every ten seconds.
-    """
-
-    def __init__(self, name: str, console: Console, is_live: bool) -> None:
-        self._name, self._console = name, console
+    def __init__(self, console: Console, is_live: bool) -> None:
+        self._console = console
         self._live = Live(console=console, auto_refresh=False, transient=True) if is_live else None
-        self._due = 0.0
-        self._is_stopping = False
-        self._has_rate = False
 
-    def __enter__(self) -> TrainingDisplay:
+    def __enter__(self) -> Self:
         if self._live:
             self._live.start()
         return self
@@ -89,6 +83,20 @@ class TrainingDisplay:
         if self._live:
             self._live.update(Text(""), refresh=True)
             self._live.stop()
+
+
+class TrainingDisplay(_Line):
+    """Shows the progress it is called with. Use as a context manager.
+
+    is_live: lines that change; otherwise a plain line about every ten seconds.
+    """
+
+    def __init__(self, name: str, console: Console, is_live: bool) -> None:
+        super().__init__(console, is_live)
+        self._name = name
+        self._due = 0.0
+        self._is_stopping = False
+        self._has_rate = False
 
     def __call__(self, progress: Progress) -> None:
         """Takes news."""
@@ -170,23 +178,13 @@ def _print_next(console: Console, label: str, words: Sequence[str]) -> None:
 # --- evaluation ---------------------------------------------------------------------------------
 
 
-class Counting:
+class Counting(_Line):
     """A line that counts what is done. Use as a context manager."""
 
     def __init__(self, what: str, console: Console, is_live: bool) -> None:
-        self._what, self._console = what, console
-        self._live = Live(console=console, auto_refresh=False, transient=True) if is_live else None
+        super().__init__(console, is_live)
+        self._what = what
         self._began = monotonic()
-
-    def __enter__(self) -> Counting:
-        if self._live:
-            self._live.start()
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        if self._live:
-            self._live.update(Text(""), refresh=True)
-            self._live.stop()
 
     def __call__(self, done: float, total: int) -> None:
         """Takes news."""

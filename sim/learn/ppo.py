@@ -58,12 +58,11 @@ class PPO:
     clip: float = 0.2
     """Schulman et al. 2017; Yu et al. 2022 find no gain in more."""
     epochs: int = 4
-    """Passes over each record. Yu et al. 2022 use 5 to 15; few are as good per frame on light
-    worlds and better per second (our own trials)."""
+    """Passes over each record. Yu et al. 2022 use 5 to 15; fewer cost less. Not tuned by itself."""
     minibatches: int = 8
-    """Per pass. Schulman et al. 2017 (Atari); Yu et al. 2022 prefer large ones."""
+    """Per pass. Yu et al. 2022 prefer fewer, larger ones; one trial on `spread` was better so."""
     learning_rate: float = 1e-3
-    """Adam's. Yu et al. 2022 use 7e-4 (MPE); our own trials on `spread`."""
+    """Adam's. Yu et al. 2022 use 7e-4 (MPE)."""
     anneal_frames: int = 0
     """Frames over which the learning rate falls to 0; 0 keeps it. Schulman et al. 2017 anneal."""
     entropy: float = 0.01

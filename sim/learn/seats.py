@@ -8,6 +8,7 @@ process: the same mailbox, the same order.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, TypeAlias, cast
@@ -118,7 +119,7 @@ class Player:
         return done
 
 
-class Places:
+class Places(ABC):
     """Agents of one group in all copies, played by one object.
 
     Shapes: B copies, n agents, in order; sent and now are instants in ns.
@@ -162,9 +163,9 @@ class Places:
         """A copy starts anew."""
         self.observed[copy] = False
 
+    @abstractmethod
     def play(self, rows: Rows) -> tuple[Any, Mapping[str, Any], Any]:
         """Action, outbox and memory of the agents of these rows."""
-        raise NotImplementedError
 
     def act(self, copies: Any, players: Mapping[int, list[Player]]) -> None:
         """Lets who has observed act."""

@@ -283,3 +283,19 @@ def test_the_chain_of_an_agent_is_cut_where_what_it_did_next_is_not_known() -> N
     record.alive[3, 0, 1] = record.next_alive[2, 0, 1] = False  # died
     assert _lost(record)[:, 0, 0].tolist() == [True, False, False, False]
     assert not _lost(record)[:, 0, 1].any()
+
+
+@pytest.mark.parametrize("v_trace", [False, True])
+def test_an_update_begins_at_the_policy_that_acted(v_trace: bool) -> None:
+    """What the actor saw is what the objective sees: before any step the ratio is 1. The first
+    update alone differs, as it begins to normalise by its own record."""
+    rollout = chain()
+    options = {"decisions": 8, "epochs": 1, "minibatches": 1, "learning_rate": 0.01}
+    family = make_family(
+        "ppo", rollout.sides, rollout.state_size, options={**options, "v_trace": v_trace}
+    )
+    train(family, rollout, 1)
+    for _ in range(4):
+        figures = train(family, rollout, 1)
+        assert figures["player/approx_kl"] == pytest.approx(0.0, abs=1e-6)
+        assert figures["player/clip_fraction"] == 0.0

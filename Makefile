@@ -2,6 +2,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# Tests are spread over the cores, module by module. On one: make test SPREAD=
+SPREAD ?= -n auto --maxprocesses 4 --dist loadfile
 
 .PHONY: demo test lint bench proofs test-all clean
 
@@ -9,10 +11,10 @@ demo: $(VENV)/.run
 	$(BIN)/sim run scenarios/smart_grid.yaml
 
 test: $(VENV)/.dev
-	$(BIN)/python -m pytest -q -m "not slow"
+	$(BIN)/python -m pytest -q -m "not slow" $(SPREAD)
 
 test-all: $(VENV)/.dev
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q $(SPREAD)
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import signal
 import sys
 import textwrap
 from collections.abc import Callable, Iterator
@@ -24,6 +25,10 @@ BASE: dict[str, Any] = {
     "network": {"default": {"latency": "10ms"}},
 }
 HEADER = "import asyncio\nimport sim\n"
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # In the background of a shell Ctrl-C is ignored, by all that a test starts too.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)

@@ -136,7 +136,7 @@ def _share(loss: float, good: float, bad: float) -> float:
 def read_burst(node: Node, path: str, key: Key) -> Burst:
     """The reader of the form `burst`."""
     value = node.value
-    if value is None or value == "none" or (value == 0 and value is not False):
+    if value in (None, "none", "0", 0) and value is not False:
         return Burst()
     if isinstance(value, str) and ":" in value:
         loss, _, length = value.partition(":")

@@ -132,8 +132,13 @@ _TOPICS: Final = Option("topic", "topics", "TOPIC", "only this topic; may be rep
 _FIELD: Final = Option("field", "field", "FIELD", "only this one; may be repeated", _text, True)
 _LINK: Final = (
     Option("loss", "loss", "SHARE", "probability that a message is lost, as 0.3 or 30%", _share),
-    Option("burst", "burst", "LOSS:LENGTH", "further losses in bursts, as 10%:5 or 10%:200ms; or "
-           "none", burst_of_text),
+    Option(
+        "burst",
+        "burst",
+        "LOSS:LENGTH",
+        "further losses in bursts, as 10%:5 or 10%:200ms; or none",
+        burst_of_text,
+    ),
     Option("latency", "latency", "DURATION", "no message is faster", units.duration_ns),
     Option("rate", "rate", "RATE", "bandwidth, as 250kbit/s", units.rate_bytes_per_s),
     Option("queue", "queue", "SIZE", "bytes that may wait, as 64KiB", units.size_bytes),

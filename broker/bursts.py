@@ -22,7 +22,6 @@ STATES: Final = 1
 """Stage number of the Philox blocks of chains, beside those of losses and jitter."""
 _BLOCK_MAX: Final = 32
 """Pairs of steps, of which one Philox block gives the draws, that are looked at together."""
-
 _FEW: Final = 12
 """Messages up to which plain numbers beat the fixed cost of NumPy's calls."""
 
@@ -66,7 +65,7 @@ def burst_losses(
     Shapes: chains as `Chains.columns`; all others [n], NumPy's or torch's: numbers of chains,
             serials, times (ns since the episode began) and hops int64; keys of ways and clocks of
             links uint64 (their bits as int64 in torch) -> float64 [n].
-    Cost:   about 1 / (enter + leave) draws, twice that in the worst case.
+    Cost:   about 1 / (enter + leave) draws, of 0.2 us in large numbers, 5 us for few messages.
     """
     found = xp.zeros(serials.shape, dtype=xp.float64, device=serials.device)
     at = xp.nonzero(numbers > 0)[0]

@@ -203,3 +203,10 @@ def test_chains_have_numbers_of_their_own() -> None:
     hops = np.zeros(N, dtype=np.uint64)
     draws = [uniforms(keys, steps, stage, hops)[0] for stage in (0, STATES)]
     assert abs(np.corrcoef(*draws)[0, 1]) < 5 / math.sqrt(N)
+
+
+def test_repeating_helps_little_within_a_burst() -> None:
+    """Five messages in a row: all lost with probability 0.1 x 0.95^4, not 0.1^5."""
+    lost = fates(burst_of_loss(0.1, 20), np.arange(N)) == BURST
+    five = np.lib.stride_tricks.sliding_window_view(lost, 5).all(axis=1)
+    assert abs(five.mean() - 0.1 * 0.95**4) < 0.01

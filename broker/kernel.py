@@ -409,7 +409,7 @@ class Kernel:
             return
         self._reschedule(self.horizon, instant)
         self.episode += 1
-        self.network.begin_episode(self.episode)
+        self.network.begin_episode(self.episode, instant)
         self.board.begin_episode(self.episode)
         self.in_force.clear()
         self.handover.clear()

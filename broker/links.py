@@ -1,12 +1,14 @@
 """What a link does to the messages that enter it, for all links of a window at once.
 
-A link is a pipeline of stages: cut, loss, queue and bandwidth, latency. Every random number is
-keyed by (origin, destination, topic, serial on that topic, hop), so that no other message, link or
-order of calls can shift it.
+A link is a pipeline of stages: cut, loss, bursts, queue and bandwidth, latency. Every random number
+is keyed by (origin, destination, topic, serial on that topic, hop), or by (link, slot of time) if
+what it decides strikes all that is on the link, so that no other message, link or order of calls
+can shift it.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable
 from typing import Final
 
@@ -14,7 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtri
 
-from broker.ledger import LOSS, PARTITION, QUEUE
+from broker.bursts import Chains, burst_losses
+from broker.ledger import BURST, LOSS, PARTITION, QUEUE
 from sim.rng import uniforms
 from sim.scenario.schema import LinkSpec
 
@@ -42,17 +45,23 @@ class Links:
         self._a = np.zeros(0)
         self._b = np.zeros(0)
         self._loss = np.zeros(0)
+        self._chain = np.zeros(0, dtype=np.int64)
+        self._clock = np.zeros(0, dtype=np.uint64)
         self._rate = np.zeros(0)
         self._queue = np.zeros(0, dtype=np.int64)
         self._is_cut = np.zeros(0, dtype=bool)
         self._free_at = np.zeros(0, dtype=np.int64)
+        self._chains = Chains()
+        self._began = 0
         self._survey()
 
     def __len__(self) -> int:
         return len(self._floor)
 
-    def add(self, specs: Iterable[LinkSpec], cuts: Iterable[bool]) -> None:
-        """Appends rows."""
+    def add(
+        self, specs: Iterable[LinkSpec], cuts: Iterable[bool], clocks: Iterable[int] = ()
+    ) -> None:
+        """Appends rows. clocks: the keys of their bursts in time, needed where they have any."""
         found, n = list(specs), len(self)
         grown = n + len(found)
         for name in (
@@ -61,6 +70,8 @@ class Links:
             "_a",
             "_b",
             "_loss",
+            "_chain",
+            "_clock",
             "_rate",
             "_queue",
             "_is_cut",
@@ -70,22 +81,29 @@ class Links:
             column = np.zeros(grown, dtype=old.dtype)
             column[:n] = old
             setattr(self, name, column)
-        for row, (spec, cut) in enumerate(zip(found, cuts, strict=True), start=n):
-            self._set(row, spec, cut)
-        self._survey()
+        self.replace(range(n, grown), found, cuts, clocks)
 
-    def replace(self, rows: Iterable[int], specs: Iterable[LinkSpec], cuts: Iterable[bool]) -> None:
+    def replace(
+        self,
+        rows: Iterable[int],
+        specs: Iterable[LinkSpec],
+        cuts: Iterable[bool],
+        clocks: Iterable[int] = (),
+    ) -> None:
         """New parameters for existing rows; what is in their queues stays there."""
+        keys = itertools.chain(clocks, itertools.repeat(0))
         for row, spec, cut in zip(rows, specs, cuts, strict=True):
-            self._set(row, spec, cut)
+            self._set(row, spec, cut, next(keys))
         self._survey()
 
-    def _set(self, row: int, spec: LinkSpec, is_cut: bool) -> None:
+    def _set(self, row: int, spec: LinkSpec, is_cut: bool, clock: int) -> None:
         self._floor[row] = spec.floor_ns
         self._kind[row] = KINDS[spec.jitter]
         self._a[row] = spec.a_ns
         self._b[row] = spec.b
         self._loss[row] = spec.loss_probability
+        self._chain[row] = self._chains.number(spec.burst)
+        self._clock[row] = clock
         self._rate[row] = spec.rate_bytes_per_s
         self._queue[row] = spec.queue_bytes
         self._is_cut[row] = is_cut
@@ -94,7 +112,8 @@ class Links:
         """Which stages any link has, so that the others cost nothing."""
         self._has_cuts = bool(self._is_cut.any())
         self._kinds = set(self._kind.tolist())
-        self._has_draws = bool(self._loss.any()) or bool(self._kinds - {0, 1})
+        self._has_bursts = bool(self._chain.any())
+        self._has_draws = bool(self._loss.any()) or self._has_bursts or bool(self._kinds - {0, 1})
         self._has_rates = bool(np.isfinite(self._rate).any())
 
     def offer(
@@ -110,7 +129,12 @@ class Links:
         arrivals = times + self._floor[rows]
         if self._has_draws:
             draws = uniforms(keys, counters, LOSS_AND_JITTER, hops)
-            fates[draws[0] < self._loss[rows]] = LOSS
+            loss = self._loss[rows]
+            if self._has_bursts:
+                burst = self._bursts(rows, times, keys, counters, hops)
+                # One draw for both: lost by either with probability 1 - (1 - loss) (1 - burst).
+                fates[draws[0] < loss + (1.0 - loss) * burst] = BURST
+            fates[draws[0] < loss] = LOSS
             arrivals += self._jitter(rows, draws[1])
         elif 1 in self._kinds:
             arrivals += self._jitter(rows, np.zeros(len(rows)))
@@ -119,6 +143,17 @@ class Links:
         if self._has_rates:
             arrivals += self._queueing(rows, times, lengths, fates)
         return arrivals, fates
+
+    def _bursts(
+        self, rows: NDArray[np.intp], times: Ints,
+        keys: NDArray[np.uint64], counters: NDArray[np.uint64], hops: NDArray[np.uint64],
+    ) -> Floats:  # fmt: skip
+        """The probability that each message is lost in a burst, by the state of its chain."""
+        found: Floats = burst_losses(
+            np, self._chains.columns, self._chain[rows], keys, self._clock[rows],
+            counters.astype(np.int64), times - self._began, hops.astype(np.int64),
+        )  # fmt: skip
+        return found
 
     def _jitter(self, rows: NDArray[np.intp], uniform: Floats) -> Ints:
         """The random part of the latency by inversion, in ns, never negative."""
@@ -156,9 +191,10 @@ class Links:
             fates[now[~fits]] = QUEUE
         return delay
 
-    def reset(self) -> None:
-        """Empties all queues, at the start of an episode."""
+    def reset(self, now: int = 0) -> None:
+        """Empties all queues, at the start of an episode, from which bursts in time count on."""
         self._free_at[:] = 0
+        self._began = now
 
 
 def _turns(messages: NDArray[np.intp], links: NDArray[np.intp]) -> list[NDArray[np.intp]]:

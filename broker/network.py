@@ -204,9 +204,10 @@ class Network:
         if unknown:
             specs = [self._spec(*hop) for hop in unknown]
             cuts = [self._is_cut(*hop) for hop in unknown]
+            clocks = [self._clock(*hop, spec) for hop, spec in zip(unknown, specs, strict=True)]
             for hop in unknown:
                 self._link_rows[hop] = len(self._link_rows)
-            self._links.add(specs, cuts)
+            self._links.add(specs, cuts, clocks)
             self._ends = np.array([to for _, to in self._link_rows], dtype=np.int32)
         return [self._link_rows.get(hop, -1) for hop in hops]
 
@@ -214,6 +215,13 @@ class Network:
         spec = self.table.spec_of(at, to)
         assert spec is not None
         return self._overlay(at, to, spec)
+
+    def _clock(self, at: int, to: int, spec: LinkSpec) -> int:
+        """The key of a link's bursts in time: one chain for all that crosses it this way."""
+        if not spec.burst.length_ns:
+            return 0
+        names = self.table.names
+        return key_of(self._seed, "burst", self._episode, names[at], names[to])
 
     def _advance(self, rows: Rows, bodies: Bodies) -> None:
         """Sends rows, sorted by time, over their next link."""
@@ -334,9 +342,9 @@ class Network:
         """
         self._overlay, self._is_cut, self._sides = overlay, is_cut, sides
         hops = list(self._link_rows)
-        self._links.replace(
-            range(len(hops)), (self._spec(*h) for h in hops), (is_cut(*h) for h in hops)
-        )
+        specs = [self._spec(*hop) for hop in hops]
+        clocks = (self._clock(*hop, spec) for hop, spec in zip(hops, specs, strict=True))
+        self._links.replace(range(len(hops)), specs, (is_cut(*h) for h in hops), clocks)
 
     @property
     def sides(self) -> NDArray[np.int8]:
@@ -347,8 +355,8 @@ class Network:
         """One hop as it is now: its parameters, and whether it is cut."""
         return self._spec(at, to), self._is_cut(at, to)
 
-    def begin_episode(self, episode: int) -> None:
-        """Drops what is in flight, and keys the links anew."""
+    def begin_episode(self, episode: int, now: int = 0) -> None:
+        """Drops what is in flight, and keys the ways anew; `degrade` does so with the links."""
         self.ledger.count_dropped(self.rows["account"].astype(np.intp), EPISODE)
         if self.tape is not None:
             self.tape.drop(self.rows["sequence"], EPISODE)
@@ -356,7 +364,7 @@ class Network:
         self._episode = episode
         self._streams.clear()
         self._subscribers.clear()
-        self._links.reset()
+        self._links.reset(now)
 
     def totals(self) -> dict[str, Any]:
         """The books. Raises: InvariantError if they do not balance."""

@@ -101,10 +101,18 @@ def uniforms(
     return (upper.astype(np.float64) * 67108864.0 + lower.astype(np.float64) + 0.5) / 2.0**52
 
 
-def uniforms_torch(keys: Any, counters: Any, stage: int, hop: int) -> tuple[Any, Any]:
+def uniform_pair(key: int, counter: int, stage: int, hop: int) -> tuple[float, float]:
+    """`uniforms` of one (key, counter, hop) in plain numbers; equal to it bit for bit."""
+    a, b, c, d = philox(counter & _MASK, counter >> 32, stage, hop, key)
+    first = ((a >> 6) * 67108864.0 + (b >> 6) + 0.5) / 2.0**52
+    return first, ((c >> 6) * 67108864.0 + (d >> 6) + 0.5) / 2.0**52
+
+
+def uniforms_torch(keys: Any, counters: Any, stage: int, hop: Any) -> tuple[Any, Any]:
     """`uniforms` on int64 tensors of any device and shape; equal to it bit for bit.
 
-    Shapes: keys (the bits of the unsigned ones), counters int64 [...] -> float64 [...], twice.
+    Shapes: keys (the bits of the unsigned ones), counters int64 [...], hop an integer or int64
+            [...], that broadcast together -> float64 [...], twice.
     """
     zero = counters * 0
     words = philox_torch(counters & _MASK, counters >> 32, zero + stage, zero + hop, keys)

@@ -38,13 +38,14 @@ def link_form(first: str, second: str) -> Form:
         Field("from", "from", first, "a name, a pattern, or a,b"),
         Field("to", "to", second, "a name, a pattern, or a,b"),
         Field("loss", "loss", "", "30%, or 100% to cut"),
+        Field("burst", "bursts", "", "none, 10%:5 messages or 10%:200ms"),
         Field("latency", "latency", "", "as it is, or 80ms"),
         _for_field(),
     ]
 
     def line(v: dict[str, str]) -> str:
-        return _command("link", v["from"], v["to"], loss=v["loss"], latency=v["latency"],
-                        for_=v["for"])  # fmt: skip
+        return _command("link", v["from"], v["to"], loss=v["loss"], burst=v["burst"],
+                        latency=v["latency"], for_=v["for"])  # fmt: skip
 
     return Form("link: replace what messages meet on their way", fields, line)
 

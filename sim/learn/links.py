@@ -1,9 +1,10 @@
 """The network's links in a batch: the same draws, so the same losses and arrivals as in a run.
 
-What a link does is `broker.links`: cut, loss, latency floor, jitter, one Philox block per message
-and hop, keyed by (seed, episode, source, target, topic) and counted by the message's number on its
-way. Here all copies and all ways of a topic are one array. Absent on purpose: finite rates with
-their queues, in which messages meet each other; the kernel rollout has them (`queued`).
+What a link does is `broker.links`: cut, loss, bursts, latency floor, jitter, one Philox block per
+message and hop, keyed by (seed, episode, source, target, topic) and counted by the message's number
+on its way, and those of the chains behind bursts (`broker.bursts`). Here all copies and all ways of
+a topic are one array. Absent on purpose: finite rates with their queues, in which messages meet
+each other; the kernel rollout has them (`queued`).
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from array_api_compat import array_namespace
 from numpy.typing import NDArray
 from scipy.special import ndtri
 
+from broker.bursts import Chains, burst_losses
 from broker.links import KINDS, LOSS_AND_JITTER
 from sim.errors import BoundError, UnknownKeyError
 from sim.ids import did_you_mean
@@ -131,8 +133,10 @@ def queued(prepared: Prepared) -> str:
 class Ways:
     """The ways of one topic, from every sender to every receiver: hops, and each hop's link by era.
 
-    Shapes: tables [E, R, S, H]; H hops of the longest way; `is_hop` [R, S, H]; `is_apart`
-            [E, R, S]. A way that does not exist has no hops and loses everything.
+    Shapes: tables [E, R, S, H]; H hops of the longest way; `is_hop` and `_link`, the place of a hop
+            in `links`, [R, S, H]; `is_apart` [E, R, S]. A way that does not exist has no hops and
+            loses everything.
+    links:  the ends of the directed links with bursts in time in any era, by name.
     """
 
     def __init__(
@@ -144,10 +148,12 @@ class Ways:
         routes = [[_route(table, *pair) for pair in row] for row in ends]
         shape = (len(receivers), len(senders), max(len(w) for row in routes for w in row) or 1)
         columns = {name: np.zeros((len(course.eras), *shape)) for name in ("a", "b", "loss")}
-        for name in ("floor", "kind", "cut", "is_own_floor", "is_own_loss"):
+        for name in ("floor", "kind", "cut", "chain", "is_own_floor", "is_own_loss"):
             columns[name] = np.zeros((len(course.eras), *shape), dtype=np.int64)
         is_hop = np.zeros(shape, dtype=bool)
         is_apart = np.zeros((len(course.eras), *shape[:2]), dtype=bool)
+        link, chains = np.zeros(shape, dtype=np.int64), Chains()
+        places: dict[tuple[str, str], int] = {}
         for e, era in enumerate(course.eras):
             for r, s in np.ndindex(*shape[:2]):
                 is_apart[e, r, s] = era.is_apart(*ends[r][s])
@@ -158,31 +164,42 @@ class Ways:
                     columns["floor"][at], columns["kind"][at] = spec.floor_ns, KINDS[spec.jitter]
                     columns["a"][at], columns["b"][at] = spec.a_ns, spec.b
                     columns["loss"][at], columns["cut"][at] = spec.loss_probability, is_cut
+                    columns["chain"][at] = chains.number(spec.burst)
+                    if spec.burst.length_ns:
+                        names = table.names[hop[0]], table.names[hop[1]]
+                        link[r, s, h] = places.setdefault(names, len(places))
                     own = table.spec_of(*hop)
                     assert own is not None
                     columns["is_own_floor"][at] = spec.floor_ns == own.floor_ns
                     columns["is_own_loss"][at] = spec.loss_probability == own.loss_probability
         self.kinds = set(np.unique(columns["kind"][:, is_hop]).tolist())
         self.is_lossy = bool(columns["loss"].any())
+        self.has_bursts = bool(columns["chain"].any())
+        self.links = tuple(places)
         self.hops = shape[2]
         self._is_plain = len(course.eras) == 1
         self._begins = arrays.put(np.array([era.begins_ns for era in course.eras]))
         self._columns = {name: arrays.put(column) for name, column in columns.items()}
         self._is_hop, self._is_apart = arrays.put(is_hop), arrays.put(is_apart)
+        self._link = arrays.put(link)
+        self._chains = {name: arrays.put(column) for name, column in chains.columns.items()}
         self._rows = arrays.put(np.arange(shape[0])[:, None] + 0 * np.arange(shape[1]))
         self._cols = arrays.put(0 * np.arange(shape[0])[:, None] + np.arange(shape[1]))
         self._arrays = arrays
 
     def needs_draws(self, drawn: Mapping[str, Array]) -> bool:
         """Whether anything random happens on these ways."""
-        return self.is_lossy or bool(self.kinds - {0, 1}) or "loss" in drawn
+        is_random = self.is_lossy or self.has_bursts or bool(self.kinds - {0, 1})
+        return is_random or "loss" in drawn
 
     def cross(
-        self, keys: Array | None, serials: Array, sent: Array, drawn: Mapping[str, Array]
-    ) -> tuple[Array, Array]:
+        self, keys: Array | None, serials: Array, sent: Array, drawn: Mapping[str, Array],
+        clocks: Array | None = None,
+    ) -> tuple[Array, Array]:  # fmt: skip
         """Arrival times, and which messages are lost.
 
-        Shapes: keys, serials, sent [B, R, S] -> int64 [B, R, S], bool [B, R, S].
+        Shapes: keys, serials, sent [B, R, S], clocks (keys of `links`) [B, L] -> int64 [B, R, S],
+                bool [B, R, S].
         drawn:  per copy, [B, 1, 1]: the `loss` and `floor` that replace every link's own; what a
                 fault gives a link, it keeps.
         """
@@ -203,6 +220,9 @@ class Ways:
             arrival = now + floor
             if keys is not None:
                 first, second = self._draw(keys, serials, hop)
+                if self.has_bursts:
+                    burst = self._bursts(xp, link["chain"], keys, clocks, serials, now, hop)
+                    loss = loss + (1.0 - loss) * burst
                 lost = lost | (is_hop & (first < loss))
                 arrival = arrival + self._jitter(xp, link, second)
             elif 1 in self.kinds:
@@ -233,6 +253,16 @@ class Ways:
             keys.reshape(-1), counters, LOSS_AND_JITTER, np.full(len(counters), hop, np.uint64)
         )
         return drawn[0].reshape(shape), drawn[1].reshape(shape)
+
+    def _bursts(
+        self, xp: Any, chain: Array, keys: Array, clocks: Array | None, serials: Array, now: Array,
+        hop: int,
+    ) -> Array:  # fmt: skip
+        """As `broker.links.Links._bursts`. Shapes: [B, R, S], chain of it or [1, R, S]."""
+        own = 0 * keys if clocks is None else clocks[:, self._link[..., hop]]
+        each = (chain, keys, own, serials, now, 0 * serials + hop)
+        flat = (xp.broadcast_to(column, serials.shape).reshape(-1) for column in each)
+        return burst_losses(xp, self._chains, *flat).reshape(serials.shape)
 
     def _jitter(self, xp: Any, link: Mapping[str, Array], uniform: Array | None) -> Array:
         """As `broker.links.Links._jitter`: by inversion, in whole ns, never negative."""
@@ -284,17 +314,29 @@ def way_keys(
 
     Cost: about 1 us per way and episode.
     """
-    tails = []
-    for r, receiver in enumerate(receivers):
-        for s, sender in enumerate(senders):
-            names = (sender, receiver, topic, *(("direct",) if is_direct[r, s] else ()))
-            tails.append("\x1f".join(("", *names)).encode())
+    tails = [
+        (sender, receiver, topic, *(("direct",) if is_direct[r, s] else ()))
+        for r, receiver in enumerate(receivers)
+        for s, sender in enumerate(senders)
+    ]
+    return _keys("link", starts, tails).reshape(-1, len(receivers), len(senders))
+
+
+def clock_keys(starts: Iterable[Start], links: Sequence[tuple[str, str]]) -> NDArray[np.uint64]:
+    """Keys of links' bursts in time, as `broker.network` makes them. Shapes: -> [m, L]."""
+    return _keys("burst", starts, links)
+
+
+def _keys(
+    purpose: str, starts: Iterable[Start], names: Sequence[Sequence[str]]
+) -> NDArray[np.uint64]:
+    """`key_of` each start and names, with the hash of what they share made once. -> [m, n]."""
+    tails = ["\x1f".join(("", *each)).encode() for each in names]
     found = bytearray()
     for seed, episode in starts:
-        head = hashlib.blake2b(f"{seed}\x1flink\x1f{episode}".encode(), digest_size=8)
+        head = hashlib.blake2b(f"{seed}\x1f{purpose}\x1f{episode}".encode(), digest_size=8)
         for tail in tails:
             one = head.copy()
             one.update(tail)
             found += one.digest()
-    keys = np.frombuffer(bytes(found), dtype="<u8").astype(np.uint64)
-    return keys.reshape(-1, len(receivers), len(senders))
+    return np.frombuffer(bytes(found), dtype="<u8").astype(np.uint64).reshape(-1, len(tails))

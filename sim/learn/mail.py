@@ -19,7 +19,7 @@ from broker.faults import disturbed
 from sim.learn.arrays import Array, Arrays, unsigned
 from sim.learn.books import Books
 from sim.learn.course import Course
-from sim.learn.links import LinkMode, Start, Ways, way_keys
+from sim.learn.links import LinkMode, Start, Ways, clock_keys, way_keys
 from sim.rng import generator_at
 from sim.units import SECOND
 
@@ -69,6 +69,7 @@ class Topic:
         shape = (copies, len(receivers), len(senders))
         self._serials = arrays.full(shape, 0, "int64")
         self._keys: Array | None = None
+        self._clocks: Array | None = None
         self._ways: Ways | None = None
         self._noise: list[tuple[int, float, float]] = []
         self.parcels: list[Parcel] = []
@@ -84,6 +85,9 @@ class Topic:
         self._noise = levels if any(level[1:] != (0.0, 0.0) for level in levels) else []
         if self._ways.needs_draws({"loss": 0} if mode.loss else {}) or self._noise:
             self._keys = unsigned(self._arrays.full(self._serials.shape, 0, "int64"))
+        if self._ways.links:
+            shape = (len(self._serials), len(self._ways.links))
+            self._clocks = unsigned(self._arrays.full(shape, 0, "int64"))
 
     # --- episodes -------------------------------------------------------------------------------
 
@@ -104,6 +108,8 @@ class Topic:
             is_direct = self._way == 2
             keys = way_keys(starts, self.receivers, self.senders, self.name, is_direct)
             self._keys[rows] = self._arrays.put(keys)
+        if self._clocks is not None and self._ways is not None:
+            self._clocks[rows] = self._arrays.put(clock_keys(starts, self._ways.links))
 
     def forget(self, receiver: str, is_new: Array) -> None:
         """A receiver starts anew in some copies, and knows nothing. Shapes: bool [B]."""
@@ -134,7 +140,9 @@ class Topic:
         if self._ways is None:
             arrival = leaving + 0 * serials
         else:
-            arrival, lost = self._ways.cross(self._keys, serials, leaving + 0 * serials, drawn)
+            arrival, lost = self._ways.cross(
+                self._keys, serials, leaving + 0 * serials, drawn, self._clocks
+            )
             pending = pending & ~lost
         if self.books is not None:
             told = (np.broadcast_to(_host(x), serials.shape) for x in (posted, pending, arrival))
@@ -249,7 +257,8 @@ class Topic:
     def state(self) -> dict[str, Any]:
         """Everything that changes."""
         return {
-            "serials": self._serials, "keys": self._keys, "sent": self.sent, "values": self.values,
+            "serials": self._serials, "keys": self._keys, "clocks": self._clocks,
+            "sent": self.sent, "values": self.values,
             "parcels": [vars(parcel) for parcel in self.parcels],
         }  # fmt: skip
 
@@ -257,6 +266,7 @@ class Topic:
         """Goes on from a state."""
         self._serials = state["serials"]
         self._keys = None if state["keys"] is None else unsigned(state["keys"])
+        self._clocks = None if state["clocks"] is None else unsigned(state["clocks"])
         self.sent, self.values = state["sent"], state["values"]
         self.parcels = [Parcel(**parcel) for parcel in state["parcels"]]
 

@@ -18,6 +18,7 @@ from yaml import safe_dump
 from sim import units
 from sim.errors import ScenarioError, UnknownKeyError
 from sim.ids import did_you_mean, matching, nearest
+from sim.scenario.bursts import burst_of_text
 
 if TYPE_CHECKING:
     from sim.wire.live import Intro
@@ -131,6 +132,13 @@ _TOPICS: Final = Option("topic", "topics", "TOPIC", "only this topic; may be rep
 _FIELD: Final = Option("field", "field", "FIELD", "only this one; may be repeated", _text, True)
 _LINK: Final = (
     Option("loss", "loss", "SHARE", "probability that a message is lost, as 0.3 or 30%", _share),
+    Option(
+        "burst",
+        "burst",
+        "LOSS:LENGTH",
+        "further losses in bursts, as 10%:5 or 10%:200ms; or none",
+        burst_of_text,
+    ),
     Option("latency", "latency", "DURATION", "no message is faster", units.duration_ns),
     Option("rate", "rate", "RATE", "bandwidth, as 250kbit/s", units.rate_bytes_per_s),
     Option("queue", "queue", "SIZE", "bytes that may wait, as 64KiB", units.size_bytes),
@@ -164,7 +172,7 @@ COMMANDS: Final[dict[str, Command]] = {
             ),
         ),
         Command(
-            "link", "link FROM TO [--loss P] [--latency D] [--rate R] [--queue S] [--one-way] [--for D]",  # noqa: E501
+            "link", "link FROM TO [--loss P] [--burst P:L] [--latency D] [--rate R] [--queue S] [--one-way] [--for D]",  # noqa: E501
             "Replaces what links between two ends are like; --loss 1 cuts them.",
             "link battery-2 market --loss 30% --latency 80ms --for 60s", ("ends", "ends"),
             (

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import msgspec
 
+from sim.scenario.bursts import BURST_KEYS
 from sim.scenario.keys import Key, keys_of
 from sim.scenario.schema import JITTERS, LIES, RECORDS, Scenario
 from sim.units import duration_text
@@ -58,6 +59,13 @@ _FORMS: Final[dict[str, dict[str, Any]]] = {
     "fields": {"oneOf": [_FIELD, {"type": "array", "items": _FIELD, "minItems": 1}]},
     "mode": {**_TEXT, "pattern": f"^({'|'.join(LIES[:-1])}|{LIES[-1]}:.+)$"},
     "jitter": _JITTER,
+    "burst": {
+        "oneOf": [
+            {**_TEXT, "pattern": "^(none|.+:.+)$", "examples": ["10%:5", "10%:200ms", "none"]},
+            {"enum": [0, None]},
+            _only(*(part for key in BURST_KEYS for part in (key, _QUANTITY))),
+        ]
+    },
     "flag": {"type": "boolean"},
     "params": {"type": "object"},
     "assignments": {"type": "object", "additionalProperties": _TEXT},

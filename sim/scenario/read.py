@@ -17,6 +17,7 @@ import msgspec
 from sim import units
 from sim.errors import BoundError, ScenarioError, TopologyError, UnknownKeyError
 from sim.ids import did_you_mean, is_name
+from sim.scenario.bursts import read_burst
 from sim.scenario.forms import bounded, integer, items, number, pair, wrong
 from sim.scenario.keys import Key, keys_of
 from sim.scenario.learn_forms import FORMS, check_learn
@@ -266,8 +267,8 @@ _READERS: Final[dict[str, Callable[[Node, str, Key], Any]]] = {
     "rate": _quantity(units.rate_bytes_per_s), "size": _quantity(units.size_bytes),
     "speed": _quantity(units.speed_factor), "offset": _quantity(units.offset_ns),
     "drift": _quantity(units.drift), "fields": _fields, "mode": _mode, "jitter": _jitter,
-    "behaviour": _behaviour, "params": _params, "record": _record, "records": _records,
-    "table": _table, "assignments": _assignments, **FORMS,
+    "burst": read_burst, "behaviour": _behaviour, "params": _params, "record": _record,
+    "records": _records, "table": _table, "assignments": _assignments, **FORMS,
 }  # fmt: skip
 
 

@@ -15,6 +15,7 @@ from typing import Annotated, Any, Final
 import msgspec
 
 from sim import limits
+from sim.scenario.bursts import Burst
 from sim.scenario.keys import Key
 from sim.scenario.learning import LearnSpec, NetworkShape
 from sim.units import SECOND
@@ -29,7 +30,7 @@ FAULTS: Final = (
 SENSOR_MODES: Final = ("freeze", "noise", "drop")
 LIES: Final = ("random", "sign-flip", "stale", "inflate")
 """What a byzantine agent makes of its numbers; inflate takes a factor, as inflate:3."""
-LINK_KEYS: Final = ("latency", "jitter", "loss", "rate", "queue")
+LINK_KEYS: Final = ("latency", "jitter", "loss", "burst", "rate", "queue")
 AGENTS_MAX: Final = 10_000
 """Agents one entry may make by `count`."""
 
@@ -61,6 +62,7 @@ class LinkSpec(msgspec.Struct, frozen=True):
     a_ns: int = 0
     b: float = 0.0
     loss_probability: float = 0.0
+    burst: Burst = Burst()
     rate_bytes_per_s: float = math.inf
     queue_bytes: int = 16 * 1024 * 1024
 
@@ -83,6 +85,12 @@ class LinkValues(msgspec.Struct, frozen=True, kw_only=True):
         float | None,
         Key("fraction", "Probability that a message is lost, as 0.01 or 1%; default 0.",
             key="loss", low=0.0, high=1.0),
+    ] = None  # fmt: skip
+    burst: Annotated[
+        Burst | None,
+        Key("burst", "Further losses that come in bursts: {loss: 10%, length: 5} (messages) or "
+            "{loss: 10%, length: 200ms}, for short 10%:5 and 10%:200ms; {enter: 0.01, leave: 0.2} "
+            "per message; `good` and `bad`: losses outside and within (0 and 1); or none."),
     ] = None  # fmt: skip
     rate_bytes_per_s: Annotated[
         float | None,

@@ -110,6 +110,8 @@ def link_text(spec: LinkSpec) -> str:
         parts[0] += f" + {spec.jitter} {first}"
     if spec.loss_probability:
         parts.append(f"loss {spec.loss_probability * 100:g} %")
+    if spec.burst.loss:
+        parts.append(spec.burst.text)
     if math.isfinite(spec.rate_bytes_per_s):
         parts.append(f"{spec.rate_bytes_per_s:,.0f} B/s (queue {spec.queue_bytes:,} B)")
     return ", ".join(parts)

@@ -36,7 +36,7 @@ def replace_link(spec: LinkSpec, values: LinkValues) -> LinkSpec:
             "a_ns": values.jitter.a_ns,
             "b": values.jitter.b,
         }
-    for name in ("loss_probability", "rate_bytes_per_s", "queue_bytes"):
+    for name in ("loss_probability", "burst", "rate_bytes_per_s", "queue_bytes"):
         value = getattr(values, name)
         if value is not None:
             changes[name] = value

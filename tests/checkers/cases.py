@@ -40,6 +40,8 @@ def links(draw: st.DrawFn, latency: bool = True) -> str:
     if draw(st.booleans()):
         keys.append(f"loss: {draw(st.sampled_from(['10%', '50%', '100%']))}")
     if draw(st.booleans()):
+        keys.append(f"burst: {draw(st.sampled_from(['20%:3', '30%:40ms', 'none']))}")
+    if draw(st.booleans()):
         keys.append(f"rate: {draw(st.sampled_from(['2kB/s', '100kB/s']))}")
         keys.append(f"queue: {draw(st.sampled_from([0, 200, 5000]))}")
     return ", ".join(keys)

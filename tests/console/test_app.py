@@ -131,9 +131,12 @@ async def test_the_link_dialog() -> None:
         assert isinstance(form, FormScreen)
         form.query_one("#field-to", Input).value = "agent-2"
         await type_in(pilot, "30%")
+        form.query_one("#field-burst", Input).value = "10%:200ms"
         form.query_one("#field-for", Input).value = "60s"
         await press(app, pilot, "enter")
-        assert source.asked == [("inject", "{link: [agent-1, agent-2], loss: 30%, for: 60s}")]
+        assert source.asked == [
+            ("inject", "{link: [agent-1, agent-2], loss: 30%, burst: '10%:200ms', for: 60s}")
+        ]
 
 
 async def test_a_dialog_says_what_is_wrong_and_how_long_it_is_for_you() -> None:
@@ -156,7 +159,7 @@ async def test_a_dialog_takes_keys_faster_than_it_shows_them() -> None:
     source = live()
     async with shown(source) as (app, pilot):
         await press(app, pilot, "l")
-        for key in ("3", "0", "%", "down", "down", "2", "0", "s", "up", "5", "m", "s", "enter"):
+        for key in ("3", "0", "%", *["down"] * 3, "2", "0", "s", "up", "5", "m", "s", "enter"):
             app.post_message(events.Key(key, key if len(key) == 1 else None))
         await settle(app, pilot)
         await settle(app, pilot)

@@ -29,13 +29,14 @@ agents:
   agent-6: {{processing: 7ms}}
 network:
   topology: {topology}
-  default: {{latency: {latency}, jitter: {{exponential: 30ms}}, loss: 0.1, rate: 20kB/s}}
+  default: {{latency: {latency}, jitter: {{exponential: 30ms}}, loss: 0.1, rate: 20kB/s,
+            burst: 4%:200ms}}
   topics: {{ticked: {{noise: 0.1}}}}
 faults:
   - {{at: 1s, kill: agent-2, for: 600ms}}
   - {{at: 1500ms, hang: agent-3, for: 333ms}}
   - {{at: 2s, partition: [[agent-1, agent-2], "*"], for: 300ms}}
-  - {{at: 2500ms, link: ["agent-*", agent-4], loss: 0.5, latency: 15ms, for: 1s}}
+  - {{at: 2500ms, link: ["agent-*", agent-4], loss: 0.5, burst: 20%:4, latency: 15ms, for: 1s}}
 """
 
 
@@ -79,7 +80,7 @@ def test_runs_are_repeated_and_seeds_differ(expected: list[object]) -> None:
     assert finish(make(seed=2)) != expected
     books = expected[1]
     assert books["delivered"] > 100
-    assert {"loss", "partition", "down"} <= set(books["dropped"])
+    assert {"loss", "burst", "partition", "down"} <= set(books["dropped"])
 
 
 @pytest.mark.parametrize("agents_per_host", [2, 3, 8])

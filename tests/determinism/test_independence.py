@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from broker.kernel import Kernel
 from broker.server import drive
 from sim.runner import prepare
@@ -20,8 +22,9 @@ agents:
   "agent-*": {{behaviour: "{authors}:Walker"}}
 {more}
 network:
-  default: {{latency: 10ms, jitter: {{lognormal: [20ms, 0.5]}}, loss: 0.3}}
+  default: {{latency: 10ms, jitter: {{lognormal: [20ms, 0.5]}}, {lost}}}
 """
+LOST = ("loss: 0.3", "burst: 30%:5", "burst: 30%:300ms")
 
 
 class Silent:
@@ -32,8 +35,8 @@ class Silent:
         pass
 
 
-def run(agents: int = 3, more: str = "") -> Kernel:
-    text = SCENARIO.format(agents=agents, authors=AUTHORS, more=more)
+def run(agents: int = 3, more: str = "", lost: str = LOST[0]) -> Kernel:
+    text = SCENARIO.format(agents=agents, authors=AUTHORS, more=more, lost=lost)
     kernel = prepare(parse_scenario(text)).kernel()
     transport = MemoryTransport()
     transport.start(range(len(kernel.agents.hosts)))
@@ -56,8 +59,9 @@ def fates(kernel: Kernel) -> dict[tuple[str, str, str], tuple[int, int]]:
     }
 
 
-def test_another_agent_shifts_nobody() -> None:
-    before, after = run(3), run(4)
+@pytest.mark.parametrize("lost", LOST)
+def test_another_agent_shifts_nobody(lost: str) -> None:
+    before, after = run(3, lost=lost), run(4, lost=lost)
     for name in ("agent-1", "agent-2", "agent-3"):
         assert walks(before)[name] == walks(after)[name]
     assert len({tuple(walk) for walk in walks(after).values()}) == 4
@@ -65,16 +69,19 @@ def test_another_agent_shifts_nobody() -> None:
     assert len({delivered for _, delivered in fates(after).values()}) > 2
 
 
-def test_another_topic_shifts_nobody() -> None:
+@pytest.mark.parametrize("lost", LOST)
+def test_another_topic_shifts_nobody(lost: str) -> None:
     more = f'  aside-*: {{count: 2, behaviour: "{AUTHORS}:Bystander"}}'
-    before, after = run(3), run(3, more)
+    before, after = run(3, lost=lost), run(3, more, lost)
     assert walks(before).items() <= walks(after).items()
     assert fates(before).items() <= fates(after).items()
 
 
 def test_control_another_seed_shifts_everybody() -> None:
     before = run(3)
-    text = SCENARIO.replace("seed: 5", "seed: 6").format(agents=3, authors=AUTHORS, more="")
+    text = SCENARIO.replace("seed: 5", "seed: 6").format(
+        agents=3, authors=AUTHORS, more="", lost=LOST[0]
+    )
     kernel = prepare(parse_scenario(text)).kernel()
     transport = MemoryTransport()
     transport.start(range(3))

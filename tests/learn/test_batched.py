@@ -29,8 +29,28 @@ RANDOM = {"loss": [0, "40%"], "latency": ["0s", "300ms"]}
 STRUCK = "faults=[{at: 1s, kill: agent-2, for: 1s}, {at: 3s, link: [agent-1, agent-2], loss: 90%}]"
 CASES: dict[str, tuple[str, list[str], Any, dict[str, Any], int, list[str]]] = {
     "silent": ("rendezvous", ["agent"], "scenario", {}, 15, ["duration=2s", "faults=[]"]),
-    "ideal": ("rendezvous", ["agent"], "ideal", TALK, 15, ["duration=2s"]),
+    "ideal": (
+        "rendezvous",
+        ["agent"],
+        "ideal",
+        TALK,
+        15,
+        ["duration=2s", "network.default.burst=60%:5"],
+    ),
     "struck": ("rendezvous", ["agent"], RANDOM, TALK, 22, ["duration=4s", STRUCK]),
+    "bursts": (
+        "rendezvous",
+        ["agent"],
+        RANDOM,
+        TALK,
+        22,
+        [
+            "duration=4s",
+            "network.default.burst=30%:300ms",
+            "network.links=[{from: agent-1, to: '*', burst: 40%:4}]",
+            "faults=[{at: 1s, link: [agent-2, '*'], burst: {enter: 0.1, leave: 0.2}, for: 2s}]",
+        ],
+    ),
     "signals": ("signalling", ["sender", "receiver"], "scenario", {}, 15, ["duration=2s"]),
     "market": ("smart_grid", ["battery", "pv"], "scenario", {}, 2, ["duration=1h"]),
 }
@@ -110,7 +130,7 @@ def test_control_other_links_are_seen() -> None:
     assert "seen" in differences(one, other)
 
 
-@pytest.mark.parametrize("case", ["struck", "market"])
+@pytest.mark.parametrize("case", ["struck", "bursts", "market"])
 def test_torch_and_numpy_agree(case: str) -> None:
     """What policies get on another device, here on the processor."""
     name, learning, links, params, decisions, options = CASES[case]
@@ -127,7 +147,7 @@ def test_torch_and_numpy_agree(case: str) -> None:
         assert differences(one[group], other[group]) == []
 
 
-@pytest.mark.parametrize("case", ["struck", "market"])
+@pytest.mark.parametrize("case", ["struck", "bursts", "market"])
 def test_a_snapshot_goes_on_to_the_same_records(case: str) -> None:
     name, learning, links, params, decisions, options = CASES[case]
 

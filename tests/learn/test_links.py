@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from broker.links import Links
 from sim.learn.arrays import arrays_on
 from sim.learn.course import course_of, missing
-from sim.learn.links import Ways, link_mode, way_keys
+from sim.learn.links import Ways, clock_keys, link_mode, way_keys
 from sim.prepare import load, prepare
 from sim.rng import key_of, uniforms, uniforms_torch
 from sim.scenario.schema import LinkSpec
@@ -41,6 +41,12 @@ def test_keys_of_ways_are_those_of_the_network() -> None:
     assert keys.shape == (2, 2, 2)
     assert int(keys[1, 0, 1]) == key_of(7, "link", 3, "s-2", "r-1", "talk")
     assert int(keys[1, 1, 1]) == key_of(7, "link", 3, "s-2", "r-2", "talk", "direct")
+
+
+def test_keys_of_bursts_in_time_are_those_of_the_network() -> None:
+    keys = clock_keys([(7, 0), (7, 3)], [("a", "b"), ("b", "a"), ("a", "hub")])
+    assert keys.shape == (2, 3)
+    assert int(keys[1, 1]) == key_of(7, "burst", 3, "b", "a")
 
 
 def ways_of(options: list[str], is_numpy: bool) -> Ways:
@@ -99,6 +105,39 @@ def test_torch_crosses_as_numpy_does(jitter: str) -> None:
     is_cut = (sent[:, 0, 0] >= 20 * 10**9) & (sent[:, 0, 0] < 30 * 10**9)
     assert is_cut.any()
     assert lost[is_cut, 0, 1].all()
+
+
+BURSTS = (
+    "'30%:6'", "'30%:400ms'", "{enter: 0.02, leave: 0.3, good: 1%, bad: 90%}",
+    "{loss: 40%, length: 3s, bad: 80%}",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("burst", BURSTS)
+def test_torch_loses_in_the_bursts_that_numpy_does(burst: str) -> None:
+    default = f"{{latency: 3ms, loss: 5%, burst: {burst}}}"
+    options = [
+        f"network={{topology: star, hub: hub, default: {default}, "
+        "links: [{from: agent-1, to: hub, burst: none}]}",
+        "faults=[{at: 20s, link: [agent-2, hub], burst: '60%:2s', for: 10s}]",
+    ]  # fmt: skip
+    draws = np.random.Generator(np.random.Philox(5))
+    keys = draws.integers(0, 2**63, (40, 3, 3)).astype(np.uint64) * np.uint64(2)
+    serials = draws.integers(0, 1000, keys.shape)
+    sent = draws.integers(0, 60 * 10**9, (40, 1, 1)) + 0 * serials
+    ours, theirs = ways_of(options, True), ways_of(options, False)
+    clocks = draws.integers(0, 2**63, (40, len(ours.links))).astype(np.uint64)
+    assert len(ours.links) >= 2
+    assert ours.needs_draws({})
+    arrival, lost = ours.cross(keys, serials, sent, {}, clocks)
+    there, gone = theirs.cross(
+        *(torch.from_numpy(x) for x in (keys.view(np.int64), serials, sent)), {},
+        torch.from_numpy(clocks.view(np.int64)),
+    )  # fmt: skip
+    assert (lost == gone.numpy()).all()
+    assert (arrival == there.numpy()).all()
+    rest = ~np.eye(3, dtype=bool)[None].repeat(40, 0)
+    assert 0.1 < lost[rest].mean() < 0.8
 
 
 def test_eras_follow_the_schedule() -> None:

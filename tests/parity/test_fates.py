@@ -37,6 +37,28 @@ CASES = {
             "{at: 14.05s, link: [agent-1, hub], latency: 160ms}]",
         ],
     ),
+    "bursts of messages": (
+        "rendezvous",
+        [
+            "duration=20s",
+            "network={topology: star, hub: hub, default: {latency: 20ms, jitter: {uniform: 70ms}, "
+            "burst: '20%:4', loss: 3%}, links: [{from: agent-2, to: hub, burst: {enter: 0.05, "
+            "leave: 0.3, good: 2%, bad: 70%}}, {from: hub, to: agent-1, burst: none}]}",
+            "faults=[{at: 7s, link: [agent-3, hub], burst: '50%:9', for: 6s}, "
+            "{at: 9.05s, link: [agent-1, hub], burst: 0, for: 7s}]",
+        ],
+    ),
+    "bursts in time": (
+        "rendezvous",
+        [
+            "duration=20s",
+            "network={topology: star, hub: hub, default: {latency: 20ms, jitter: {uniform: 70ms}, "
+            "burst: '20%:700ms'}, links: [{from: agent-2, to: hub, burst: {loss: 30%, length: 2s, "
+            "bad: 80%}}, {from: hub, to: agent-1, loss: 10%, burst: '10%:3'}]}",
+            "faults=[{at: 7s, link: [agent-3, hub], burst: '40%:300ms', for: 6s}, "
+            "{at: 9.05s, link: [agent-1, hub], burst: '20%:3', for: 7s}]",
+        ],
+    ),
     "slow agents": (
         "rendezvous",
         ["duration=10s", "agents.agent-2={processing: 130ms}", "faults=[]"],
@@ -76,7 +98,7 @@ def test_every_message_has_the_same_fate(monkeypatch: pytest.MonkeyPatch, case: 
         if ours[name] != fate and not (fate == "down" and isinstance(ours[name], int))
     ]
     assert not differ, differ[:5]
-    if case in ("its own faults", "relays"):
+    if case in ("its own faults", "relays", "bursts of messages", "bursts in time"):
         assert "lost" in theirs.values()
 
 
@@ -89,3 +111,11 @@ def test_control_others_part(
     theirs, ours = run_of("its own faults"), batch_of(monkeypatch, "its own faults", other, row)
     shared = ours.keys() & theirs.keys()
     assert np.mean([ours[name] != theirs[name] for name in shared]) > 0.02
+
+
+@pytest.mark.parametrize("case", ["bursts of messages", "bursts in time"])
+def test_control_a_fault_changes_bursts(monkeypatch: pytest.MonkeyPatch, case: str) -> None:
+    theirs, ours = run_of(case), batch_of(monkeypatch, case, ("faults=[]",))
+    differ = [name for name in ours.keys() & theirs.keys() if ours[name] != theirs[name]]
+    assert len(differ) > 20
+    assert min(sent for *_, sent in differ) >= 6_800_000_000

@@ -23,6 +23,7 @@ from sim.console.summary import number, print_result
 from sim.doctor import Check
 from sim.outcome import Result
 from sim.progress import Progress
+from sim.scenario.bursts import burst_of_loss, burst_of_time
 from sim.scenario.schema import LinkSpec
 from sim.scenario.sentences import link_text
 from sim.units import SECOND
@@ -350,6 +351,11 @@ def test_a_link_in_words() -> None:
         floor_ns=0, loss_probability=0.01, rate_bytes_per_s=31_250.0, queue_bytes=65_536
     )
     assert link_text(slow) == "0s, loss 1 %, 31,250 B/s (queue 65,536 B)"
+    assert link_text(LinkSpec(0, burst=burst_of_loss(0.1, 5))) == (
+        "0s, 10 % in bursts of 5 messages"
+    )
+    timed = LinkSpec(0, burst=burst_of_time(0.1, 200_000_000, 0.01, 0.7), loss_probability=0.02)
+    assert link_text(timed) == ("0s, loss 2 %, 10 % in bursts of 200ms (70 % in them, 1 % outside)")
 
 
 def test_a_fault_of_the_installation_comes_with_its_remedy() -> None:

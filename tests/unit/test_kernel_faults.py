@@ -22,6 +22,8 @@ from broker.kernel import Kernel
 from broker.population import DOWN, HUNG, UP
 from sim.errors import RestartLimitError
 from sim.launch.local import process_transport
+from sim.prepare import prepare
+from sim.scenario.load import parse_scenario
 from sim.wire.memory import MemoryTransport
 
 HERE = Path(__file__)
@@ -359,6 +361,32 @@ def test_a_message_kept_unread_counts_as_delivered_before_the_end() -> None:
         )
         books = kernel.network.totals()
         assert (books["delivered"], books["dropped"]) == (1, {"episode": 1})
+
+
+@pytest.mark.parametrize("burst", ["50%:3", "50%:30ms"])
+def test_bursts_of_an_episode_are_its_own(burst: str) -> None:
+    """The second episode loses what a run that begins with it loses, and not what the first did."""
+    body = text(duration="990ms", link=f", burst: {burst}", more="episodes: 2")
+    ticks = sends(*((t, "agent-2") for t in range(0, 1_980, 10)))
+    whole, stage = simulate(body, agent_1=Script(ticks), agent_2=Script(awaits=True))
+    arrived = [h.sent for h in stage.heard["agent-2"]]
+    first = [t for t in arrived if t < 990 * MS]
+    second = [t - 990 * MS for t in arrived if t >= 990 * MS]
+    assert min(len(first), len(second), whole.network.totals()["dropped"]["burst"]) > 20
+    alone = prepare(parse_scenario(body)).kernel(episode=1)
+    other = Stage({"agent-1": Script(ticks[:99]), "agent-2": Script(awaits=True)})
+    play(alone, other.transport())
+    assert [h.sent for h in other.heard["agent-2"]] == second != first
+
+
+def test_a_fault_gives_and_takes_bursts() -> None:
+    faults = (
+        "{at: 300ms, link: [agent-1, agent-2], burst: {enter: 1, leave: 1e-9}, for: 300ms}, "
+        "{at: 400ms, link: [agent-1, agent-2], burst: 0, for: 100ms}"
+    )
+    _, stage = simulate(text(faults=faults), agent_1=Script(TICKS), agent_2=Script(awaits=True))
+    lost = {t for t in range(0, 990, 50)} - {h.sent // MS for h in stage.heard["agent-2"]}
+    assert lost == {300, 350, 500, 550}
 
 
 def test_queues_are_empty_when_an_episode_begins() -> None:

@@ -122,6 +122,39 @@ def test_jitter(text: str, jitter: Jitter) -> None:
     assert scenario("", f"network.default.jitter={text}").network.default.jitter == jitter
 
 
+@pytest.mark.parametrize(
+    ("text", "enter", "leave"),
+    [
+        ("{loss: 10%, length: 5}", 1 / 45, 1 / 5),
+        ("10%:5", 1 / 45, 1 / 5),
+        ("{loss: 50%, length: 2.0}", 0.5, 0.5),
+        ("{enter: 0.01, leave: 20%}", 0.01, 0.2),
+        ("{loss: 10%, length: 4, good: 5%, bad: 55%}", 1 / 36, 1 / 4),
+    ],
+)
+def test_bursts_in_messages(text: str, enter: float, leave: float) -> None:
+    burst = scenario("", f"network.default.burst={text}").network.default.burst
+    assert burst is not None
+    assert (burst.enter, burst.leave) == pytest.approx((enter, leave))
+    assert burst.slot_ns == burst.length_ns == 0
+
+
+@pytest.mark.parametrize("text", ["{loss: 20%, length: 200ms}", "20%:200ms", "20%:0.2s"])
+def test_bursts_in_time(text: str) -> None:
+    burst = scenario("", f"network.default.burst={text}").network.default.burst
+    assert burst is not None
+    assert (burst.length_ns, burst.slot_ns) == (200_000_000, 20_000_000)
+    assert burst.enter + burst.leave == pytest.approx(1 - math.exp(-0.1 / 0.8))
+    assert (burst.share, burst.loss, burst.good, burst.bad) == pytest.approx((0.2, 0.2, 0, 1))
+
+
+@pytest.mark.parametrize("text", ["none", "0", "null", "0%:7"])
+def test_no_bursts(text: str) -> None:
+    burst = scenario("", f"network.default.burst={text}").network.default.burst
+    assert burst is not None
+    assert burst.loss == 0
+
+
 def test_scalars_are_yaml_1_2() -> None:
     params = scenario(
         "", "world.day=2016-06-08", "world.time=12:30", "world.switch=on", "world.small=1e-3"
@@ -286,6 +319,62 @@ MISTAKES = {
     "two jitters": (
         "  links: [{from: a, to: b, jitter: {constant: 5ms, uniform: 1ms}}]\n",
         r"jitter: expected none, or a mapping of one of .*, found constant, uniform$",
+    ),
+    "burst": (
+        "  links:\n    - from: a\n      to: b\n      burst: {los: 10%, length: 5}\n",
+        r"^grid.yaml:8: network.links\[0\].burst: unknown key 'los'; did you mean 'loss'\?$",
+    ),
+    "half a burst": (
+        "  links: [{from: a, to: b, burst: {loss: 10%}}]\n",
+        r"burst: expected none, LOSS:LENGTH such as 10%:5 .*, found loss$",
+    ),
+    "two kinds of bursts": (
+        "  links: [{from: a, to: b, burst: {loss: 10%, leave: 0.1}}]\n",
+        r"burst: expected none, .*, found loss, leave$",
+    ),
+    "burst as a number": (
+        "  links: [{from: a, to: b, burst: 5%}]\n",
+        r"^grid.yaml:5: network.links\[0\].burst: expected none, LOSS:LENGTH .* found '5%'$",
+    ),
+    "bursts too short": (
+        "  links: [{from: a, to: b, burst: '50%:1.5'}]\n",
+        r"burst: a length in messages is from 2 \(.*\) to 2000 here, found 1.5; ",
+    ),
+    "bursts too long": (
+        "  links: [{from: a, to: b, burst: {loss: 50%, length: 1e5}}]\n",
+        r"burst: a length in messages is from 2 .* found 100000; a longer one is written in time",
+    ),
+    "burst of no time": (
+        "  links: [{from: a, to: b, burst: {loss: 50%, length: 0s}}]\n",
+        r"^grid.yaml:5: network.links\[0\].burst: a length is above 0$",
+    ),
+    "length without a unit that is known": (
+        "  links: [{from: a, to: b, burst: {loss: 50%, length: 3 weeks}}]\n",
+        r"^grid.yaml:5: network.links\[0\].burst.length: expected a duration .* '3 weeks'$",
+    ),
+    "too much loss in bursts": (
+        "  links: [{from: a, to: b, burst: {loss: 60%, length: 9, bad: 50%}}]\n",
+        r"burst: the loss is from 0 \(good\) to below 0.5 \(bad\) here, found 0.6$",
+    ),
+    "bursts that are better": (
+        "  links: [{from: a, to: b, burst: {loss: 6%, length: 9, bad: 1%, good: 2%}}]\n",
+        r"burst: bad is above good, found bad 0.01 and good 0.02$",
+    ),
+    "bursts that change too often": (
+        "  links: [{from: a, to: b, burst: {enter: 0.5, leave: 0.6}}]\n",
+        r"burst: enter \+ leave are at most 1, found 1.1: bursts would be shorter than",
+    ),
+    "bursts that hardly change": (
+        "  links: [{from: a, to: b, burst: {enter: 1e-5, leave: 1e-5}}]\n",
+        r"burst: enter \+ leave are at least 0.001, found 2e-05; longer bursts are written in time",
+    ),
+    "burst without end": (
+        "  links: [{from: a, to: b, burst: {enter: 1%, leave: 0}}]\n",
+        r"burst: leave is above 0: a bad time ends$",
+    ),
+    "share in a burst": (
+        "  links: [{from: a, to: b, burst: {enter: 7, leave: 0.1}}]\n",
+        r"^grid.yaml:5: network.links\[0\].burst.enter: expected a value from 0 to 1, found 7$",
     ),
     "not a mapping": ("limits: 3\n", r"^grid.yaml:5: limits: expected a mapping, found 3$"),
     "not a list": ("faults: {}\n", r"^grid.yaml:5: faults: expected a list, found a mapping$"),

@@ -12,6 +12,7 @@ from typing import Any
 _EXPORTS = {
     "Agent": "agents.agent",
     "serves": "agents.agent",
+    "Communicator": "agents.collectives.communicator",
     "Message": "agents.channels",
     "Observation": "agents.agent",
     "Policy": "agents.policy",

@@ -120,7 +120,8 @@ def test_what_does_not_fit_is_left_out_and_said(run: Any) -> None:
 class B(sim.Agent):
     async def run(self):
         await asyncio.sleep(1)
-        for body in ([0, 0, 2, [1, 2]], [0, 0, 2, "x"], "nonsense", [0, 0, 0, 1], [0, 0, 1 << 60, 1]):
+        odd = [0, 0, 2, [1, 2]], [0, 0, 2, "x"], "nonsense", [0, 0, 0, 1], [0, 0, 1 << 60, 1]
+        for body in odd:
             self.send("agent-1", "team", body)
             self.send("agent-1", "team", body)
         await asyncio.sleep(20)

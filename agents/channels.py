@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import msgspec
@@ -92,6 +92,7 @@ class Channels:
         self.subscribes: list[tuple[int, str, bool]] = []
         self.subscribed: set[str] = set()
         self.served: dict[str, Any] = {}
+        self.protocols: dict[str, Callable[[Message], None]] = {}
         self._inbox_max = inbox_max
         self._boxes: dict[str, Box] = {}
         self._waiters: dict[str, list[asyncio.Future[None]]] = {}
@@ -118,7 +119,7 @@ class Channels:
     @property
     def may_wake(self) -> bool:
         """Whether any arrival at all could wake this agent."""
-        return bool(self._waiters or self.served or self._replies)
+        return bool(self._waiters or self.served or self._replies or self.protocols)
 
     def absorb(self, messages: list[Message], at: int, instant_ns: int) -> int:
         """Delivers `messages[at:]` up to an instant; returns the position after the last."""
@@ -144,6 +145,9 @@ class Channels:
             future = self._replies.get(message.reference)
             if future is not None and not future.done():
                 future.set_result(message)
+            return
+        if topic in self.protocols:
+            self.protocols[topic](message)
             return
         if kind == REQUEST and topic in self.served:
             self.served[topic](message)
@@ -181,13 +185,15 @@ class Channels:
         return (
             message.topic in self._waiters
             or ANY in self._waiters
+            or message.topic in self.protocols
             or (message.kind == REQUEST and message.topic in self.served)
         )
 
     @property
     def waits(self) -> list[str]:
         """The topics on which an arrival would wake this agent."""
-        return sorted({*self._waiters, *self.served, *self._reply_topics.values()})
+        known = (self._waiters, self.served, self.protocols, self._reply_topics.values())
+        return sorted(set().union(*known))
 
     # --- reading --------------------------------------------------------------------------------
 
@@ -239,8 +245,8 @@ class Channels:
 
     # --- leaving --------------------------------------------------------------------------------
 
-    def send(self, kind: int, topic: str, to: str, payload: Any, reference: int = 0) -> None:
-        """Hands a message to the network at this instant.
+    def send(self, kind: int, topic: str, to: str, payload: Any, reference: int = 0) -> int:
+        """Hands a message to the network at this instant; returns the bytes of its body.
 
         Raises: AgentError for an unknown receiver, a bad topic or payload, or too many messages.
         """
@@ -262,14 +268,15 @@ class Channels:
             now = self.loop.now_ns
             message = Message(now, now, reference, self.name, topic, kind, body)
             self.loop.call_soon(self.deliver, message)
-            return
-        self.sends.append(Send(self.loop.now_ns, kind, topic, to, reference, body))
+        else:
+            self.sends.append(Send(self.loop.now_ns, kind, topic, to, reference, body))
+        return len(body)
 
     def publish(self, topic: str, payload: Any) -> None:
         self.send(PUBLISH, topic, "", payload)
 
-    def direct(self, to: str, topic: str, payload: Any) -> None:
-        self.send(DIRECT, topic, to, payload)
+    def direct(self, to: str, topic: str, payload: Any) -> int:
+        return self.send(DIRECT, topic, to, payload)
 
     async def request(self, to: str, topic: str, payload: Any) -> Message:
         """The reply or refusal to a request."""

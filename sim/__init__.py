@@ -12,6 +12,8 @@ from typing import Any
 _EXPORTS = {
     "Agent": "agents.agent",
     "serves": "agents.agent",
+    "Communicator": "agents.collectives.communicator",
+    "leadership": "agents.collectives.leadership",
     "Message": "agents.channels",
     "Observation": "agents.agent",
     "Policy": "agents.policy",

@@ -1,0 +1,1 @@
+"""Collective operations: broadcast, reduce, all-reduce, gather, barrier, gossip, elections."""

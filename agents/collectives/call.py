@@ -1,0 +1,212 @@
+"""One collective operation, as one member lives it: what it sends, what has come, how it ended.
+
+A member is a rank, its place among the members. A part is a value together with the set of those
+whose contributions are in it, one bit for each rank, so that every result can say who is missing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+
+from agents.loop import AgentLoop
+from sim.units import SECOND
+
+MEMBERS_MAX: Final = 64
+"""A set of contributors is one integer of 64 bits."""
+Key = tuple[int, int, int]
+"""Which call, which step of it, from which rank."""
+
+
+class Part(NamedTuple):
+    """A value, and the ranks whose contributions are in it as bits."""
+
+    value: Any
+    who: int
+
+
+@dataclass
+class Spent:
+    """What a member has sent for one operation; goes on counting while it still sends again."""
+
+    messages: int = 0
+    resent: int = 0
+    bytes: int = 0
+
+
+@dataclass(frozen=True)
+class Collected:
+    """How an operation ended for one member.
+
+    value:       what came of it; None if nothing did.
+    contributed: whose contributions are in the value, in the order of the members; missing: whose
+                 are not.
+    seconds:     of virtual time, from the call to its end.
+    spent:       messages, those sent again for want of an acknowledgement, and bytes of payload, by
+                 this member alone. Acknowledgements, which have no payload, are in none of them.
+    """
+
+    value: Any
+    contributed: tuple[str, ...]
+    missing: tuple[str, ...]
+    seconds: float
+    spent: Spent = field(default_factory=Spent)
+
+    @property
+    def outcome(self) -> str:
+        """complete: all are in it; partial: some; nothing: there is no value."""
+        if self.value is None and self.missing:
+            return "nothing"
+        return "partial" if self.missing else "complete"
+
+    @property
+    def is_complete(self) -> bool:
+        return not self.missing
+
+
+class Mail:
+    """Parts that have come, by call, step and sender, and who waits for which.
+
+    What comes before its call has begun here is kept; what belongs to a call that is over is not.
+    Cost: a part wakes those that wait for its call, of which there are at most as many as members.
+    """
+
+    def __init__(self) -> None:
+        self.parts: dict[Key, Part] = {}
+        self._waiting: dict[Key, asyncio.Future[None]] = {}
+        self._over = -1
+
+    def put(self, key: Key, part: Part) -> None:
+        """Files a part; a second copy changes nothing."""
+        if key[0] <= self._over or key in self.parts:
+            return
+        self.parts[key] = part
+        waiter = self._waiting.get(key)
+        if waiter is not None and not waiter.done():
+            waiter.set_result(None)
+
+    async def take(self, *keys: Key) -> Key:
+        """The first of these keys under which there is a part, as soon as there is one."""
+        while not (found := [key for key in keys if key in self.parts]):
+            waiter = asyncio.get_running_loop().create_future()
+            self._waiting.update(dict.fromkeys(keys, waiter))
+            try:
+                await waiter
+            finally:
+                for key in keys:
+                    del self._waiting[key]
+        return found[0]
+
+    def forget(self, over: int) -> None:
+        """Drops what belongs to calls up to a number."""
+        self._over = max(self._over, over)
+        for key in [k for k in self.parts if k[0] <= self._over]:
+            del self.parts[key]
+
+
+@dataclass
+class Call:
+    """One operation of one member.
+
+    rank, size: this member's place, and how many there are. post: sends a body to a rank.
+    ends_ns:    when it gives up waiting. spent: see `Collected`.
+    """
+
+    number: int
+    rank: int
+    members: tuple[str, ...]
+    mail: Mail
+    loop: AgentLoop
+    post: Callable[[Call, int, list[Any]], None]
+    warn: Callable[[str], None]
+    began_ns: int
+    ends_ns: int
+    spent: Spent = field(default_factory=Spent)
+
+    @property
+    def size(self) -> int:
+        return len(self.members)
+
+    @property
+    def everybody(self) -> int:
+        return (1 << self.size) - 1
+
+    def mine(self, value: Any) -> Part:
+        """A part with this member's own contribution."""
+        return Part(value, 1 << self.rank)
+
+    def send(self, to: int, step: int, part: Part) -> None:
+        """Hands a part to another rank, under the number of a step."""
+        self.post(self, to, [self.number, step, part.who, part.value])
+
+    def by(self, share: float) -> int:
+        """The instant at which a share of the time for this operation is over, in ns."""
+        return self.began_ns + round((self.ends_ns - self.began_ns) * share)
+
+    async def receive(self, sender: int, step: int, until_ns: int | None = None) -> Part | None:
+        """What a rank sent under a step; None if it is not there in time."""
+        return (await self.receive_any([sender], step, until_ns))[1]
+
+    async def receive_any(
+        self, senders: Sequence[int], step: int, until_ns: int | None = None
+    ) -> tuple[int, Part | None]:
+        """What the first of these ranks sent under a step, and which; (-1, None) if too late."""
+        left = (self.ends_ns if until_ns is None else until_ns) - self.loop.now_ns
+        with suppress(TimeoutError):
+            async with asyncio.timeout(left / SECOND):
+                key = await self.mail.take(*((self.number, step, sender) for sender in senders))
+                return key[2], self.mail.parts[key]
+        return -1, None
+
+    async def receive_all(
+        self, senders: Iterable[int], step: int, until_ns: int | None = None
+    ) -> dict[int, Part]:
+        """What several ranks sent under a step, of those that are there in time, by rank."""
+        wanted = list(senders)
+        parts = await asyncio.gather(*(self.receive(s, step, until_ns) for s in wanted))
+        return {s: part for s, part in zip(wanted, parts, strict=True) if part is not None}
+
+    def fitting(self, part: Part, shape: tuple[int, ...]) -> Any:
+        """The numbers of a part that came, None with a warning if their shape is another."""
+        value = np.asarray(part.value) if _is_numbers(part.value) else None
+        if value is not None and value.shape == shape:
+            return value
+        found = "no numbers" if value is None else f"shape {value.shape}"
+        self.warn(f"left out what has {found}: here it is shape {shape}")
+        return None
+
+    def heard(self) -> list[tuple[tuple[int, int], Part]]:
+        """All that has come for this operation: ((step, sender), part), in that order."""
+        parts = self.mail.parts
+        return [((k[1], k[2]), parts[k]) for k in sorted(parts) if k[0] == self.number]
+
+    async def sleep_until(self, instant_ns: int) -> None:
+        """Nothing before an instant."""
+        await asyncio.sleep(max(instant_ns - self.loop.now_ns, 0) / SECOND)
+
+    def result(self, part: Part | None, wanted: int | None = None) -> Collected:
+        """What the caller gets. wanted: the contributors that make it complete; default all."""
+        value, who = (None, 0) if part is None else part
+        missing = (self.everybody if wanted is None else wanted) & ~who
+        return Collected(
+            value,
+            tuple(self.members[rank] for rank in ranks(who)),
+            tuple(self.members[rank] for rank in ranks(missing)),
+            (self.loop.now_ns - self.began_ns) / SECOND,
+            self.spent,
+        )
+
+
+def _is_numbers(value: Any) -> bool:
+    is_array = isinstance(value, np.ndarray) and value.dtype.kind in "iuf"
+    return is_array or (isinstance(value, int | float) and not isinstance(value, bool))
+
+
+def ranks(who: int) -> Iterator[int]:
+    """The ranks in a set of bits, ascending."""
+    return (rank for rank in range(who.bit_length()) if who >> rank & 1)

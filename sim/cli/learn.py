@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import argparse
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sim.cli.run import print_json
-from sim.errors import ScenarioError
+from sim.errors import ScenarioError, UnknownKeyError
+from sim.ids import did_you_mean
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -28,8 +29,7 @@ def train(options: argparse.Namespace) -> int:
     from rich.console import Console
 
     from sim.console.training import TrainingDisplay, print_outcome, print_plan
-    from sim.learn.start import Machine, resume, start
-    from sim.store.rundir import find_run
+    from sim.learn.start import Machine, rate_before, resume, start
 
     errors = Console(stderr=True, highlight=False)
     machine = Machine(options.device, options.workers, options.rollout)
@@ -38,19 +38,22 @@ def train(options: argparse.Namespace) -> int:
         past = _past(options)
     else:
         scenario = _training(options)
-    name = scenario.name if scenario is not None else find_run(options.resume).name
+    name = scenario.name if scenario is not None else past.name if past is not None else ""
     with TrainingDisplay(name, errors, errors.is_terminal and errors.width >= 40) as shown:
 
-        def begin(plan: Plan, rollout: Rollout, run: RunDirectory) -> None:
-            print_plan(errors, plan, rollout, machine.torch_device(), str(run.path))
+        def begin(plan: Plan, rollout: Rollout, run: RunDirectory, decisions: int) -> None:
+            device = machine.torch_device()
+            frames = options.frames or plan.spec.frames
+            print_plan(errors, plan, rollout, frames, device, str(run.path))
+            rate = rate_before(plan.scenario.name, device, rollout)
+            shown.first(rollout.copies, decisions, rate)
 
+        told: dict[str, Any] = {"on_begin": begin, "on_progress": shown, "on_interrupt": shown.stop}
         if past is not None:
-            outcome = resume(past, frames=options.frames, on_begin=begin, on_progress=shown)
+            outcome = resume(past, frames=options.frames, **told)
         else:
             assert scenario is not None
-            outcome = start(
-                scenario, machine, run_dir=options.run_dir, on_begin=begin, on_progress=shown
-            )
+            outcome = start(scenario, machine, run_dir=options.run_dir, **told)
     if options.json:
         print_json(outcome.summary())
     said = errors if options.json else Console(highlight=False)
@@ -86,10 +89,27 @@ def _training(options: argparse.Namespace) -> Scenario:
     ]
     if options.duration:
         overrides.append(f"duration={options.duration}")
-    return load_training(
-        options.scenario, seed=options.seed, algorithm=options.algorithm, overrides=overrides,
-        behaviours=options.behaviours,
-    )  # fmt: skip
+    try:
+        return load_training(
+            options.scenario, seed=options.seed, algorithm=options.algorithm, overrides=overrides,
+            behaviours=options.behaviours,
+        )  # fmt: skip
+    except ScenarioError as error:
+        raise _of_links(error, options.links) from None
+
+
+def _of_links(error: ScenarioError, links: str | None) -> ScenarioError:
+    """An error about `--links` as one about that option, and not about the key that it sets."""
+    from sim.learn.links import MODES
+
+    head = f"--set {f'learn.links={links}'[:100]}: "
+    if links is None or not str(error).startswith(head):
+        return error
+    if links.lstrip().startswith(("{", "[")):
+        message = str(error).removeprefix(head).removeprefix("learn.links").lstrip(".: ")
+        return type(error)(f"--links: {message}")
+    near = did_you_mean(links, [*MODES, "{loss: [0, 0.4], latency: [0s, 10s]}"])
+    return UnknownKeyError(f"--links: no links {links!r}; {near}")
 
 
 def _after_training(options: argparse.Namespace, outcome: Outcome) -> list[list[str]]:
@@ -99,22 +119,21 @@ def _after_training(options: argparse.Namespace, outcome: Outcome) -> list[list[
     run = str(run_name(outcome.run_dir)) if outcome.run_dir else "last"
     if outcome.status == "interrupted":
         return [["sim", "train", "--resume", run]]
-    if outcome.status == "failed" or options.scenario is None:
+    if outcome.status == "failed":
         return [["sim", "report", run]]
-    words = []
-    for group in outcome.groups:
-        words += ["--as", f"{_pattern(outcome.agents[group])}=policy:{_policy(run)}"]
-    again = [word for text in options.overrides for word in ("--set", text)]
+    # What `sim run` does not understand of training is left out; days matter to evaluation.
+    scenario = options.scenario or f"{outcome.run_dir}/scenario.yaml"
+    given = [f"--duration={options.duration}"] if options.duration else []
+    sets = [text for text in options.overrides if not text.startswith("learn")]
+    days = [text for text in options.overrides if text.startswith("learn.held_out=")]
+    who = [f"{_pattern(outcome.agents[group])}=policy:{run}" for group in outcome.groups]
+    played = [word for text in (*options.behaviours, *who) for word in ("--as", text)]
+    again, held_out = ([w for text in texts for w in ("--set", text)] for texts in (sets, days))
     return [
-        ["sim", "run", options.scenario, *again, *words],
-        ["sim", "evaluate", options.scenario, *again, *words],
+        ["sim", "run", scenario, *given, *again, *played],
+        ["sim", "evaluate", scenario, *given, *again, *held_out, *played],
         ["sim", "report", run],
     ]
-
-
-def _policy(run: str) -> str:
-    """How `--as` names the policies of a run that has just ended."""
-    return "last" if os.sep not in run else run
 
 
 def _pattern(names: tuple[str, ...]) -> str:
@@ -135,9 +154,11 @@ def evaluate(options: argparse.Namespace) -> int:
     from rich.console import Console
 
     from sim.clock import monotonic
-    from sim.console.training import Counting, print_evaluation
+    from sim.console.evaluation import print_evaluation
+    from sim.console.line import Counting
     from sim.learn.evaluate import KIND, write
     from sim.learn.evaluate import evaluate as play_all
+    from sim.learn.judged import keep_evaluation
     from sim.prepare import load, prepare
     from sim.scenario.load import dump
     from sim.store.rundir import create_run, manifest
@@ -168,28 +189,12 @@ def evaluate(options: argparse.Namespace) -> int:
     )  # fmt: skip
     write(found, rows, run.path)
     run.write_json("summary.json", found.summary())
-    _tell_training_run(found)
+    keep_evaluation(found.summary())
     if options.json:
         print_json(found.summary())
     said: Console = errors if options.json else Console(highlight=False)
     print_evaluation(said, found, _cards(found), ["sim", "report", "last"])
     return 0
-
-
-def _tell_training_run(found: Evaluation) -> None:
-    """Leaves the figures with the run that trained the policies, if it was one run: its report has
-    them then.
-    """
-    from pathlib import Path
-
-    from sim.report.training import EVALUATION
-    from sim.scenario.policies import POLICIES
-    from sim.store.rundir import RunDirectory
-
-    runs = {Path(file).parent.parent for file in found.policies.values()}
-    folders = {Path(file).parent.name for file in found.policies.values()}
-    if len(runs) == 1 and folders == {POLICIES}:
-        RunDirectory(runs.pop()).write_json(EVALUATION, found.summary())
 
 
 def _cards(found: Evaluation) -> dict[str, str]:
@@ -207,15 +212,16 @@ def sweep(options: argparse.Namespace) -> int:
 
     from rich.console import Console
 
-    from sim.console.training import Counting, print_sweep, span
+    from sim.console.line import Counting, span
+    from sim.console.sweep import print_sweep
     from sim.learn.sweep import labels_of, read_table, run_sweep, series_of, write_parquet
 
     errors = Console(stderr=True, highlight=False)
     figure = Path(options.figure) if options.figure else None
     if figure is not None:
-        from sim.report.resilience import check_format
+        from sim.report.resilience import check_figure
 
-        check_format(figure)
+        check_figure(figure)
     wanted = [name for text in options.metric for name in text.split(",")]
     planned, metrics, folder = _planned(options, wanted)
     labels = labels_of(planned, options.labels)

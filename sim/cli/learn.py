@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import importlib
+import json
 import os
 from typing import TYPE_CHECKING, Any
 
@@ -26,12 +29,12 @@ if TYPE_CHECKING:
 
 def train(options: argparse.Namespace) -> int:
     """Trains, or goes on training."""
+    errors = _loaded("sim.learn.start")
     from rich.console import Console
 
     from sim.console.training import TrainingDisplay, print_outcome, print_plan
     from sim.learn.start import Machine, rate_before, resume, start
 
-    errors = Console(stderr=True, highlight=False)
     machine = Machine(options.device, options.workers, options.rollout)
     past, scenario = None, None
     if options.resume is not None:
@@ -61,8 +64,24 @@ def train(options: argparse.Namespace) -> int:
     return outcome.exit_code
 
 
+def _loaded(module: str) -> Console:
+    """Imports what a command stands on, and says so meanwhile: with torch it takes seconds. The
+    console for everything but the outcome.
+    """
+    from rich.console import Console
+
+    from sim.console.line import Waiting
+
+    console = Console(stderr=True, highlight=False)
+    with Waiting("loading", console, console.is_terminal):
+        importlib.import_module(module)
+    return console
+
+
 def _past(options: argparse.Namespace) -> Path:
     """The run to go on with. Raises: ScenarioError for options that are settled already."""
+    from sim.learn.train import KIND
+    from sim.scenario.policies import LAST
     from sim.store.rundir import find_run
 
     given = {
@@ -73,7 +92,26 @@ def _past(options: argparse.Namespace) -> Path:
     for name, value in given.items():
         if value:
             raise ScenarioError(f"--resume goes on with what the run was given; it takes no {name}")
-    return find_run(options.resume)
+    return _newest(KIND) if options.resume == LAST else find_run(options.resume)
+
+
+def _newest(kind: str) -> Path:
+    """The newest run of a kind, which `last` is where only that kind will do.
+
+    Raises: UnknownKeyError if there is none.
+    """
+    from pathlib import Path
+
+    from sim.scenario.policies import LAST, RUNS
+
+    found = []
+    for path in Path(RUNS).glob("*/manifest.json"):
+        with contextlib.suppress(OSError, ValueError):
+            if path.parent.name != LAST and json.loads(path.read_text()).get("kind") == kind:
+                found.append(path)
+    if not found:
+        raise UnknownKeyError(f"--resume {LAST}: there is no {kind} in {Path(RUNS).resolve()} yet")
+    return max(found, key=lambda path: path.stat().st_mtime_ns).parent
 
 
 def _training(options: argparse.Namespace) -> Scenario:
@@ -151,6 +189,7 @@ def _pattern(names: tuple[str, ...]) -> str:
 
 def evaluate(options: argparse.Namespace) -> int:
     """Plays held-out episodes, and says how good they were."""
+    errors = _loaded("sim.learn.evaluate")
     from rich.console import Console
 
     from sim.clock import monotonic
@@ -161,9 +200,8 @@ def evaluate(options: argparse.Namespace) -> int:
     from sim.learn.judged import keep_evaluation
     from sim.prepare import load, prepare
     from sim.scenario.load import dump
-    from sim.store.rundir import create_run, manifest
+    from sim.store.rundir import create_run, manifest, run_name
 
-    errors = Console(stderr=True, highlight=False)
     overrides = list(options.overrides)
     if options.duration:
         overrides.append(f"duration={options.duration}")
@@ -193,7 +231,7 @@ def evaluate(options: argparse.Namespace) -> int:
     if options.json:
         print_json(found.summary())
     said: Console = errors if options.json else Console(highlight=False)
-    print_evaluation(said, found, _cards(found), ["sim", "report", "last"])
+    print_evaluation(said, found, _cards(found), ["sim", "report", str(run_name(run.path))])
     return 0
 
 
@@ -208,6 +246,7 @@ def _cards(found: Evaluation) -> dict[str, str]:
 
 def sweep(options: argparse.Namespace) -> int:
     """Runs one scenario over a grid of settings, with the same seeds everywhere."""
+    errors = _loaded("sim.learn.sweep")
     from pathlib import Path
 
     from rich.console import Console
@@ -216,7 +255,6 @@ def sweep(options: argparse.Namespace) -> int:
     from sim.console.sweep import print_sweep
     from sim.learn.sweep import labels_of, read_table, run_sweep, series_of, write_parquet
 
-    errors = Console(stderr=True, highlight=False)
     figure = Path(options.figure) if options.figure else None
     if figure is not None:
         from sim.report.resilience import check_figure
@@ -267,14 +305,13 @@ def _planned(options: argparse.Namespace, wanted: list[str]) -> tuple[Sweep, lis
     """The sweep, the metrics that are told, and its directory: a new one, or that of `--resume`
     with what it was given.
     """
-    import json
-
     from sim.learn.sweep import KIND, check_metrics, plan_sweep
     from sim.scenario.load import dump
+    from sim.scenario.policies import LAST
     from sim.store.rundir import create_run, find_run, manifest
 
     if options.resume is not None:
-        folder = find_run(options.resume)
+        folder = _newest(KIND) if options.resume == LAST else find_run(options.resume)
         known = json.loads((folder / "manifest.json").read_text()).get("sweep")
         if known is None:
             raise ScenarioError(f"{folder} is no sweep")

@@ -45,6 +45,9 @@ def print_evaluation(
         heads = ", ".join(_HEADS[column] for column in left_out)
         told = f"no room for {heads}: a wider terminal or `sim report` shows them"
         console.print(Text(told, style="dim"))
+    if found.gain and not found.policies and not any(e.value for e in found.gain.values()):
+        told = "everybody plays by the rule: --as 'PATTERN=policy:last' says who plays otherwise"
+        console.print(Text(told, style="yellow"))
     zeros = [name.replace("_", " ") for name in found.metrics[OWN] if _is_zero(found, name)]
     if zeros:
         console.print(Text(f"0 in every column: {', '.join(zeros)}", style="dim"))
@@ -79,14 +82,14 @@ def _fitting(
     their figures, or below them, but they always stand there.
     """
     options = console.options.update(max_width=_WIDEST)
-    columns = [name for name in _HEADS if name in found.metrics]
+    columns = [name for name in _HEADS if found.metrics.get(name)]
     table = _metrics(found, cards, columns, " ")
     for column in ("", *_LEAST):
         if console.measure(table, options=options).maximum <= console.width:
             break
         columns = [name for name in columns if name != column]
         table = _metrics(found, cards, columns, "\n")
-    return table, [name for name in found.metrics if name not in columns]
+    return table, [name for name in _HEADS if found.metrics.get(name) and name not in columns]
 
 
 def _metrics(

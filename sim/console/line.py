@@ -37,6 +37,17 @@ class Line:
             self._live.stop()
 
 
+class Waiting(Line):
+    """Says what is waited for, and for how long. Use as a context manager."""
+
+    def __init__(self, what: str, console: Console, is_live: bool) -> None:
+        super().__init__(console, is_live)
+        self._what, self._began = what, monotonic()
+
+    def _shown(self) -> RenderableType:
+        return Text(f"{self._what}  {span(monotonic() - self._began)}", style="dim")
+
+
 class Counting(Line):
     """A line that counts what is done. Use as a context manager."""
 

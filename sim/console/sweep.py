@@ -9,8 +9,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from sim.console.line import print_next
 from sim.console.summary import number
 from sim.learn.sweep import Series, Sweep
+from sim.store.rundir import run_name
 
 
 def print_sweep(
@@ -32,7 +34,7 @@ def print_sweep(
             cells = [f"{number(line.mean[i])} ± {number(line.half[i])}" for line in each]
             table.add_row(value, *cells)
         words = f"{metric} {card.unit}".rstrip()
-        seeds = f"mean of {len(sweep.seeds):,} seeds ± its 95 % interval within seeds"
+        seeds = f"mean of {len(sweep.seeds):,} seeds ± 95 % within seeds"
         if len(sweep.seeds) == 1:
             seeds = "of one seed, so without an interval"
         head = Text.assemble((f"{words}, {card.better} is better", "bold"), (f"  {seeds}", "dim"))
@@ -45,3 +47,4 @@ def print_sweep(
         grid.add_row("figure", str(figure))
     grid.add_row("run", str(folder))
     console.print(grid)
+    print_next(console, "next", ["sim", "report", str(run_name(folder))])

@@ -7,6 +7,7 @@ import contextlib
 import importlib
 import json
 import os
+import re
 from typing import TYPE_CHECKING, Any
 
 from sim.cli.run import print_json
@@ -156,7 +157,7 @@ def _after_training(options: argparse.Namespace, outcome: Outcome) -> list[list[
 
     run = str(run_name(outcome.run_dir)) if outcome.run_dir else "last"
     if outcome.status == "interrupted":
-        return [["sim", "train", "--resume", run]]
+        return [["sim", "train", "--resume", run]] if outcome.checkpoint >= 0 else []
     if outcome.status == "failed":
         return [["sim", "report", run]]
     # What `sim run` does not understand of training is left out; days matter to evaluation.
@@ -323,18 +324,30 @@ def _planned(options: argparse.Namespace, wanted: list[str]) -> tuple[Sweep, lis
     if options.duration:
         overrides.append(f"duration={options.duration}")
     given = {"seed": options.seed, "overrides": overrides, "behaviours": options.behaviours}
-    planned = plan_sweep(options.scenario, options.vary, options.seeds, **given)
-    metrics = check_metrics(planned, wanted)
     from sim.prepare import load
 
+    scenario = load(options.scenario, **given)
+    vary = [_for_good(text, scenario.name) for text in options.vary]
+    planned = plan_sweep(options.scenario, vary, options.seeds, **given)
+    metrics = check_metrics(planned, wanted)
     run = create_run(planned.name, options.run_dir)
-    run.write_text("scenario.yaml", dump(load(options.scenario, **given)))
-    what = {"vary": options.vary, "seeds": options.seeds}
+    run.write_text("scenario.yaml", dump(scenario))
+    what = {"vary": vary, "seeds": options.seeds}
     seed = planned.cases[0].scenario.seed
     run.write_json(
         "manifest.json", manifest(kind=KIND, scenario=planned.name, seed=seed, sweep=what)
     )
     return planned, metrics, run.path
+
+
+def _for_good(vary: str, scenario: str) -> str:
+    """`--vary` with `policy:last` as the run that it is now: going on must not mean another."""
+    from sim.scenario.policies import LAST, policy_folder
+
+    folder = policy_folder(LAST, (), scenario)
+    if folder is None:
+        return vary
+    return re.sub(rf"policy:{LAST}(?=[,+]|$)", f"policy:{folder.parent.name}", vary)
 
 
 def _draw(planned: Sweep, lines: dict[str, list[Series]], path: Path, width: float) -> Path:

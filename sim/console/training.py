@@ -26,7 +26,7 @@ _REASONS: Final = {
     "frames": "all frames that were asked for",
     "plateau": "the return has come to rest, see learn.plateau",
     "interrupted": "after a whole update, which is kept",
-    "interrupted during an update": "during an update; what came after the checkpoint is lost",
+    "interrupted during an update": "during an update, which is lost",
 }
 
 
@@ -175,6 +175,8 @@ def print_outcome(console: Console, outcome: Outcome, commands: Sequence[Sequenc
 
 
 def _frames(outcome: Outcome) -> str:
+    if not outcome.frames:
+        return f"0 of {outcome.total:,}: the first update did not come to its end"
     rate = f", {outcome.frames / outcome.seconds:,.0f} per second" if outcome.seconds else ""
     told = f"{outcome.frames:,} in {span(outcome.seconds)}{rate}"
     if outcome.frames > outcome.total:

@@ -22,6 +22,7 @@ from sim.store.rundata import UNFINISHED, RunData
 
 KIND: Final = "training"
 COUNTS: Final = "frames"
+_ENDS: Final = {"frames": "all frames played", "plateau": "a plateau of the return"}
 _SMOOTH: Final = 0.05
 """Share of the updates over which a course is smoothed."""
 
@@ -36,7 +37,7 @@ def report(data: RunData) -> str:
     sections = [
         section("Learning curve", *returns(table, found)),
         section("Evaluation", *(evaluated(evaluations) or _unknown(data))),
-        section("Returns of groups and agents", *individuals(table)),
+        section("Returns in training", *individuals(table)),
         section("Learner", *losses(table)),
         section("Outcome while training", *metrics(table, found)),
         section("Speed", *speed(table)),
@@ -52,7 +53,7 @@ def _head(data: RunData) -> Raw:
     groups = summary.get("groups") or manifest.get("groups", {})
     rate = summary.get("frames_per_second")
     started = str(manifest.get("started", "")).replace("T", " ").replace("+00:00", " UTC")
-    training = manifest.get("training", {})
+    training, reason = manifest.get("training", {}), str(summary.get("reason", ""))
     rollout = f"{training.get('rollout', '')}, {many(int(training.get('copies', 1)), 'copy')}"
     words = ", ".join(f"{group} by {who}" for group, who in groups.items())
     pairs: list[tuple[str, Cell, str]] = [
@@ -63,7 +64,12 @@ def _head(data: RunData) -> Raw:
         ("took", span(float(summary["wall_seconds"])) if "wall_seconds" in summary else "", ""),
         ("frames per second", number(rate) if rate else "", ""),
         ("device", str(training.get("device", "")), ""),
-        ("ended by", str(summary.get("reason", "")), ""),
+        ("ended by", _ENDS.get(reason, reason), ""),
+        (
+            "team return",
+            number(summary["team_return"]) if summary.get("team_return") is not None else "",
+            "",
+        ),
         ("trains", words, "wide"),
         ("rollout", rollout.replace("copys", "copies"), "wide"),
         ("started", started, "wide"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 import sys
 from collections.abc import Callable, Iterator
@@ -156,19 +157,24 @@ def test_evaluating_by_the_protocol(trained: Path, call: Call) -> None:
     assert "agent-1" in check_page(Path("runs/evaluated-0001/report.html"))
 
 
-def test_sweeping(call: Call) -> None:
+def test_sweeping(trained: Path, call: Call) -> None:
     words = [
         "sweep", "rendezvous", *SHORT, "--vary", "links.default.loss=0:1:1", "--seeds", "1",
-        "--metric", "reward,distance", "--jobs", "1", "--figure", "loss.pdf", "--width", "86mm",
+        "--vary", "as=agent-*=policy:last,*=none", "--metric", "reward,distance", "--jobs", "1",
+        "--figure", "new/folder/loss.pdf", "--width", "86mm",
         "--run-dir", "runs/swept-0001", "--json",
     ]  # fmt: skip
     code, out, err = call(*words)
     assert code == 0
-    assert "2 runs: 2 settings, 1 seeds" in err
+    assert "4 runs: 4 settings, 1 seeds" in err
     found = json.loads(out)
-    assert found["axes"] == {"network.default.loss": ["0", "1"]}
+    assert found["axes"]["network.default.loss"] == ["0", "1"]
+    # Going on with it after another training run must not mean that one's policies.
+    policies, nobody = found["axes"]["as"]
+    assert re.fullmatch(r"agent-\*=policy:[a-z]+-0001", policies)
+    assert nobody == "*=none"
     assert len(found["metrics"]["distance"][0]["mean"]) == 2
-    assert Path("loss.pdf").read_bytes().startswith(b"%PDF")
+    assert Path("new/folder/loss.pdf").read_bytes().startswith(b"%PDF")
     assert Path("runs/swept-0001/sweep.parquet").is_file()
     assert call("report", "swept-0001")[0] == 0
     page = check_page(Path("runs/swept-0001/report.html"))
@@ -181,7 +187,16 @@ def test_sweeping(call: Call) -> None:
     assert json.loads(repeated)["metrics"] == found["metrics"]
     code, out, _ = call("sweep", "--resume", "swept-0001", "--json")
     assert code == 0
-    assert json.loads(out)["runs"] == 2
+    assert json.loads(out)["runs"] == 4
+
+
+def test_the_last_run_to_go_on_with_is_the_newest_of_its_kind(trained: Path, call: Call) -> None:
+    assert call(*TRAIN, "--seed", "3", "--run-dir", "runs/newest-0001")[0] == 0
+    assert call("evaluate", "rendezvous", *SHORT, "--episodes", "1", "--json")[0] == 0
+    code, out, _ = call("train", "--resume", "last", "--frames", "1200", "--json")
+    assert code == 0
+    found = json.loads(out)
+    assert (found["run"], found["seed"], found["frames"]) == ("runs/newest-0001", 3, 1200)
 
 
 def test_training_runs_side_by_side(trained: Path, call: Call) -> None:

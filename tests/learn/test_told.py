@@ -94,6 +94,8 @@ def test_rules_against_themselves_are_pointed_out() -> None:
          "completed the return has come to rest"),
         ({"status": "interrupted", "reason": "interrupted", "frames": 500},
          "frames 500 in 10 s, 50 per second (1,000 asked for)"),
+        ({"status": "interrupted", "reason": "interrupted during an update", "frames": 0},
+         "frames 0 of 1,000: the first update did not come to its end"),
         ({"status": "failed", "reason": "diverged", "frames": 100, "error": "loss is nan"},
          "checkpoint none was written"),
     ],

@@ -103,6 +103,15 @@ def test_the_directory_tells_the_course(tmp_path: Path) -> None:
     assert summary["team_return"] == team.iloc[-1]
 
 
+def test_what_the_team_earns_is_the_worlds_own_where_it_says_so(tmp_path: Path) -> None:
+    grid = plan_training(load_training("smart_grid", overrides=["learn.frames=120"]))
+    outcome = train(grid, ToyRollout(), ToyLearner(), create_run("grid", tmp_path / "grid"))
+    table = read_logs(tmp_path / "grid")
+    # The toy's team earns what each of its two agents does.
+    assert np.allclose(table["team_return"].dropna(), table["return_per_agent"].dropna())
+    assert outcome.returns == table["team_return"].dropna().iloc[-1]
+
+
 def test_checkpoints_grow_apart_and_three_are_kept(tmp_path: Path) -> None:
     written: list[int] = []
 

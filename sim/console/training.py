@@ -180,5 +180,5 @@ def _frames(outcome: Outcome) -> str:
     rate = f", {outcome.frames / outcome.seconds:,.0f} per second" if outcome.seconds else ""
     told = f"{outcome.frames:,} in {span(outcome.seconds)}{rate}"
     if outcome.frames > outcome.total:
-        return f"{told} ({outcome.total:,} asked for; the last update was played to its end)"
+        return f"{told} ({outcome.total:,} asked; updates are whole)"
     return told if outcome.frames == outcome.total else f"{told} ({outcome.total:,} asked for)"

@@ -67,7 +67,7 @@ def test_training_says_what_by_what_on_which_rollout_and_what_next(
     assert "agent (4) by mappo" in words
     assert "rollout batched, 8 copies: " in words
     assert "prepares the copies of the world and the learner" in words
-    assert "frames (8 copies) for the first update" in words
+    assert "plays 200 frames (8 copies) for the first update, about " in words
     assert "left  team return -" in err
     assert "rendezvous completed all frames that were asked for" in " ".join(out.split())
     run, evaluate, report = (

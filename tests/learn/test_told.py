@@ -89,7 +89,7 @@ def test_rules_against_themselves_are_pointed_out() -> None:
         ({"status": "completed", "reason": "frames", "frames": 1000},
          "toy completed all frames that were asked for frames 1,000 in 10 s, 100 per second team"),
         ({"status": "completed", "reason": "frames", "frames": 1200},
-         "frames 1,200 in 10 s, 120 per second (1,000 asked for; the last update was played"),
+         "frames 1,200 in 10 s, 120 per second (1,000 asked; updates are whole)"),
         ({"status": "completed", "reason": "plateau", "frames": 500},
          "completed the return has come to rest"),
         ({"status": "interrupted", "reason": "interrupted", "frames": 500},

@@ -70,7 +70,7 @@ def play(seed: int, frames: int = FRAMES, episodes: int = EPISODES) -> Found:
     details = {
         "standard_error": deviation, "wall_seconds": outcome.seconds,
         "frames_per_second": outcome.frames / outcome.seconds,
-        "return_in_training": 3 * (outcome.returns or 0.0),
+        "return_in_training": outcome.returns or 0.0,
     }  # fmt: skip
     return Found(float(np.mean(returns)), outcome.frames, details)
 

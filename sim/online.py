@@ -79,7 +79,7 @@ def frozen(
     who = groups.get(plan.group or "", "")
     if not who.startswith(POLICY):
         return plan
-    found = behaviour_file(who, (spec.folder, "", scenario.folder))
+    found = behaviour_file(who, (spec.folder, "", scenario.folder), scenario.name)
     if found is None:
         return plan
     folder, path = found

@@ -7,7 +7,7 @@ import gc
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import Any, Final
 
@@ -24,10 +24,16 @@ class Interrupts:
 
     grace_seconds: how long what is deferred may take until Ctrl-C is acted upon at once; None
     waits for it.
+    on_request:    called on a thread of its own as soon as a deferred one is noted.
     """
 
-    def __init__(self, grace_seconds: float | None = _GRACE_SECONDS) -> None:
+    def __init__(
+        self,
+        grace_seconds: float | None = _GRACE_SECONDS,
+        on_request: Callable[[], None] | None = None,
+    ) -> None:
         self._grace_seconds = grace_seconds
+        self._on_request = on_request
         self._is_deferred = False
         self._is_requested = False
         self._is_termination = False
@@ -51,6 +57,9 @@ class Interrupts:
         self._is_termination = self._is_termination or number == signal.SIGTERM
         if self._is_deferred and not self._is_requested:
             self._is_requested = True
+            if self._on_request is not None:
+                # The main thread may hold a lock of what is to be told: it is not told here.
+                threading.Thread(target=self._on_request, daemon=True).start()
             if self._grace_seconds is not None:
                 self._again = threading.Timer(self._grace_seconds, self._insist, (number,))
                 self._again.daemon = True

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import importlib
+import json
 import os
-from typing import TYPE_CHECKING
+import re
+from typing import TYPE_CHECKING, Any
 
 from sim.cli.run import print_json
-from sim.errors import ScenarioError
+from sim.errors import ScenarioError, UnknownKeyError
+from sim.ids import did_you_mean
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,32 +30,34 @@ if TYPE_CHECKING:
 
 def train(options: argparse.Namespace) -> int:
     """Trains, or goes on training."""
+    errors = _loaded("sim.learn.start")
     from rich.console import Console
 
     from sim.console.training import TrainingDisplay, print_outcome, print_plan
-    from sim.learn.start import Machine, resume, start
-    from sim.store.rundir import find_run
+    from sim.learn.start import Machine, rate_before, resume, start
 
-    errors = Console(stderr=True, highlight=False)
     machine = Machine(options.device, options.workers, options.rollout)
     past, scenario = None, None
     if options.resume is not None:
         past = _past(options)
     else:
         scenario = _training(options)
-    name = scenario.name if scenario is not None else find_run(options.resume).name
+    name = scenario.name if scenario is not None else past.name if past is not None else ""
     with TrainingDisplay(name, errors, errors.is_terminal and errors.width >= 40) as shown:
 
-        def begin(plan: Plan, rollout: Rollout, run: RunDirectory) -> None:
-            print_plan(errors, plan, rollout, machine.torch_device(), str(run.path))
+        def begin(plan: Plan, rollout: Rollout, run: RunDirectory, decisions: int) -> None:
+            device = machine.torch_device()
+            frames = options.frames or plan.spec.frames
+            print_plan(errors, plan, rollout, frames, device, str(run.path))
+            rate = rate_before(plan.scenario.name, device, rollout)
+            shown.first(rollout.copies, decisions, rate)
 
+        told: dict[str, Any] = {"on_begin": begin, "on_progress": shown, "on_interrupt": shown.stop}
         if past is not None:
-            outcome = resume(past, frames=options.frames, on_begin=begin, on_progress=shown)
+            outcome = resume(past, frames=options.frames, **told)
         else:
             assert scenario is not None
-            outcome = start(
-                scenario, machine, run_dir=options.run_dir, on_begin=begin, on_progress=shown
-            )
+            outcome = start(scenario, machine, run_dir=options.run_dir, **told)
     if options.json:
         print_json(outcome.summary())
     said = errors if options.json else Console(highlight=False)
@@ -58,8 +65,24 @@ def train(options: argparse.Namespace) -> int:
     return outcome.exit_code
 
 
+def _loaded(module: str) -> Console:
+    """Imports what a command stands on, and says so meanwhile: with torch it takes seconds. The
+    console for everything but the outcome.
+    """
+    from rich.console import Console
+
+    from sim.console.line import Waiting
+
+    console = Console(stderr=True, highlight=False)
+    with Waiting("loading", console, console.is_terminal):
+        importlib.import_module(module)
+    return console
+
+
 def _past(options: argparse.Namespace) -> Path:
     """The run to go on with. Raises: ScenarioError for options that are settled already."""
+    from sim.learn.train import KIND
+    from sim.scenario.policies import LAST
     from sim.store.rundir import find_run
 
     given = {
@@ -70,7 +93,26 @@ def _past(options: argparse.Namespace) -> Path:
     for name, value in given.items():
         if value:
             raise ScenarioError(f"--resume goes on with what the run was given; it takes no {name}")
-    return find_run(options.resume)
+    return _newest(KIND) if options.resume == LAST else find_run(options.resume)
+
+
+def _newest(kind: str) -> Path:
+    """The newest run of a kind, which `last` is where only that kind will do.
+
+    Raises: UnknownKeyError if there is none.
+    """
+    from pathlib import Path
+
+    from sim.scenario.policies import LAST, RUNS
+
+    found = []
+    for path in Path(RUNS).glob("*/manifest.json"):
+        with contextlib.suppress(OSError, ValueError):
+            if path.parent.name != LAST and json.loads(path.read_text()).get("kind") == kind:
+                found.append(path)
+    if not found:
+        raise UnknownKeyError(f"--resume {LAST}: there is no {kind} in {Path(RUNS).resolve()} yet")
+    return max(found, key=lambda path: path.stat().st_mtime_ns).parent
 
 
 def _training(options: argparse.Namespace) -> Scenario:
@@ -86,10 +128,27 @@ def _training(options: argparse.Namespace) -> Scenario:
     ]
     if options.duration:
         overrides.append(f"duration={options.duration}")
-    return load_training(
-        options.scenario, seed=options.seed, algorithm=options.algorithm, overrides=overrides,
-        behaviours=options.behaviours,
-    )  # fmt: skip
+    try:
+        return load_training(
+            options.scenario, seed=options.seed, algorithm=options.algorithm, overrides=overrides,
+            behaviours=options.behaviours,
+        )  # fmt: skip
+    except ScenarioError as error:
+        raise _of_links(error, options.links) from None
+
+
+def _of_links(error: ScenarioError, links: str | None) -> ScenarioError:
+    """An error about `--links` as one about that option, and not about the key that it sets."""
+    from sim.learn.links import MODES
+
+    head = f"--set {f'learn.links={links}'[:100]}: "
+    if links is None or not str(error).startswith(head):
+        return error
+    if links.lstrip().startswith(("{", "[")):
+        message = str(error).removeprefix(head).removeprefix("learn.links").lstrip(".: ")
+        return type(error)(f"--links: {message}")
+    near = did_you_mean(links, [*MODES, "{loss: [0, 0.4], latency: [0s, 10s]}"])
+    return UnknownKeyError(f"--links: no links {links!r}; {near}")
 
 
 def _after_training(options: argparse.Namespace, outcome: Outcome) -> list[list[str]]:
@@ -98,23 +157,22 @@ def _after_training(options: argparse.Namespace, outcome: Outcome) -> list[list[
 
     run = str(run_name(outcome.run_dir)) if outcome.run_dir else "last"
     if outcome.status == "interrupted":
-        return [["sim", "train", "--resume", run]]
-    if outcome.status == "failed" or options.scenario is None:
+        return [["sim", "train", "--resume", run]] if outcome.checkpoint >= 0 else []
+    if outcome.status == "failed":
         return [["sim", "report", run]]
-    words = []
-    for group in outcome.groups:
-        words += ["--as", f"{_pattern(outcome.agents[group])}=policy:{_policy(run)}"]
-    again = [word for text in options.overrides for word in ("--set", text)]
+    # What `sim run` does not understand of training is left out; days matter to evaluation.
+    scenario = options.scenario or f"{outcome.run_dir}/scenario.yaml"
+    given = [f"--duration={options.duration}"] if options.duration else []
+    sets = [text for text in options.overrides if not text.startswith("learn")]
+    days = [text for text in options.overrides if text.startswith("learn.held_out=")]
+    who = [f"{_pattern(outcome.agents[group])}=policy:{run}" for group in outcome.groups]
+    played = [word for text in (*options.behaviours, *who) for word in ("--as", text)]
+    again, held_out = ([w for text in texts for w in ("--set", text)] for texts in (sets, days))
     return [
-        ["sim", "run", options.scenario, *again, *words],
-        ["sim", "evaluate", options.scenario, *again, *words],
+        ["sim", "run", scenario, *given, *again, *played],
+        ["sim", "evaluate", scenario, *given, *again, *held_out, *played],
         ["sim", "report", run],
     ]
-
-
-def _policy(run: str) -> str:
-    """How `--as` names the policies of a run that has just ended."""
-    return "last" if os.sep not in run else run
 
 
 def _pattern(names: tuple[str, ...]) -> str:
@@ -132,17 +190,19 @@ def _pattern(names: tuple[str, ...]) -> str:
 
 def evaluate(options: argparse.Namespace) -> int:
     """Plays held-out episodes, and says how good they were."""
+    errors = _loaded("sim.learn.evaluate")
     from rich.console import Console
 
     from sim.clock import monotonic
-    from sim.console.training import Counting, print_evaluation
+    from sim.console.evaluation import print_evaluation
+    from sim.console.line import Counting
     from sim.learn.evaluate import KIND, write
     from sim.learn.evaluate import evaluate as play_all
+    from sim.learn.judged import keep_evaluation
     from sim.prepare import load, prepare
     from sim.scenario.load import dump
-    from sim.store.rundir import create_run, manifest
+    from sim.store.rundir import create_run, manifest, run_name
 
-    errors = Console(stderr=True, highlight=False)
     overrides = list(options.overrides)
     if options.duration:
         overrides.append(f"duration={options.duration}")
@@ -168,28 +228,12 @@ def evaluate(options: argparse.Namespace) -> int:
     )  # fmt: skip
     write(found, rows, run.path)
     run.write_json("summary.json", found.summary())
-    _tell_training_run(found)
+    keep_evaluation(found.summary())
     if options.json:
         print_json(found.summary())
     said: Console = errors if options.json else Console(highlight=False)
-    print_evaluation(said, found, _cards(found), ["sim", "report", "last"])
+    print_evaluation(said, found, _cards(found), ["sim", "report", str(run_name(run.path))])
     return 0
-
-
-def _tell_training_run(found: Evaluation) -> None:
-    """Leaves the figures with the run that trained the policies, if it was one run: its report has
-    them then.
-    """
-    from pathlib import Path
-
-    from sim.report.training import EVALUATION
-    from sim.scenario.policies import POLICIES
-    from sim.store.rundir import RunDirectory
-
-    runs = {Path(file).parent.parent for file in found.policies.values()}
-    folders = {Path(file).parent.name for file in found.policies.values()}
-    if len(runs) == 1 and folders == {POLICIES}:
-        RunDirectory(runs.pop()).write_json(EVALUATION, found.summary())
 
 
 def _cards(found: Evaluation) -> dict[str, str]:
@@ -203,19 +247,20 @@ def _cards(found: Evaluation) -> dict[str, str]:
 
 def sweep(options: argparse.Namespace) -> int:
     """Runs one scenario over a grid of settings, with the same seeds everywhere."""
+    errors = _loaded("sim.learn.sweep")
     from pathlib import Path
 
     from rich.console import Console
 
-    from sim.console.training import Counting, print_sweep, span
+    from sim.console.line import Counting, span
+    from sim.console.sweep import print_sweep
     from sim.learn.sweep import labels_of, read_table, run_sweep, series_of, write_parquet
 
-    errors = Console(stderr=True, highlight=False)
     figure = Path(options.figure) if options.figure else None
     if figure is not None:
-        from sim.report.resilience import check_format
+        from sim.report.resilience import check_figure
 
-        check_format(figure)
+        check_figure(figure)
     wanted = [name for text in options.metric for name in text.split(",")]
     planned, metrics, folder = _planned(options, wanted)
     labels = labels_of(planned, options.labels)
@@ -261,14 +306,13 @@ def _planned(options: argparse.Namespace, wanted: list[str]) -> tuple[Sweep, lis
     """The sweep, the metrics that are told, and its directory: a new one, or that of `--resume`
     with what it was given.
     """
-    import json
-
     from sim.learn.sweep import KIND, check_metrics, plan_sweep
     from sim.scenario.load import dump
+    from sim.scenario.policies import LAST
     from sim.store.rundir import create_run, find_run, manifest
 
     if options.resume is not None:
-        folder = find_run(options.resume)
+        folder = _newest(KIND) if options.resume == LAST else find_run(options.resume)
         known = json.loads((folder / "manifest.json").read_text()).get("sweep")
         if known is None:
             raise ScenarioError(f"{folder} is no sweep")
@@ -280,18 +324,30 @@ def _planned(options: argparse.Namespace, wanted: list[str]) -> tuple[Sweep, lis
     if options.duration:
         overrides.append(f"duration={options.duration}")
     given = {"seed": options.seed, "overrides": overrides, "behaviours": options.behaviours}
-    planned = plan_sweep(options.scenario, options.vary, options.seeds, **given)
-    metrics = check_metrics(planned, wanted)
     from sim.prepare import load
 
+    scenario = load(options.scenario, **given)
+    vary = [_for_good(text, scenario.name) for text in options.vary]
+    planned = plan_sweep(options.scenario, vary, options.seeds, **given)
+    metrics = check_metrics(planned, wanted)
     run = create_run(planned.name, options.run_dir)
-    run.write_text("scenario.yaml", dump(load(options.scenario, **given)))
-    what = {"vary": options.vary, "seeds": options.seeds}
+    run.write_text("scenario.yaml", dump(scenario))
+    what = {"vary": vary, "seeds": options.seeds}
     seed = planned.cases[0].scenario.seed
     run.write_json(
         "manifest.json", manifest(kind=KIND, scenario=planned.name, seed=seed, sweep=what)
     )
     return planned, metrics, run.path
+
+
+def _for_good(vary: str, scenario: str) -> str:
+    """`--vary` with `policy:last` as the run that it is now: going on must not mean another."""
+    from sim.scenario.policies import LAST, policy_folder
+
+    folder = policy_folder(LAST, (), scenario)
+    if folder is None:
+        return vary
+    return re.sub(rf"policy:{LAST}(?=[,+]|$)", f"policy:{folder.parent.name}", vary)
 
 
 def _draw(planned: Sweep, lines: dict[str, list[Series]], path: Path, width: float) -> Path:

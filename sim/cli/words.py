@@ -98,7 +98,8 @@ def _add_scenario_options(parser: argparse.ArgumentParser, nargs: str | None = N
     parser.add_argument(
         "--as", action="append", default=[], dest="behaviours", metavar="PATTERN=BEHAVIOUR",
         help="who plays: rule, none, my_agents.py:Class, package.module:Class, policy:FILE, "
-        "policy:last (of the newest training run); may be repeated, later ones win",
+        "policy:RUN or policy:last (of the newest training run of this scenario); may be repeated, "
+        "later ones win",
     )  # fmt: skip
 
 

@@ -25,12 +25,17 @@ from sim.outcome import RULE
 from sim.prepare import Prepared
 from sim.rng import key_of
 from sim.scenario.schema import Scenario
+from sim.worlds import catalogue
+from sim.worlds.joint import own_team_reward
 from sim.worlds.world import Metric
 
 KIND: Final = "evaluation"
 SELFISH: Final = "selfish"
 FILE: Final = "evaluation.csv"
-WELFARE: Final = "welfare of agents"
+TEAM: Final = "team return"
+"""Sum of all agents' returns, ..."""
+SUM: Final = "sum of returns"
+"""... and its name in a world that says itself what the team earns, which is something else."""
 EPISODES: Final = 10
 _MAX_SEED: Final = 2**63
 Results = dict[str, list[dict[str, Any]]]
@@ -41,16 +46,17 @@ class Evaluation:
     """What an evaluation found. Estimates are of the mean over episodes, where they are not said to
     be interquartile.
 
-    objective:     the metric that J is, negated where less is better; or the agents' welfare in a
-                   world without an objective.
+    objective:     the metric that J is, negated where less is better; or the sum of the agents'
+                   returns in a world without an objective.
     score:         interquartile mean of (J - J_rule) / (J_reference - J_rule); None without a
                    reference or rule.
     metrics:       per column and metric. gain: per metric, policies minus rule, paired.
-    returns:       per column and agent. groups: per column and group, mean of its agents.
-    welfare:       per column: sum of all agents' returns.
-    fairness:      Jain's index of the agents' gains over the rule. losers: who lost.
+    returns:       per column and agent. groups: per column and group, per agent (the mean).
+    return_sum:    per column: sum of all agents' returns. sum_name: how it is called, see `TEAM`.
+    fairness_of_gains: Jain's index of the agents' returns above the rule's. losers: who lost.
     cooperation:   (J_team - J_selfish) / (J_optimum - J_selfish).
     communication: J with messages minus J without, in all and per byte sent.
+    held_out:      what of the episodes training never saw, for people.
     played:        how the policies' episodes were, for people.
     """
 
@@ -61,6 +67,7 @@ class Evaluation:
     better: str
     unit: str
     days: tuple[str, str] | None = None
+    held_out: str = "seeds"
     processes: bool = False
     played: str = ""
     score: Estimate | None = None
@@ -68,8 +75,9 @@ class Evaluation:
     gain: dict[str, Estimate] = field(default_factory=dict)
     returns: dict[str, dict[str, float]] = field(default_factory=dict)
     groups: dict[str, dict[str, float]] = field(default_factory=dict)
-    welfare: dict[str, Estimate] = field(default_factory=dict)
-    fairness: float | None = None
+    return_sum: dict[str, Estimate] = field(default_factory=dict)
+    sum_name: str = TEAM
+    fairness_of_gains: float | None = None
     losers: list[str] = field(default_factory=list)
     cooperation: float | None = None
     communication: Estimate | None = None
@@ -128,12 +136,22 @@ def evaluate(
             found |= _played(stadium, silent, on_done, len(tasks) * episodes)
     evaluation = figures(found, prepared.world.metrics(), scenario)
     evaluation.days, evaluation.processes, evaluation.played = days, processes, played
+    evaluation.held_out = _held_out(scenario, days)
+    if own_team_reward(prepared.world) is not None:
+        evaluation.sum_name = SUM
     evaluation.policies = {
         plan.name: plan.behaviour.removeprefix("policy:")
         for plan in prepared.plans
         if plan.behaviour.startswith("policy:")
     }
     return evaluation, table(found, seeds)
+
+
+def _held_out(scenario: Scenario, days: tuple[str, str] | None) -> str:
+    if days is not None:
+        return f"seeds and days, {days[0]} to {days[1]}"
+    has_days = hasattr(catalogue.world_module(scenario.world.kind), "over_days")
+    return "seeds, but not days: learn.held_out names none" if has_days else "seeds"
 
 
 def _played(stadium: Stadium, tasks: Mapping[str, Task], report: OnDone, before: int) -> Results:
@@ -157,7 +175,7 @@ def figures(found: Results, cards: Mapping[str, Metric], scenario: Scenario) -> 
     card = cards.get(objective, Metric(0.0, "", "higher", True))
     episodes = len(found[OWN])
     result = Evaluation(
-        scenario.name, scenario.seed, episodes, objective or WELFARE, card.better, card.unit
+        scenario.name, scenario.seed, episodes, objective or SUM, card.better, card.unit
     )
     own = _worth(found[OWN], objective, card.better)
     worth = {
@@ -220,13 +238,13 @@ def _add_returns(result: Evaluation, column: str, each: Sequence[Mapping[str, An
     result.returns[column] = by_agent
     result.groups[column] = {group: float(np.mean(values)) for group, values in groups.items()}
     sums = [float(sum(row["returns"].values())) for row in each]
-    result.welfare[column] = bootstrap([sums], mean, "welfare")
+    result.return_sum[column] = bootstrap([sums], mean, "return_sum")
 
 
 def _add_fairness(result: Evaluation) -> None:
     own, rule = result.returns[OWN], result.returns[RULE]
     gains = {name: value - rule[name] for name, value in own.items() if name in rule}
-    result.fairness = jain(list(gains.values()))
+    result.fairness_of_gains = jain(list(gains.values()))
     result.losers = [name for name, gain in gains.items() if gain < 0]
 
 

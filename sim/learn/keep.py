@@ -34,7 +34,7 @@ def keep_policies(
             told = {
                 **card, "group": group, "algorithm": plan.groups.get(group, ""),
                 "scenario": plan.scenario.name, "run": run.name, "seed": plan.seed,
-                "frames": frames, "scores": {"return": returns}, "versions": versions(),
+                "frames": frames, "scores": {"team_return": returns}, "versions": versions(),
             }  # fmt: skip
             save_policy(folder / f"{group}{SUFFIX}", arrays, told)
     except OSError as error:

@@ -27,6 +27,7 @@ from sim.learn.rollout import make_rollout
 from sim.learn.train import CHECKPOINTS, KIND, OnProgress, Outcome, train
 from sim.learn.yardstick import Yardstick
 from sim.scenario.load import dump, load_scenario
+from sim.scenario.policies import trained_runs
 from sim.scenario.schema import Scenario
 from sim.store.rundir import RunDirectory, create_run, manifest
 
@@ -36,8 +37,9 @@ COPIES: Final = {"cpu": 128, "cuda": 1024}
 """Of the world in a batched rollout, by device, where nothing is said."""
 KERNELS: Final = 8
 """Copies in a kernel rollout, for each worker."""
-OnBegin = Callable[[Plan, Rollout, RunDirectory], None]
-"""Told what is trained by what on which rollout, before the first decision."""
+OnBegin = Callable[[Plan, Rollout, RunDirectory, int], None]
+"""Told what is trained by what on which rollout, and how many decisions of each copy make an
+update, before the first decision."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +67,7 @@ def start(
     run_dir: str | Path | None = None,
     on_begin: OnBegin | None = None,
     on_progress: OnProgress | None = None,
+    on_interrupt: Callable[[], None] | None = None,
 ) -> Outcome:
     """Trains a scenario of `sim.learn.plan.load_training` in a new directory, to its end.
 
@@ -85,11 +88,11 @@ def start(
         )  # fmt: skip
         with _alone(run.path):
             if on_begin is not None:
-                on_begin(plan, rollout, run)
+                on_begin(plan, rollout, run, learner.decisions)
             with Yardstick(plan) as yardstick:
                 return train(
                     plan, rollout, learner, run, device=device, score=yardstick.score,
-                    on_progress=on_progress,
+                    on_progress=on_progress, on_interrupt=on_interrupt,
                 )  # fmt: skip
 
 
@@ -99,6 +102,7 @@ def resume(
     frames: int | None = None,
     on_begin: OnBegin | None = None,
     on_progress: OnProgress | None = None,
+    on_interrupt: Callable[[], None] | None = None,
 ) -> Outcome:
     """Goes on with a training run in its own directory, from its newest checkpoint.
 
@@ -119,11 +123,11 @@ def resume(
     with _alone(path), _rollout(plan, machine, device, given["copies"]) as rollout:
         learner, run = _learner(plan, rollout, device), RunDirectory(path)
         if on_begin is not None:
-            on_begin(plan, rollout, run)
+            on_begin(plan, rollout, run, learner.decisions)
         with Yardstick(plan) as yardstick:
             return train(
                 plan, rollout, learner, run, total=total, device=device, is_resumed=True,
-                score=yardstick.score, on_progress=on_progress,
+                score=yardstick.score, on_progress=on_progress, on_interrupt=on_interrupt,
             )  # fmt: skip
 
 
@@ -137,6 +141,22 @@ def _past(path: Path) -> tuple[Scenario, dict[str, Any]]:
             f"{path} is no training run; `sim resume` goes on with others"
         ) from None
     return load_scenario(str(path / "scenario.yaml")), given
+
+
+def rate_before(scenario: str, device: str, rollout: Rollout) -> float | None:
+    """Frames per second of the newest run of this scenario on the same device and rollout."""
+    wanted = (device, rollout.kind, rollout.copies)
+    for run in trained_runs():
+        try:
+            known = json.loads((run / "manifest.json").read_text())
+            given = known["training"]
+            if known["scenario"] == scenario and wanted == (
+                given["device"], given["rollout"], given["copies"],
+            ):  # fmt: skip
+                return float(json.loads((run / "summary.json").read_text())["frames_per_second"])
+        except (OSError, ValueError, KeyError, TypeError):
+            continue
+    return None
 
 
 @contextlib.contextmanager

@@ -32,6 +32,7 @@ from sim.learn.plateau import Plateau
 from sim.learn.record import Episode, Record, Rollout
 from sim.process import Interrupts, one_thread
 from sim.store.rundir import RunDirectory
+from sim.worlds.joint import own_team_reward
 
 CHECKPOINTS: Final = "checkpoints"
 KIND: Final = "training"
@@ -54,9 +55,9 @@ _AGENTS_MAX: Final = 50
 class Progress:
     """How far training has come. rate: frames per second lately. left: seconds, None if unknown.
 
-    reward: mean team reward of a decision in the newest records. returns: mean team return of the
-    episodes that ended lately, None if none has yet. score: None if unknown. figures: the newest
-    logged ones. checkpoint: frames of the newest.
+    reward: of a decision, mean over the newest records. returns: mean team return of the episodes
+    that ended lately, None if none has yet. score: None if unknown. figures: the newest logged
+    ones. checkpoint: frames of the newest, -1 if there is none.
     """
 
     frames: int
@@ -69,7 +70,6 @@ class Progress:
     returns: float | None
     figures: Mapping[str, float]
     checkpoint: int
-    is_stopping: bool = False
     score: float | None = None
 
 
@@ -81,8 +81,9 @@ OnScore = Callable[[Mapping[str, float]], float | None]
 class Outcome:
     """What came of a training run. status: completed, interrupted or failed.
 
-    reason: why it ended: frames, plateau, interrupted, or what went wrong. groups: per group that
-    learned, its algorithm. agents: per group of these, its agents.
+    reason: why it ended: frames, plateau, interrupted, or what went wrong. returns: mean team
+    return of the newest episodes. checkpoint: frames of the newest, -1 if there is none. groups:
+    per group that learned, its algorithm. agents: per group of these, its agents.
     """
 
     scenario: str
@@ -114,7 +115,7 @@ class Outcome:
             "updates": self.updates, "episodes": self.episodes,
             "wall_seconds": round(self.seconds, 3),
             "frames_per_second": round(self.frames / self.seconds, 1) if self.seconds else None,
-            "return": self.returns, "checkpoint": self.checkpoint, "groups": self.groups,
+            "team_return": self.returns, "checkpoint": self.checkpoint, "groups": self.groups,
             "rollout": self.rollout, "rollout_reason": self.rollout_reason, "copies": self.copies,
             "device": self.device, "run": str(self.run_dir or ""),
         }  # fmt: skip
@@ -145,11 +146,13 @@ def train(
     is_resumed: bool = False,
     score: OnScore | None = None,
     on_progress: OnProgress | None = None,
+    on_interrupt: Callable[[], None] | None = None,
 ) -> Outcome:
     """Trains until `total` frames (default the plan's), a plateau, Ctrl-C or divergence.
 
-    is_resumed: goes on from the newest checkpoint of `run`.
-    score:      of the newest figures, for the progress.
+    is_resumed:   goes on from the newest checkpoint of `run`.
+    score:        of the newest figures, for the progress.
+    on_interrupt: called on another thread at Ctrl-C, while the update goes on to its end.
     Raises: CheckpointError if it cannot go on; SimErrors of the rollout and the learner.
     """
     outcome = Outcome(
@@ -160,7 +163,7 @@ def train(
     )  # fmt: skip
     report = on_progress or (lambda progress: None)
     loop = _Loop(plan, rollout, learner, run, outcome, report, score or (lambda figures: None))
-    with Interrupts(grace_seconds=None) as interrupts, one_thread():
+    with Interrupts(grace_seconds=None, on_request=on_interrupt) as interrupts, one_thread():
         try:
             loop.begin(is_resumed)
             with interrupts.deferred():
@@ -202,6 +205,7 @@ class _Loop:
         self._logs: Logs | None = None
         self._marks: list[tuple[float, int]] = []
         self._folder = run.path / CHECKPOINTS
+        self._has_team_reward = own_team_reward(plan.prepared.world) is not None
         self._group_of = {
             name: group.name for group in plan.prepared.world.groups for name in group.agents
         }
@@ -242,7 +246,7 @@ class _Loop:
         """To the end."""
         outcome, course = self._outcome, self._course
         while course.frames < outcome.total:
-            self._step(interrupts.is_requested)
+            self._step()
             if interrupts.is_requested:
                 self._keep()
                 outcome.status, outcome.reason = "interrupted", "interrupted"
@@ -256,7 +260,7 @@ class _Loop:
         self._keep()
         outcome.status, outcome.reason = "completed", outcome.reason or "frames"
 
-    def _step(self, is_stopping: bool) -> None:
+    def _step(self) -> None:
         """Collects, updates, logs, tells."""
         began, course, rollout = monotonic(), self._course, self._rollout
         records = rollout.collect(self._learner.actors(), self._learner.decisions)
@@ -267,7 +271,7 @@ class _Loop:
         course.episodes += len(episodes)
         figures |= _reward(records) | self._returns(episodes)
         if episodes:
-            course.returns = figures["return"]
+            course.returns = figures["team_return"]
         self._plateau.note(course.frames, [episode.team for episode in episodes])
         course.seconds += monotonic() - began
         self._marks = [*self._marks[-_RECENT:], (course.seconds, course.frames)]
@@ -281,7 +285,7 @@ class _Loop:
         news = Progress(
             course.frames, self._outcome.total, course.updates, course.seconds, rate,
             left / rate if rate else None, figures["reward"], course.returns, figures,
-            course.kept, is_stopping, self._known_score,
+            course.kept, self._known_score,
         )  # fmt: skip
         self._report(news)
 
@@ -293,10 +297,17 @@ class _Loop:
         return self._course.frames / self._course.seconds if self._course.seconds else 0.0
 
     def _returns(self, episodes: list[Episode]) -> dict[str, float]:
-        """Mean returns of the episodes that ended: the team's, each group's, each agent's."""
+        """Mean returns of the episodes that ended: the team's, per agent of all and of each group,
+        each agent's.
+        """
         if not episodes:
             return {}
-        found = {"return": _mean([episode.team for episode in episodes])}
+        sums = [math.fsum(episode.returns.values()) for episode in episodes]
+        agents = max(len(episode.returns) for episode in episodes)
+        team = [episode.team for episode in episodes] if self._has_team_reward else sums
+        found = {"team_return": _mean(team)}
+        if agents:
+            found["return_per_agent"] = _mean(sums) / agents
         found["episode_steps"] = _mean([float(episode.steps) for episode in episodes])
         for name in {name: None for episode in episodes for name in episode.metrics}:
             values = [e.metrics[name] for e in episodes if name in e.metrics]
@@ -355,7 +366,7 @@ def _mean(values: list[float]) -> float:
 
 
 def _reward(records: Mapping[str, Record]) -> dict[str, float]:
-    """Mean team reward of a decision, over all sides; and own reward per side."""
+    """Mean reward of a decision: the team's, over all sides; and the own ones per side."""
     found = {
         f"reward/{group}": float((record.reward * record.alive).sum() / record.alive.sum())
         for group, record in records.items()

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from sim.learn.judged import best_known
 from sim.outcome import RULE
 from sim.report.page import Cell, Raw, facts, join, page, section, table, tag
 from sim.report.words import many, number, plain, span
@@ -36,9 +37,9 @@ def _head(data: RunData) -> Raw:
     pairs: list[tuple[str, Cell, str]] = [
         ("episodes", f"{found.get('episodes', 0):,}", ""),
         ("seed", str(data.seed), ""),
+        ("held out", str(found.get("held_out", "")), "wide"),
         ("played", "in processes" if found.get("processes") else "in memory", ""),
         ("took", span(float(found.get("wall_seconds", 0.0))), ""),
-        ("held-out days", " to ".join(found.get("days") or ()), "wide"),
     ]
     parts = [tag("p", "evaluation", "kicker"), tag("h1", data.name), facts(pairs)]
     return tag("header", join(parts))
@@ -54,12 +55,38 @@ def interval(found: Mapping[str, Any] | None) -> Cell:
     return join([number(value), tag("small", f"{number(low)} to {number(high)}")], " ")
 
 
+def evaluated(evaluations: Sequence[Mapping[str, Any]]) -> list[Cell]:
+    """All evaluations, the newest first, and the figures of the one that says most."""
+    if not evaluations:
+        return []
+    best = best_known(evaluations)
+    objective = plain(str(best["objective"]))
+    rows: list[list[Cell]] = [
+        [str(each.get("at", "")).replace("T", " ").replace("+00:00", " UTC"),
+         f"{each['frames']:,}" if each.get("frames") is not None else "–",
+         f"{each['episodes']:,}", str(each["seed"]), each.get("held_out", ""),
+         interval(each.get("score")),
+         interval(each["metrics"][OWN].get(each["objective"])), tag("code", each.get("run", ""))]
+        for each in evaluations
+    ]  # fmt: skip
+    heads = ["when", "frames trained", "episodes", "seed", "held out", "score", objective, "run"]
+    shown = [i for i, each in enumerate(evaluations) if each is best]
+    css = ["first" if i in shown else "" for i in range(len(rows))]
+    parts: list[Cell] = [
+        tag("div", table(heads, rows, [1, 2, 3, 5, 6], row_css=css), "scroll"),
+    ]
+    if len(evaluations) > 1:
+        words = "Below: the one of the most episodes, of the policies as they are now."
+        parts.append(tag("p", words, "note"))
+    return [*parts, *figures_of(best)]
+
+
 def figures_of(found: Mapping[str, Any]) -> list[Cell]:
     """Score, metrics per column, returns, fairness, cooperation, worth of messages."""
     objective = plain(str(found.get("objective", "")))
     pairs: list[tuple[str, Cell, str]] = [
         ("score", interval(found.get("score")) if found.get("score") else "", ""),
-        ("fairness of gains", _plain(found.get("fairness")), ""),
+        ("fairness of gains in returns", _plain(found.get("fairness_of_gains")), ""),
         ("cooperation", _plain(found.get("cooperation")), ""),
         (f"messages are worth, {objective}", interval(found["communication"])
          if found.get("communication") else "", ""),
@@ -84,7 +111,9 @@ def figures_of(found: Mapping[str, Any]) -> list[Cell]:
         cells: list[Cell] = [interval(found["metrics"][c].get(name)) for c in columns]
         rows.append([plain(name), *cells, interval(found.get("gain", {}).get(name))])
     css = ["first" if name == found.get("objective") else "" for name in shown]
-    heads: list[Cell] = ["", *(_HEADS[c] for c in columns), "policies − rule"]
+    heads: list[Cell] = [
+        "metrics of the world", *(_HEADS[c] for c in columns), "policies − rule",
+    ]  # fmt: skip
     parts.append(tag("div", table(heads, rows, range(1, len(heads)), row_css=css), "scroll"))
     if zeros:
         words = f"Zero everywhere: {', '.join(map(plain, zeros))}."
@@ -95,7 +124,8 @@ def figures_of(found: Mapping[str, Any]) -> list[Cell]:
 def _returns(found: Mapping[str, Any]) -> list[Cell]:
     """Returns of groups and agents in each column that has any."""
     parts: list[Cell] = []
-    for key, title in (("groups", "Returns of groups"), ("returns", "Returns of agents")):
+    titles = (("groups", "Return per agent of each group"), ("returns", "Return of each agent"))
+    for key, title in titles:
         each = found.get(key, {})
         columns = [name for name in _HEADS if name in each]
         if not columns:
@@ -104,8 +134,8 @@ def _returns(found: Mapping[str, Any]) -> list[Cell]:
             [name, *(number(each[c].get(name)) for c in columns)] for name in each[columns[0]]
         ]
         if key == "returns":
-            sums = [interval(found["welfare"].get(c)) for c in columns]
-            rows.append(["all together", *sums])
+            sums = [interval(found.get("return_sum", {}).get(c)) for c in columns]
+            rows.append([found.get("sum_name", "all together"), *sums])
         heads: list[Cell] = ["", *(_HEADS[c] for c in columns)]
         parts += [tag("h3", title), table(heads, rows, range(1, len(heads)))]
     losers = found.get("losers", [])

@@ -5,6 +5,7 @@ Fonts are embedded as outlines that stay text (TrueType, not Type 3), as journal
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -70,10 +71,19 @@ class Axis:
     is_share: bool = False
 
 
-def check_format(path: Path) -> None:
-    """Raises: ScenarioError for a file that cannot be drawn into."""
+def check_figure(path: Path) -> None:
+    """Makes the file's folder. Raises: ScenarioError for a file that cannot be drawn into."""
     if path.suffix.lower() not in FORMATS:
         raise ScenarioError(f"--figure {path}: expected a name that ends in {', '.join(FORMATS)}")
+    folder = path.parent
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ScenarioError(
+            f"--figure {path}: cannot make the folder {folder}: {error.strerror}"
+        ) from None
+    if path.is_dir() or not os.access(path if path.exists() else folder, os.W_OK):
+        raise ScenarioError(f"--figure {path}: cannot write there")
 
 
 def draw_curves(path: Path, panels: Sequence[Panel], axis: Axis, width_in: float) -> Path:
@@ -81,7 +91,7 @@ def draw_curves(path: Path, panels: Sequence[Panel], axis: Axis, width_in: float
 
     Raises: ScenarioError for another format; SimError if it cannot be written.
     """
-    check_format(path)
+    check_figure(path)
     with mpl.rc_context(_STYLE):
         size = (width_in * len(panels), width_in * _HEIGHT_SHARE)
         figure = Figure(figsize=size, layout="constrained")
@@ -92,7 +102,6 @@ def draw_curves(path: Path, panels: Sequence[Panel], axis: Axis, width_in: float
             _name_lines(figure, every[0][0], size[0])
         nothing = {".pdf": {"CreationDate": None}, ".svg": {"Date": None}}
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
             figure.savefig(path, dpi=_DPI, metadata=nothing.get(path.suffix.lower(), {}))
         except OSError as error:
             raise SimError(f"cannot write {path}: {error.strerror or error}") from None

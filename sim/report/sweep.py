@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -30,12 +32,30 @@ def report(data: RunData) -> str:
         section(plain(metric).capitalize(), *_metric(metric, lines, first, axes[first]))
         for metric, lines in found["metrics"].items()
     ]
+    known = data.manifest.get("sweep", {})
+    seeds, metrics = int(known.get("seeds", 0)), list(found["metrics"])
     pairs: list[tuple[str, Cell, str]] = [
+        ("scenario", data.name, ""),
         ("runs", f"{found['runs']:,}", ""),
+        ("settings", f"{found['runs'] // seeds:,}" if seeds else "", ""),
+        ("seeds of each", f"{seeds:,}, held out, of seed {data.seed}" if seeds else "", ""),
+        (f"metric{'s' * (len(metrics) > 1)}", ", ".join(map(plain, metrics)), ""),
         *((path, ", ".join(values), "wide") for path, values in axes.items()),
     ]
+    if known:
+        sections.append(section("Repeat", *_commands(data, known, metrics)))
     parts = [tag("p", "sweep", "kicker"), tag("h1", data.name), facts(pairs)]
     return page(f"{data.name}, swept", tag("header", join(parts)), sections, str(data.path))
+
+
+def _commands(data: RunData, known: Mapping[str, Any], metrics: Sequence[str]) -> list[Cell]:
+    """What runs it once more, and what draws it again from its table."""
+    again = ["sim", "sweep", str(data.path / "scenario.yaml"), "--seeds", str(known["seeds"])]
+    again += [word for text in known["vary"] for word in ("--vary", text)]
+    drawn = ["sim", "sweep", "--resume", str(data.path)]
+    shown = ["--metric", ",".join(metrics)]
+    lines = [shlex.join([*again, *shown]), shlex.join([*drawn, *shown, "--figure", "sweep.pdf"])]
+    return [tag("pre", "\n".join(lines), "commands")]
 
 
 def _metric(metric: str, lines: list[dict[str, Any]], path: str, values: list[str]) -> list[Cell]:

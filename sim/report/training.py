@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 from collections.abc import Mapping
 from typing import Any, Final
@@ -10,20 +9,20 @@ from typing import Any, Final
 import numpy as np
 import pandas as pd
 
-from sim.errors import CheckpointError
+from sim.learn.judged import best_known, evaluations_of
 from sim.learn.logs import read_logs
 from sim.outcome import RULE
 from sim.report.colours import COLOURS, PALE, REFERENCES
 from sim.report.curves import Curve, Panel, figures, is_still, wide
-from sim.report.evaluation import figures_of
+from sim.report.evaluation import evaluated
 from sim.report.page import Cell, Raw, facts, figure, join, key, page, section, tag
 from sim.report.words import many, number, plain, span
+from sim.scenario.policies import POLICIES, groups_in
 from sim.store.rundata import UNFINISHED, RunData
 
 KIND: Final = "training"
-EVALUATION: Final = "evaluation.json"
-"""The newest evaluation of the run's policies, in its directory."""
 COUNTS: Final = "frames"
+_ENDS: Final = {"frames": "all frames played", "plateau": "a plateau of the return"}
 _SMOOTH: Final = 0.05
 """Share of the updates over which a course is smoothed."""
 
@@ -31,13 +30,14 @@ _SMOOTH: Final = 0.05
 def report(data: RunData) -> str:
     """The page's text. Raises: CheckpointError if the course cannot be read."""
     table = read_logs(data.path)
-    found = evaluation_of(data)
+    evaluations = evaluations_of(data.path)
+    found = best_known(evaluations)
     versions = data.manifest.get("versions", {})
     foot = f"{data.path}  ·  sim {versions.get('sim', '')}".rstrip(" ·")
     sections = [
         section("Learning curve", *returns(table, found)),
-        section("Evaluation", *(figures_of(found) if found else _unknown(data))),
-        section("Group and individual returns", *individuals(table)),
+        section("Evaluation", *(evaluated(evaluations) or _unknown(data))),
+        section("Returns in training", *individuals(table)),
         section("Learner", *losses(table)),
         section("Outcome while training", *metrics(table, found)),
         section("Speed", *speed(table)),
@@ -47,23 +47,13 @@ def report(data: RunData) -> str:
     return page(f"{data.name}, trained with seed {data.seed}", _head(data), sections, foot)
 
 
-def evaluation_of(data: RunData) -> dict[str, Any]:
-    """The newest evaluation of the run's policies; {} if there is none."""
-    path = data.path / EVALUATION
-    try:
-        found: dict[str, Any] = json.loads(path.read_text()) if path.is_file() else {}
-    except (OSError, ValueError) as error:
-        raise CheckpointError(f"{path} cannot be read: {error}") from None
-    return found
-
-
 def _head(data: RunData) -> Raw:
     summary, manifest = data.summary, data.manifest
     machine = manifest.get("machine", {})
     groups = summary.get("groups") or manifest.get("groups", {})
     rate = summary.get("frames_per_second")
     started = str(manifest.get("started", "")).replace("T", " ").replace("+00:00", " UTC")
-    training = manifest.get("training", {})
+    training, reason = manifest.get("training", {}), str(summary.get("reason", ""))
     rollout = f"{training.get('rollout', '')}, {many(int(training.get('copies', 1)), 'copy')}"
     words = ", ".join(f"{group} by {who}" for group, who in groups.items())
     pairs: list[tuple[str, Cell, str]] = [
@@ -74,7 +64,12 @@ def _head(data: RunData) -> Raw:
         ("took", span(float(summary["wall_seconds"])) if "wall_seconds" in summary else "", ""),
         ("frames per second", number(rate) if rate else "", ""),
         ("device", str(training.get("device", "")), ""),
-        ("ended by", str(summary.get("reason", "")), ""),
+        ("ended by", _ENDS.get(reason, reason), ""),
+        (
+            "team return",
+            number(summary["team_return"]) if summary.get("team_return") is not None else "",
+            "",
+        ),
         ("trains", words, "wide"),
         ("rollout", rollout.replace("copys", "copies"), "wide"),
         ("started", started, "wide"),
@@ -88,7 +83,9 @@ def _head(data: RunData) -> Raw:
     ]
     boxes = []
     if summary.get("error"):
-        kept = f"The checkpoint at frame {summary.get('checkpoint', 0):,} is the last good one."
+        kept = "No checkpoint was written before that."
+        if summary.get("checkpoint", -1) >= 0:
+            kept = f"The checkpoint at frame {summary['checkpoint']:,} is the last good one."
         words_ = join([tag("p", tag("b", summary["error"])), tag("p", kept)])
         boxes.append(tag("div", words_, "box failed"))
     if status == UNFINISHED:
@@ -128,9 +125,9 @@ def end_of(table: pd.DataFrame) -> float:
 
 
 def returns(table: pd.DataFrame, found: Mapping[str, Any]) -> list[Cell]:
-    """The team's return of the episodes that ended, and the reward of a decision."""
+    """The team return of the episodes that ended; before any has, the reward of a decision."""
     end, parts = end_of(table), []
-    for name, title in (("return", "team return of an episode"), ("reward", "team reward")):
+    for name, title in (("team_return", "team return"), ("reward", "reward of a decision")):
         curves = course(table, name, "", COLOURS[0])
         if curves:
             parts.append(figure(wide(name, Panel(title, curves), end, counts=COUNTS)))
@@ -142,7 +139,7 @@ def returns(table: pd.DataFrame, found: Mapping[str, Any]) -> list[Cell]:
 
 
 def individuals(table: pd.DataFrame) -> list[Cell]:
-    """A picture per group: its mean, and its agents where there are few."""
+    """A picture per group: its return per agent, and its agents' where there are few."""
     names = [name.removeprefix("return/") for name in names_of(table) if name.startswith("return/")]
     groups = {
         name: [other for other in names if other != name and other.rpartition("-")[0] == name]
@@ -159,7 +156,7 @@ def individuals(table: pd.DataFrame) -> list[Cell]:
             for curve in course(table, f"return/{agent}", agent, COLOURS[i + 1], raw=False)
         ]
         curves += course(table, f"return/{group}", group, COLOURS[0], raw=False)
-        panels.append(Panel(plain(group), curves))
+        panels.append(Panel(f"{plain(group)}, return per agent", curves))
     return [*figures("groups", panels, end_of(table), counts=COUNTS)]
 
 
@@ -218,6 +215,8 @@ def speed(table: pd.DataFrame) -> list[Cell]:
 
 
 def _unknown(data: RunData) -> list[Cell]:
+    if not groups_in(data.path / POLICIES):
+        return [tag("p", "There are no policies yet: they come with the first checkpoint.", "note")]
     words = f"Not evaluated yet: {_evaluate(data)}"
     return [tag("p", words, "note")]
 

@@ -7,13 +7,14 @@ from typing import Any
 
 import pandas as pd
 
+from sim.learn.judged import best_known, evaluations_of
 from sim.learn.logs import read_logs
 from sim.report.colours import COLOURS
 from sim.report.curves import Panel, figures, is_still, wide
 from sim.report.evaluation import interval
 from sim.report.page import Cell, Raw, figure, join, key, page, section, table, tag
 from sim.report.settings import settings
-from sim.report.training import COUNTS, course, end_of, evaluation_of, names_of
+from sim.report.training import COUNTS, course, end_of, names_of
 from sim.report.words import number, plain, span
 from sim.store.difference import Difference
 
@@ -29,7 +30,7 @@ def comparison(found: Difference) -> str:
     ]
     sections = [
         section("Runs", _runs(found)),
-        section("Learning curves", *_curves(found.labels, tables, ("return", "reward"))),
+        section("Learning curves", *_curves(found.labels, tables, ("team_return", "reward"))),
         section("Everything else", *_curves(found.labels, tables, ())),
         section("What differs", *settings(found)),
     ]
@@ -42,14 +43,14 @@ def _runs(found: Difference) -> Raw:
     for i, (run, label) in enumerate(zip(found.runs, found.labels, strict=True)):
         summary, dot = run.summary, tag("i", "", style=f"background:{COLOURS[i]}")
         groups = summary.get("groups") or run.manifest.get("groups", {})
-        score: dict[str, Any] | None = evaluation_of(run).get("score")
+        score: dict[str, Any] | None = best_known(evaluations_of(run.path)).get("score")
         rows.append(
             [tag("span", dot, "key"), label, run.name, str(run.seed), run.status,
              ", ".join(f"{group}: {who}" for group, who in groups.items()),
              f"{summary.get('frames', 0):,}", span(float(summary.get("wall_seconds", 0.0))),
-             number(summary.get("return")), interval(score)]
+             number(summary.get("team_return")), interval(score)]
         )  # fmt: skip
-    heads = ["", "run", "scenario", "seed", "status", "trains", "frames", "took", "last return",
+    heads = ["", "run", "scenario", "seed", "status", "trains", "frames", "took", "team return",
              "score"]  # fmt: skip
     return tag("div", table(heads, rows, [3, 6, 7, 8, 9]), "scroll")
 
@@ -60,7 +61,7 @@ def _curves(
     """Pictures of the figures named in `large`; or, if none is, of all others that any run has."""
     end = max(end_of(table) for table in tables)
     known = dict.fromkeys(name for table in tables for name in names_of(table))
-    wanted = large or [n for n in known if n not in ("return", "reward", "seconds")]
+    wanted = large or [n for n in known if n not in ("team_return", "reward", "seconds")]
     panels = []
     for name in wanted:
         curves = [

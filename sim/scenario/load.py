@@ -14,7 +14,7 @@ from sim import limits
 from sim.errors import BoundError, ScenarioError, UnknownKeyError
 from sim.ids import did_you_mean, nearest
 from sim.scenario.overrides import Overrides, apply_behaviours, apply_overrides
-from sim.scenario.policies import no_policies, policy_folder
+from sim.scenario.policies import LAST, no_policies, policy_folder
 from sim.scenario.read import read_scenario
 from sim.scenario.schema import Scenario
 from sim.scenario.tree import Node, merge, parse, scalar
@@ -184,11 +184,14 @@ def parse_scenario(
     )
 
 
-def behaviour_file(behaviour: str, folders: Iterable[str]) -> tuple[str, Path] | None:
+def behaviour_file(
+    behaviour: str, folders: Iterable[str], scenario: str = ""
+) -> tuple[str, Path] | None:
     """The file that a behaviour names (`my_agents.py:Class`, `policy:FILE`), and its folder; for
     `policy:RUN` and `policy:last` the folder of that run's policies.
 
     The first of `folders` that has it; "" is the working folder. None if it names no file.
+    scenario: the name of the one whose newest training run `policy:last` is.
     Raises: ScenarioError if no folder has it.
     """
     if behaviour.startswith("policy:"):
@@ -203,10 +206,11 @@ def behaviour_file(behaviour: str, folders: Iterable[str]) -> tuple[str, Path] |
             return folder, Path(folder, name)
     missing = f"no file {name!r} in {' or '.join(dict.fromkeys(tried))}"
     if behaviour.startswith("policy:"):
-        found = policy_folder(name, tried)
+        found = policy_folder(name, tried, scenario)
         if found is not None:
             return str(found.parent), found
-        missing = f"{missing}, {no_policies(name)}"
+        others = no_policies(name, scenario)
+        missing = others if name == LAST else f"{missing}, and {others}"
     raise ScenarioError(missing)
 
 
@@ -222,13 +226,13 @@ def at_world(scenario: Scenario, error: ScenarioError) -> ScenarioError:
     return type(error)(f"{spec.where}: {message}")
 
 
-def _absolute(node: Node, folder: str) -> Any:
+def _absolute(node: Node, folder: str, scenario: str) -> Any:
     """A behaviour whose file is found, with its absolute path."""
     behaviour = node.value
     if not isinstance(behaviour, str):
         return behaviour
     try:
-        found = behaviour_file(behaviour, (node.folder, "", folder))
+        found = behaviour_file(behaviour, (node.folder, "", folder), scenario)
     except ScenarioError:
         return behaviour
     if found is None:
@@ -241,19 +245,20 @@ def _absolute(node: Node, folder: str) -> Any:
 def _document(tree: Node) -> dict[str, Any]:
     """The tree as plain data that means the same in any folder."""
     plain: dict[str, Any] = tree.plain() if tree.is_map else {}
-    document = {"name": plain.pop("name", ""), **plain}
+    name = plain.pop("name", "")
+    document = {"name": name, **plain}
     learn = tree.value.get("learn") if tree.is_map else None
     groups = learn.value.get("groups") if learn is not None and learn.is_map else None
     for group, entry in groups.value.items() if groups is not None and groups.is_map else ():
         if str(entry.value).startswith("policy:"):
-            document["learn"]["groups"][group] = _absolute(entry, tree.folder)
+            document["learn"]["groups"][group] = _absolute(entry, tree.folder, name)
     for section in ("agents", "as"):
         entries = tree.value.get(section) if tree.is_map else None
         for pattern, entry in entries.value.items() if entries and entries.is_map else ():
             if section == "as":
-                document[section][pattern] = _absolute(entry, tree.folder)
+                document[section][pattern] = _absolute(entry, tree.folder, name)
             elif entry.is_map and "behaviour" in entry.value:
-                behaviour = _absolute(entry.value["behaviour"], tree.folder)
+                behaviour = _absolute(entry.value["behaviour"], tree.folder, name)
                 document[section][pattern]["behaviour"] = behaviour
     return document
 

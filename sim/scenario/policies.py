@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
@@ -38,13 +39,22 @@ def _began(run: Path) -> int:
     return manifest.stat().st_mtime_ns if manifest.is_file() else 0
 
 
-def policy_folder(name: str, folders: Iterable[str]) -> Path | None:
-    """The folder of policies of a run: `last` (the newest that has any), a name under runs/, or a
-    directory, relative to one of `folders`. None if there is no such run.
+def scenario_of(run: Path) -> str:
+    """The name of the scenario that a run trained."""
+    try:
+        return str(json.loads((run / "manifest.json").read_text())["scenario"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return run.name.rpartition("-")[0]
+
+
+def policy_folder(name: str, folders: Iterable[str], scenario: str) -> Path | None:
+    """The folder of policies of a run: `last` (the newest of this scenario that has any), a name
+    under runs/, or a directory, relative to one of `folders`. None if there is no such run.
     """
     if name == LAST:
-        runs = trained_runs()
-        return (runs[0] / POLICIES).absolute() if runs else None
+        own = (run for run in trained_runs() if scenario_of(run) == scenario)
+        newest = next(own, None)
+        return (newest / POLICIES).absolute() if newest else None
     for candidate in (*(Path(folder, name) for folder in folders), Path(RUNS, name)):
         for path in (candidate / POLICIES, candidate):
             if path.is_dir() and groups_in(path):
@@ -52,12 +62,18 @@ def policy_folder(name: str, folders: Iterable[str]) -> Path | None:
     return None
 
 
-def no_policies(name: str) -> str:
+def no_policies(name: str, scenario: str) -> str:
     """A clause for an error: what could have been meant instead of the run `name`."""
-    known = [path.name for path in trained_runs()]
-    if not known:
-        return "and no run has policies yet: `sim train SCENARIO` makes some"
-    return f"and no run of that name has policies; {did_you_mean(name, [*known, LAST])}"
+    runs = trained_runs()
+    if not runs:
+        return "no run has policies yet: `sim train SCENARIO` makes some"
+    if name == LAST:
+        return (
+            f"no run has trained scenario {scenario!r} yet; the newest policies are of "
+            f"{scenario_of(runs[0])!r}: policy:{runs[0].name} names them"
+        )
+    known = [path.name for path in runs]
+    return f"no run of that name has policies; {did_you_mean(name, [*known, LAST])}"
 
 
 def policy_file(folder: Path, group: str) -> Path:

@@ -92,7 +92,7 @@ def resolve_roster(scenario: Scenario, world: HasGroups) -> tuple[AgentPlan, ...
     if scenario.learn is not None and scenario.learn.online:
         # Who plays it is settled by `learn`; the rest of its entries counts.
         plans[LEARNER] = msgspec.structs.replace(plans[LEARNER], behaviour="none", params={})
-    return tuple(_found(plan, scenario.folder) for plan in plans.values())
+    return tuple(_found(plan, scenario) for plan in plans.values())
 
 
 def _made(spec: AgentSpec, count: int) -> Iterator[str]:
@@ -135,7 +135,7 @@ def _apply(plan: AgentPlan, spec: AgentSpec) -> AgentPlan:
     return msgspec.structs.replace(plan, params=params, **changes)
 
 
-def _found(plan: AgentPlan, folder: str) -> AgentPlan:
+def _found(plan: AgentPlan, scenario: Scenario) -> AgentPlan:
     """The plan, with the folder in which the file of its behaviour was found."""
     if plan.group is None and plan.behaviour in ("", "rule", "none") and plan.name != LEARNER:
         raise ScenarioError(
@@ -143,7 +143,7 @@ def _found(plan: AgentPlan, folder: str) -> AgentPlan:
             "such as my_agents.py:Class"
         )
     try:
-        found = behaviour_file(plan.behaviour, (plan.folder, "", folder))
+        found = behaviour_file(plan.behaviour, (plan.folder, "", scenario.folder), scenario.name)
     except ScenarioError as error:
         raise ScenarioError(f"{plan.where}: behaviour: {error}") from None
     if found is None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,12 +11,18 @@ from numpy.typing import NDArray
 from sim.worlds.world import Array, World
 
 
+def own_team_reward(world: World) -> Callable[..., Any] | None:
+    """What a world says itself that the team earns; None where it is the mean over agents."""
+    found: Callable[..., Any] | None = getattr(getattr(world, "batch", world), "team_reward", None)
+    return found
+
+
 def team_of(world: World, rewards: Mapping[str, Array], sums: Mapping[str, Array]) -> float:
     """The team reward of a step: as the world's `team_reward` says, or the mean over agents.
 
     Shapes: rewards [n, components] per group; sums [n], over components.
     """
-    own = getattr(getattr(world, "batch", world), "team_reward", None)
+    own = own_team_reward(world)
     if own is not None:
         import torch
 

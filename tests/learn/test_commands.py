@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 import sys
 from collections.abc import Callable, Iterator
@@ -12,6 +13,7 @@ import pytest
 from checkers.markup import check_page
 
 from sim.cli import main
+from sim.learn.judged import evaluations_of
 from sim.store.rundata import load
 
 pytestmark = pytest.mark.torch
@@ -55,18 +57,26 @@ def trained(folder: Path) -> Path:
 def test_training_says_what_by_what_on_which_rollout_and_what_next(
     trained: Path, call: Call
 ) -> None:
-    code, out, err = call(*TRAIN[:-1], "--run-dir", "runs/told-0001")
+    code, out, err = call(
+        "train", "rendezvous", "--duration", "1s", *SHORT[2:], "--copies", "8", "--frames", "1000",
+        "--set", "learn.options.mappo.epochs=2",
+        "--run-dir", "runs/told-0001",
+    )  # fmt: skip
     assert code == 0
     words = " ".join(err.split())
     assert "agent (4) by mappo" in words
     assert "rollout batched, 8 copies: " in words
-    assert "frames per second" in words
-    assert "completed" in out
-    lines = [line for line in out.splitlines() if "sim " in line]
-    assert shlex.split(lines[0].removeprefix("next"))[:3] == ["sim", "run", "rendezvous"]
-    assert "--as 'agent-*=policy:" in lines[0]
-    assert "sim evaluate rendezvous" in lines[1]
-    assert "sim report" in lines[2]
+    assert "prepares the copies of the world and the learner" in words
+    assert "plays 200 frames (8 copies) for the first update, about " in words
+    assert "left  team return -" in err
+    assert "rendezvous completed all frames that were asked for" in " ".join(out.split())
+    run, evaluate, report = (
+        shlex.split(line.removeprefix("next")) for line in out.splitlines() if "sim " in line
+    )
+    policies = ["--as", "agent-*=policy:told-0001"]
+    assert run == ["sim", "run", "rendezvous", "--duration=1s", *SHORT[2:], *policies]
+    assert evaluate == ["sim", "evaluate", *run[2:]]
+    assert report == ["sim", "report", "told-0001"]
 
 
 def test_the_directory_of_a_training_run(trained: Path) -> None:
@@ -131,35 +141,62 @@ def test_evaluating_by_the_protocol(trained: Path, call: Call) -> None:
     rows = Path("runs/evaluated-0001/evaluation.csv").read_text().splitlines()
     assert rows[0] == "episode,seed,column,name,value"
     # The training run's own page has the figures now.
-    assert json.loads((trained / "evaluation.json").read_text())["score"] == found["score"]
+    words = ["evaluate", "rendezvous", *SHORT, "--as", "agent-*=policy:rendezvous-0001", "--json"]
+    assert call(*words, "--episodes", "1", "--jobs", "1", "--seed", "7")[0] == 0
+    newest, first = evaluations_of(trained)
+    assert (newest["seed"], newest["episodes"]) == (7, 1)
+    assert (first["score"], first["frames"]) == (found["score"], 1000)
     assert call("report", "rendezvous-0001")[0] == 0
     page = check_page(trained / "report.html")
     assert "Learning curve" in page
+    # Both are there with what tells them apart; the figures are those of more episodes.
+    assert "runs/evaluated-0001" in page
     assert "interquartile mean over 2 held-out episodes" in page
     assert "policy loss" in page
     assert call("report", "evaluated-0001")[0] == 0
     assert "agent-1" in check_page(Path("runs/evaluated-0001/report.html"))
 
 
-def test_sweeping(call: Call) -> None:
+def test_sweeping(trained: Path, call: Call) -> None:
     words = [
         "sweep", "rendezvous", *SHORT, "--vary", "links.default.loss=0:1:1", "--seeds", "1",
-        "--metric", "reward,distance", "--jobs", "1", "--figure", "loss.pdf", "--width", "86mm",
+        "--vary", "as=agent-*=policy:last,*=none", "--metric", "reward,distance", "--jobs", "1",
+        "--figure", "new/folder/loss.pdf", "--width", "86mm",
         "--run-dir", "runs/swept-0001", "--json",
     ]  # fmt: skip
     code, out, err = call(*words)
     assert code == 0
-    assert "2 runs: 2 settings, 1 seeds" in err
+    assert "4 runs: 4 settings, 1 seeds" in err
     found = json.loads(out)
-    assert found["axes"] == {"network.default.loss": ["0", "1"]}
+    assert found["axes"]["network.default.loss"] == ["0", "1"]
+    # Going on with it after another training run must not mean that one's policies.
+    policies, nobody = found["axes"]["as"]
+    assert re.fullmatch(r"agent-\*=policy:[a-z]+-0001", policies)
+    assert nobody == "*=none"
     assert len(found["metrics"]["distance"][0]["mean"]) == 2
-    assert Path("loss.pdf").read_bytes().startswith(b"%PDF")
+    assert Path("new/folder/loss.pdf").read_bytes().startswith(b"%PDF")
     assert Path("runs/swept-0001/sweep.parquet").is_file()
     assert call("report", "swept-0001")[0] == 0
-    assert "Distance" in check_page(Path("runs/swept-0001/report.html"))
+    page = check_page(Path("runs/swept-0001/report.html"))
+    assert "Distance" in page
+    for word in ("rendezvous", "1, held out, of seed 0", "reward, distance"):
+        assert word in page
+    again = page.partition("sim sweep runs")[2].partition(" sim sweep ")[0]
+    code, repeated, _ = call("sweep", *shlex.split(f"runs{again}"), "--jobs", "1", "--json")
+    assert code == 0
+    assert json.loads(repeated)["metrics"] == found["metrics"]
     code, out, _ = call("sweep", "--resume", "swept-0001", "--json")
     assert code == 0
-    assert json.loads(out)["runs"] == 2
+    assert json.loads(out)["runs"] == 4
+
+
+def test_the_last_run_to_go_on_with_is_the_newest_of_its_kind(trained: Path, call: Call) -> None:
+    assert call(*TRAIN, "--seed", "3", "--run-dir", "runs/newest-0001")[0] == 0
+    assert call("evaluate", "rendezvous", *SHORT, "--episodes", "1", "--json")[0] == 0
+    code, out, _ = call("train", "--resume", "last", "--frames", "1200", "--json")
+    assert code == 0
+    found = json.loads(out)
+    assert (found["run"], found["seed"], found["frames"]) == ("runs/newest-0001", 3, 1200)
 
 
 def test_training_runs_side_by_side(trained: Path, call: Call) -> None:
@@ -192,6 +229,12 @@ def test_exporting_the_course(trained: Path, call: Call) -> None:
     ("words", "message"),
     [
         ("train", "expected a scenario"),
+        ("train rendezvous --links idael", "--links: no links 'idael'; did you mean 'ideal'?"),
+        ("train rendezvous --links zzz", "--links: no links 'zzz'; there is: ideal, scenario, {l"),
+        ("train rendezvous --links '{los: 3}'", "--links: unknown key 'los'; did you mean 'loss'"),
+        ("train rendezvous --links '{loss: 3}'", "--links: loss: expected two bounds such as [0"),
+        ("sweep rendezvous --vary world.norm=l2 --figure /dev/null/a/b.pdf",
+         "--figure /dev/null/a/b.pdf: cannot make the folder /dev/null/a"),
         ("train rendezvou", "did you mean 'rendezvous'"),
         ("train rendezvous --algorithm mapo", "--algorithm: no algorithm 'mapo'; did you mean"),
         ("train rendezvous --set learn.groups.agnt=mappo", "no group 'agnt'; did you mean 'agent'"),

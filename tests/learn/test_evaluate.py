@@ -40,9 +40,9 @@ def test_figures_of_a_case_worked_by_hand() -> None:
     assert found.score is not None
     assert found.score.value == 0.5
     assert found.gain["cost"].value == -4.0
-    assert found.welfare["own"].value == -6.0
+    assert found.return_sum["own"].value == -6.0
     assert found.groups["own"] == {"a": -3.0}
-    assert found.fairness == 1.0
+    assert found.fairness_of_gains == 1.0
     assert found.losers == []
     assert found.cooperation == pytest.approx(2 / 6)
     assert found.communication is not None
@@ -59,7 +59,7 @@ def test_what_cannot_be_computed_is_absent() -> None:
         cards, load("rendezvous"),
     )  # fmt: skip
     summary = found.summary()
-    assert {"score", "cooperation", "communication", "fairness"}.isdisjoint(summary)
+    assert {"score", "cooperation", "communication", "fairness_of_gains"}.isdisjoint(summary)
 
 
 def test_held_out_seeds_are_the_same_for_all_and_unlike_those_of_training() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from sim.learn.plan import Plan, load_training, plan_training
 from sim.learn.plateau import Plateau
 from sim.learn.train import CHECKPOINTS, Outcome, Progress, train
 from sim.learn.yardstick import Yardstick
+from sim.report.report import write_report
 from sim.store.rundir import RunDirectory, create_run
 
 pytestmark = pytest.mark.torch
@@ -75,11 +77,11 @@ def test_a_fresh_seed_is_another_run(tmp_path: Path) -> None:
 def test_rows_after_the_checkpoint_are_trained_again(tmp_path: Path) -> None:
     _, run = trained(tmp_path / "run", 240)
     with (run.path / "metrics.csv").open("a") as file:
-        file.write("252,1.0,return,99.0\n")
+        file.write("252,1.0,team_return,99.0\n")
     trained(tmp_path / "run", 360, is_resumed=True)
     table = read_logs(run.path)
     assert list(table.index) == list(range(12, 361, 12))
-    assert 99.0 not in set(table["return"])
+    assert 99.0 not in set(table["team_return"])
 
 
 def test_the_directory_tells_the_course(tmp_path: Path) -> None:
@@ -90,10 +92,24 @@ def test_the_directory_tells_the_course(tmp_path: Path) -> None:
     assert summary["frames"] == 240
     assert summary["groups"] == {"agent": "mappo"}
     table = read_logs(run.path)
-    assert {"reward", "return", "return/agent", "return/agent-1", "agent/policy_loss",
-            "metric/cost", "frames_per_second"} <= set(table.columns)  # fmt: skip
+    assert {"reward", "team_return", "return_per_agent", "return/agent", "return/agent-1",
+            "agent/policy_loss", "metric/cost", "frames_per_second"} <= {*table}  # fmt: skip
     assert list(run.path.glob("events.out.tfevents.*"))
-    assert float(table["return"].iloc[-1]) > float(table["return"].dropna().iloc[0])
+    team, each = table["team_return"].dropna(), table["return_per_agent"].dropna()
+    assert float(team.iloc[-1]) > float(team.iloc[0])
+    # Two agents, paid the same: the team's is the sum, and an agent's the mean.
+    assert np.allclose(team, 2 * each)
+    assert np.allclose(each, table["return/agent-1"].dropna())
+    assert summary["team_return"] == team.iloc[-1]
+
+
+def test_what_the_team_earns_is_the_worlds_own_where_it_says_so(tmp_path: Path) -> None:
+    grid = plan_training(load_training("smart_grid", overrides=["learn.frames=120"]))
+    outcome = train(grid, ToyRollout(), ToyLearner(), create_run("grid", tmp_path / "grid"))
+    table = read_logs(tmp_path / "grid")
+    # The toy's team earns what each of its two agents does.
+    assert np.allclose(table["team_return"].dropna(), table["return_per_agent"].dropna())
+    assert outcome.returns == table["team_return"].dropna().iloc[-1]
 
 
 def test_checkpoints_grow_apart_and_three_are_kept(tmp_path: Path) -> None:
@@ -117,6 +133,32 @@ def test_not_a_number_ends_with_the_last_good_checkpoint(tmp_path: Path) -> None
     assert outcome.checkpoint == 16 * 12
     assert np.isfinite(weights(run)).all()
     assert state(run)[1]["frames"] == 16 * 12
+
+
+def test_not_a_number_in_the_first_update_leaves_no_checkpoint(tmp_path: Path) -> None:
+    outcome, run = trained(tmp_path / "run", 12_000, ToyLearner(breaks_at=1))
+    assert (outcome.status, outcome.exit_code, outcome.checkpoint) == ("failed", 6, -1)
+    assert checkpoint.checkpoints(run.path / CHECKPOINTS) == []
+    run.write_json("manifest.json", {"kind": "training", "scenario": "toy"})
+    page = write_report(run.path).read_text()
+    assert "No checkpoint was written before that." in page
+    assert "last good one" not in page
+    assert "There are no policies yet" in page
+
+
+def test_ctrl_c_is_answered_before_the_update_ends(tmp_path: Path) -> None:
+    told, seen = threading.Event(), []
+
+    class Slow(ToyLearner):
+        def update(self, records: Any) -> dict[str, float]:
+            if self._updates == 1:
+                os.kill(os.getpid(), signal.SIGINT)
+                seen.append(told.wait(30))
+            return super().update(records)
+
+    outcome, _ = trained(tmp_path / "run", 12_000, Slow(), on_interrupt=told.set)
+    assert seen == [True]
+    assert (outcome.status, outcome.checkpoint) == ("interrupted", 2 * 12)
 
 
 def test_ctrl_c_keeps_a_checkpoint_and_it_goes_on_from_there(tmp_path: Path) -> None:
@@ -185,7 +227,7 @@ def test_the_score_while_training_is_0_at_the_rule_and_1_at_the_reference() -> N
     assert rule < best
     assert yardstick.score({"metric/reward": rule}) == 0.0
     assert yardstick.score({"metric/reward": best}) == 1.0
-    assert yardstick.score({"return": 3.0}) is None
+    assert yardstick.score({"team_return": 3.0}) is None
 
 
 def test_training_does_not_wait_for_the_score() -> None:

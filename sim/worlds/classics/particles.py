@@ -28,10 +28,6 @@ _TINY: Final = 1e-300
 """Bodies in the very same place do not push each other."""
 
 
-Ends = tuple[Tensor, Tensor]
-"""Where in flat vectors of coordinates two sides of many differences lie."""
-
-
 @dataclass(frozen=True)
 class Bodies:
     """What moves, first, then what stands. One number per body; speed_max and force per mover."""
@@ -56,14 +52,17 @@ def moves(continuous: bool) -> Field:
 def pushes(action: Tensor, present: Tensor) -> Tensor:
     """Direction of each push. Shapes: action [B, n, 1 or 5], present [B, n] -> [B, n, 2]."""
     if action.shape[-1] == 5:
-        strength = torch.clamp(action, 0.0, 1.0)
-        push = strength[..., 2::2] - strength[..., 1::2]
-    else:
-        move = chosen(action[..., 0], 5)
-        x = (move == 2).to(action) - (move == 1).to(action)
-        y = (move == 4).to(action) - (move == 3).to(action)
-        push = torch.stack((x, y), -1)
-    return push * present[..., None]
+        strength = batch_last(torch.clamp(action, 0.0, 1.0) * present[..., None])
+        return strength[..., 2::2] - strength[..., 1::2]
+    move = batch_last(chosen(action[..., 0] * present, 5))
+    return _directions(action.device)[:, move.T].permute(2, 1, 0)
+
+
+@lru_cache(maxsize=8)
+def _directions(device: torch.device) -> Tensor:
+    """Of each move. Shapes: [2, 5]."""
+    x, y = [0.0, -1.0, 1.0, 0.0, 0.0], [0.0, 0.0, 0.0, -1.0, 1.0]
+    return torch.tensor([x, y], dtype=torch.float64, device=device)
 
 
 def move(
@@ -74,18 +73,18 @@ def move(
     fixed: bodies [B, m, 2] that stand still and are run against.
     Shapes: [B, n, 2] -> positions and velocities [B, n, 2].
     """
-    everybody = position if fixed is None else torch.cat((position, fixed), 1)
+    position, velocity = batch_last(position), batch_last(velocity)
+    everybody = position if fixed is None else joined((position, fixed), 1)
     c = _constants(bodies, everybody.shape[1], position.device)
     force = push * c.force
     if len(c.reach):
-        apart = _apart(everybody, everybody, c.ends).reshape(len(position), -1, 2)
+        apart = _chosen(everybody, c.second) - _chosen(everybody, c.first)
         distance = torch.sqrt(_square(apart))
         overlap = (c.reach - distance) / CONTACT_MARGIN
         depth = torch.logaddexp(overlap, torch.zeros_like(overlap)) * CONTACT_MARGIN
         strength = CONTACT_FORCE * depth / torch.clamp(distance, min=_TINY)
         # Each pair's force goes to one body and, reversed, to the other; only movers feel it.
-        contact = [(apart[..., k] * strength) @ c.signs for k in (0, 1)]
-        force = force + torch.stack(contact, -1)
+        force = force + _gathered(c.signs, apart * strength[..., None])
     after = velocity * (1 - DAMPING) + force * DT
     if min(bodies.speed_max) < float("inf"):
         speed = torch.sqrt(_square(after))
@@ -97,14 +96,15 @@ def move(
 
 @dataclass(frozen=True)
 class _Constants:
-    """On one device: force [n, 1], speed_max [n]; per pair with a mover the distance at which they
-    touch [P], its sign on each mover [P, n], and its ends."""
+    """On one device: force [n, 1], speed_max [n]; per pair with a mover its two ends [P], the
+    distance at which they touch [P], and its sign on each mover [n, P]."""
 
     force: Tensor
     speed_max: Tensor
+    first: Tensor
+    second: Tensor
     reach: Tensor
     signs: Tensor
-    ends: Ends
 
 
 @lru_cache(maxsize=64)
@@ -112,75 +112,87 @@ def _constants(bodies: Bodies, count: int, device: torch.device) -> _Constants:
     n = bodies.movers
     ends = torch.triu_indices(count, count, 1)
     first, second = ends[:, ends[0] < n]
-    index = torch.arange(n)
-    sizes = torch.tensor(bodies.sizes, dtype=torch.float64)
-    signs = (second[:, None] == index).double() - (first[:, None] == index).double()
-    numbers = (bodies.force, bodies.speed_max)
-    force, speed_max = (torch.tensor(n, dtype=torch.float64, device=device) for n in numbers)
-    reach = (sizes[first] + sizes[second]).to(device)
-    ends_of = _flat(first, second, device)
-    return _Constants(force[:, None], speed_max, reach, signs.to(device), ends_of)
+    index = torch.arange(n)[:, None]
+    signs = (second == index).double() - (first == index).double()
+    sizes, force, speed_max = (
+        torch.tensor(numbers, dtype=torch.float64)
+        for numbers in (bodies.sizes, bodies.force, bodies.speed_max)
+    )
+    reach = sizes[first] + sizes[second]
+    made = (force[:, None], speed_max, first, second, reach, signs)
+    return _Constants(*(tensor.to(device) for tensor in made))
+
+
+def _gathered(signs: Tensor, of_pairs: Tensor) -> Tensor:
+    """Shapes: [n, P], [B, P, 2] -> [B, n, 2]."""
+    flat = of_pairs.permute(1, 2, 0).flatten(1)
+    return (signs @ flat).view(len(signs), 2, -1).permute(2, 0, 1)
+
+
+def _chosen(position: Tensor, index: Tensor) -> Tensor:
+    """Shapes: [B, n, 2], [k] -> [B, k, 2], with the batch innermost, which indexing would undo."""
+    return position.permute(1, 2, 0).index_select(0, index).permute(2, 0, 1)
 
 
 def _square(x: Tensor) -> Tensor:
-    return x[..., 0] * x[..., 0] + x[..., 1] * x[..., 1]
+    """Shapes: [..., 2] -> [...]."""
+    square = x * x
+    return square[..., 0] + square[..., 1]
 
 
-def distances(a: Tensor, b: Tensor) -> Tensor:
-    """Shapes: [B, n, 2], [B, m, 2] -> [B, n, m]."""
-    n, m = a.shape[1], b.shape[1]
-    return torch.sqrt(_square(_apart(a, b, _all(n, m, a.device)).reshape(len(a), n, m, 2)))
+def touched(bodies: Bodies, position: Tensor) -> Tensor:
+    """How many other movers each mover touches. Shapes: [B, n, 2] -> float64 [B, n]."""
+    c = _constants(bodies, bodies.movers, position.device)
+    apart = _chosen(position, c.second) - _chosen(position, c.first)
+    touch = torch.sqrt(_square(apart)) < c.reach
+    return (c.signs.abs() @ touch.T.to(torch.float64)).T
+
+
+def nearest(things: Tensor, bodies: Tensor) -> Tensor:
+    """Distance of each thing to the nearest body. Shapes: [B, m, 2], [B, n, 2] -> [B, m]."""
+    return torch.sqrt(_square(bodies[:, :, None] - things[:, None]).amin(1))
 
 
 def hits(a: Tensor, b: Tensor, reach: float) -> Tensor:
-    """Which of the one touch which of the other. Shapes: as `distances`, bool."""
-    return distances(a, b) < reach
+    """Which of the one touch which of the other. Shapes: [B, n, 2], [B, m, 2] -> bool [B, n, m]."""
+    return torch.sqrt(_square(b[:, None] - a[:, :, None])) < reach
 
 
 def seen_from(position: Tensor, things: Tensor) -> Tensor:
     """Where things are, seen from each body. Shapes: [B, n, 2], [B, m, 2] -> [B, n, 2m]."""
-    n, m = position.shape[1], things.shape[1]
-    return _apart(position, things, _all(n, m, position.device)).reshape(len(position), n, 2 * m)
+    return (things[:, None] - position[:, :, None]).flatten(2)
 
 
 def others_from(position: Tensor) -> Tensor:
     """Where all others are, seen from each body. Shapes: [B, n, 2] -> [B, n, 2(n - 1)]."""
     n = position.shape[1]
-    return _apart(position, position, _rest(n, position.device)).reshape(
-        len(position), n, 2 * (n - 1)
-    )
-
-
-def _apart(a: Tensor, b: Tensor, ends: Ends) -> Tensor:
-    """Differences b - a of single coordinates. Flat vectors are some times quicker than pairs of
-    numbers that are broadcast. Shapes: [B, n, 2], [B, m, 2] -> [B, length of ends]."""
-    here, there = ends
-    return b.flatten(1)[:, there] - a.flatten(1)[:, here]
+    rest = _chosen(position, others(n, position.device).flatten()).unflatten(1, (n, n - 1))
+    return (rest - position[:, :, None]).flatten(2)
 
 
 @lru_cache(maxsize=64)
-def _all(n: int, m: int, device: torch.device) -> Ends:
-    """Coordinates of every body with those of every thing."""
-    return _flat(torch.arange(n)[:, None].expand(n, m), torch.arange(m).expand(n, m), device)
-
-
-@lru_cache(maxsize=64)
-def _rest(n: int, device: torch.device) -> Ends:
-    """Coordinates of every body with those of all others."""
-    return _flat(torch.arange(n)[:, None].expand(n, n - 1), others(n), device)
-
-
-def others(n: int) -> Tensor:
+def others(n: int, device: torch.device) -> Tensor:
     """For each of n the places of all others, in order. Shapes: int64 [n, n - 1]."""
-    index = torch.arange(n - 1).expand(n, -1)
-    return index + (index >= torch.arange(n)[:, None])
+    index = torch.arange(n - 1, device=device).expand(n, -1)
+    return index + (index >= torch.arange(n, device=device)[:, None])
 
 
-def _flat(here: Tensor, there: Tensor, device: torch.device) -> Ends:
-    """Places of bodies as those of their two coordinates."""
-    axis = torch.arange(2)
-    first, second = ((2 * end[..., None] + axis).flatten().to(device) for end in (here, there))
-    return first, second
+def batch_last(x: Tensor) -> Tensor:
+    """The same tensor [B, ...] with the batch innermost in memory, where all arithmetic on it, and
+    on what is made of it, is several times quicker: rows of a pair of numbers are short."""
+    return x.movedim(0, -1).contiguous().movedim(-1, 0)
+
+
+def joined(parts: Sequence[Tensor], dim: int) -> Tensor:
+    """`torch.cat` of tensors with the batch innermost, and so is the result's."""
+    return torch.cat([part.movedim(0, -1) for part in parts], dim - 1).movedim(-1, 0)
+
+
+def rows(parts: Sequence[Tensor]) -> Tensor:
+    """What each body sees, side by side, in the usual order of memory. Shapes: [B, n, k] each."""
+    seen = joined(parts, 2)
+    # A matrix is transposed in blocks, other tensors number by number.
+    return seen.flatten(1).contiguous().view(seen.shape)
 
 
 def points(

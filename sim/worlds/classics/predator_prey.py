@@ -107,7 +107,7 @@ class PredatorPrey(Classic):
         seen = (velocity, here, seen_from(here, state["obstacles"]), others_from(here))
         common, prey = torch.cat(seen, -1), velocity[:, n:]
         told = prey.flatten(1)[:, None].expand(-1, n, -1)
-        rest = prey[:, others(self.params.prey).to(prey.device)].flatten(2)
+        rest = prey[:, others(self.params.prey, prey.device)].flatten(2)
         return {
             "predator": torch.cat((common[:, :n], told), -1),
             "prey": torch.cat((common[:, n:], rest), -1),

@@ -20,14 +20,16 @@ from sim.worlds.catalogue import parse
 from sim.worlds.classics.common import Classic, Tensor, group, step_ns, unknown
 from sim.worlds.classics.particles import (
     Bodies,
-    distances,
-    hits,
+    batch_last,
     move,
     moves,
+    nearest,
     others_from,
     points,
     pushes,
+    rows,
     seen_from,
+    touched,
 )
 from sim.worlds.noise import ordered_sum, uniforms
 from sim.worlds.world import State
@@ -64,7 +66,7 @@ class Spread(Classic):
     def reset(self, seeds: Sequence[tuple[int, int]], device: str = "cpu") -> State:
         state, n = self.begin(seeds, device), self.params.agents
         place = 2 * uniforms(state["key"], state["step"], 4 * n, 0).reshape(-1, 2 * n, 2) - 1
-        here, there = place[:, :n].clone(), place[:, n:].clone()
+        here, there = batch_last(place[:, :n]), batch_last(place[:, n:])
         return {**state, "position": here, "velocity": torch.zeros_like(here), "landmarks": there}
 
     def advance(
@@ -72,10 +74,9 @@ class Spread(Classic):
     ) -> tuple[State, dict[str, Tensor]]:
         push = pushes(actions["agent"], present["agent"])
         position, velocity = move(self.bodies, state["position"], state["velocity"], push)
-        ratio, n = self.params.local_ratio, self.params.agents
-        far = -ordered_sum(distances(position, state["landmarks"]).amin(1), 1)
-        touched = 1.0 - hits(position, position, 2 * SIZE).sum(2).to(torch.float64)
-        reward = far[:, None].expand(-1, n) * (1 - ratio) + touched * ratio
+        ratio = self.params.local_ratio
+        far = ordered_sum(nearest(state["landmarks"], position), 1)
+        reward = -far[:, None] * (1 - ratio) - touched(self.bodies, position) * ratio
         return self.paid(state, {"position": position, "velocity": velocity}, {"agent": reward})
 
     def observe(self, state: State) -> dict[str, Tensor]:
@@ -83,7 +84,7 @@ class Spread(Classic):
         other = others_from(here)
         marks = seen_from(here, state["landmarks"])
         seen = (state["velocity"], here, marks, other, torch.zeros_like(other))
-        return {"agent": torch.cat(seen, -1)}
+        return {"agent": rows(seen)}
 
     def scene(self, state: State) -> dict[str, Any]:
         names = {

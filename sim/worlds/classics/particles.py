@@ -16,14 +16,17 @@ from typing import Any, Final
 import torch
 
 from sim.spaces import Field
-from sim.worlds.classics.common import Tensor, choice, chosen
+from sim.worlds.classics.common import Classic, P, Played, Tensor, Tensors, numbered
+from sim.worlds.classics.fields import choice, chosen
+from sim.worlds.noise import uniforms
+from sim.worlds.world import State
 
 DT: Final = 0.1
 DAMPING: Final = 0.25
 CONTACT_FORCE: Final = 100.0
 CONTACT_MARGIN: Final = 1e-3
 SENSITIVITY: Final = 5.0
-"""Force of a full push, of a body without an acceleration of its own."""
+"""Force of a full push, where nothing else is said."""
 _TINY: Final = 1e-300
 """Bodies in the very same place do not push each other."""
 
@@ -33,12 +36,83 @@ class Bodies:
     """What moves, first, then what stands. One number per body; speed_max and force per mover."""
 
     sizes: tuple[float, ...]
-    speed_max: tuple[float, ...]
-    force: tuple[float, ...]
+    speed_max: tuple[float, ...] = ()
+    force: tuple[float, ...] = ()
 
     @property
     def movers(self) -> int:
         return len(self.force)
+
+    def __add__(self, other: Bodies) -> Bodies:
+        return Bodies(
+            self.sizes + other.sizes, self.speed_max + other.speed_max, self.force + other.force
+        )
+
+
+def moving(
+    count: int, size: float, force: float = SENSITIVITY, speed_max: float = float("inf")
+) -> Bodies:
+    """Bodies of one kind. force: of a full push."""
+    return Bodies((size,) * count, (speed_max,) * count, (force,) * count)
+
+
+def standing(count: int, size: float) -> Bodies:
+    """Bodies that are run against."""
+    return Bodies((size,) * count)
+
+
+class Particles(Classic[P]):
+    """A world of bodies that move, among things that stand: `still`, by name and number.
+
+    Everything begins anywhere in the square from -1 to 1; nothing moves at first.
+    Shapes: position, velocity float64 [B, n, 2], of groups that move, in their order; of what
+            stands [B, m, 2], by its name.
+    """
+
+    def __init__(
+        self, name: str, p: P, groups: Mapping[str, Played], bodies: Bodies, still: tuple[str, int]
+    ) -> None:
+        super().__init__(name, p, groups)
+        self.bodies, (self.still, self.stands) = bodies, still
+        self.movers = [g for g in self.groups if g.action.slices.keys() & {"move", "push"}]
+
+    def start(self, state: State) -> State:
+        n, m = self.bodies.movers, self.stands
+        place = 2 * uniforms(state["key"], state["step"], 2 * (n + m), 0) - 1
+        place = batch_last(place.view(-1, n + m, 2))
+        here = place[:, :n].clone()
+        still = place[:, n:].clone()
+        return {"position": here, "velocity": torch.zeros_like(here), self.still: still}
+
+    def moved(self, state: State, actions: Tensors, present: Tensors) -> dict[str, Tensor]:
+        """Position and velocity after a step."""
+        push = joined([pushes(actions[g.name], present[g.name]) for g in self.movers], 1)
+        fixed = state[self.still] if len(self.bodies.sizes) > self.bodies.movers else None
+        position, velocity = move(self.bodies, state["position"], state["velocity"], push, fixed)
+        return {"position": position, "velocity": velocity}
+
+    def seen(self, state: State) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Own velocity and position; what stands and all others, seen from there.
+
+        Shapes: [B, n, 2], [B, n, 2], [B, n, 2m], [B, n, 2(n - 1)].
+        """
+        here = state["position"]
+        return state["velocity"], here, seen_from(here, state[self.still]), others_from(here)
+
+    def marks(self, state: State) -> list[str]:
+        """Names of what stands: landmark-1 and so on."""
+        return numbered(self.still.removesuffix("s"), self.stands)
+
+    def scene(self, state: State) -> dict[str, Any]:
+        roles = ["agent"] if len(self.movers) == 1 else [g.name for g in self.movers]
+        names = [(name, "point") for name in self.marks(state)]
+        names += [(name, r) for r, g in zip(roles, self.movers, strict=True) for name in g.agents]
+        places = joined((state[self.still], state["position"]), 1)[0].tolist()
+        points = [
+            {"name": name, "at": at, "role": role}
+            for (name, role), at in zip(names, places, strict=True)
+        ]
+        return {"kind": "points", "title": self.title(state), "points": points}
 
 
 def moves(continuous: bool) -> Field:
@@ -166,8 +240,8 @@ def seen_from(position: Tensor, things: Tensor) -> Tensor:
 def others_from(position: Tensor) -> Tensor:
     """Where all others are, seen from each body. Shapes: [B, n, 2] -> [B, n, 2(n - 1)]."""
     n = position.shape[1]
-    rest = _chosen(position, others(n, position.device).flatten()).unflatten(1, (n, n - 1))
-    return (rest - position[:, :, None]).flatten(2)
+    rest = _chosen(position, others(n, position.device).flatten())
+    return (rest.view(len(position), n, n - 1, 2) - position[:, :, None]).flatten(2)
 
 
 @lru_cache(maxsize=64)
@@ -193,14 +267,3 @@ def rows(parts: Sequence[Tensor]) -> Tensor:
     seen = joined(parts, 2)
     # A matrix is transposed in blocks, other tensors number by number.
     return seen.flatten(1).contiguous().view(seen.shape)
-
-
-def points(
-    names: Mapping[str, Sequence[str]], places: Mapping[str, Tensor]
-) -> list[dict[str, Any]]:
-    """Points of a scene; names and places [1, n, 2] by role."""
-    return [
-        {"name": name, "at": at, "role": role}
-        for role, group in names.items()
-        for name, at in zip(group, places[role][0].tolist(), strict=True)
-    ]

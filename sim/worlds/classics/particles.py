@@ -152,7 +152,7 @@ def move(
     c = _constants(bodies, everybody.shape[1], position.device)
     force = push * c.force
     if len(c.reach):
-        apart = _chosen(everybody, c.second) - _chosen(everybody, c.first)
+        apart = _taken(everybody, c.second) - _taken(everybody, c.first)
         distance = torch.sqrt(_square(apart))
         overlap = (c.reach - distance) / CONTACT_MARGIN
         depth = torch.logaddexp(overlap, torch.zeros_like(overlap)) * CONTACT_MARGIN
@@ -203,7 +203,7 @@ def _gathered(signs: Tensor, of_pairs: Tensor) -> Tensor:
     return (signs @ flat).view(len(signs), 2, -1).permute(2, 0, 1)
 
 
-def _chosen(position: Tensor, index: Tensor) -> Tensor:
+def _taken(position: Tensor, index: Tensor) -> Tensor:
     """Shapes: [B, n, 2], [k] -> [B, k, 2], with the batch innermost, which indexing would undo."""
     return position.permute(1, 2, 0).index_select(0, index).permute(2, 0, 1)
 
@@ -217,7 +217,7 @@ def _square(x: Tensor) -> Tensor:
 def touched(bodies: Bodies, position: Tensor) -> Tensor:
     """How many other movers each mover touches. Shapes: [B, n, 2] -> float64 [B, n]."""
     c = _constants(bodies, bodies.movers, position.device)
-    apart = _chosen(position, c.second) - _chosen(position, c.first)
+    apart = _taken(position, c.second) - _taken(position, c.first)
     touch = torch.sqrt(_square(apart)) < c.reach
     return (c.signs.abs() @ touch.T.to(torch.float64)).T
 
@@ -240,7 +240,7 @@ def seen_from(position: Tensor, things: Tensor) -> Tensor:
 def others_from(position: Tensor) -> Tensor:
     """Where all others are, seen from each body. Shapes: [B, n, 2] -> [B, n, 2(n - 1)]."""
     n = position.shape[1]
-    rest = _chosen(position, others(n, position.device).flatten())
+    rest = _taken(position, others(n, position.device).flatten())
     return (rest.view(len(position), n, n - 1, 2) - position[:, :, None]).flatten(2)
 
 

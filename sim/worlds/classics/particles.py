@@ -152,13 +152,13 @@ def move(
     c = _constants(bodies, everybody.shape[1], position.device)
     force = push * c.force
     if len(c.reach):
-        apart = _taken(everybody, c.second) - _taken(everybody, c.first)
+        apart = _mixed(c.differences, everybody)
         distance = torch.sqrt(_square(apart))
         overlap = (c.reach - distance) / CONTACT_MARGIN
         depth = torch.logaddexp(overlap, torch.zeros_like(overlap)) * CONTACT_MARGIN
         strength = CONTACT_FORCE * depth / torch.clamp(distance, min=_TINY)
         # Each pair's force goes to one body and, reversed, to the other; only movers feel it.
-        force = force + _gathered(c.signs, apart * strength[..., None])
+        force = force + _mixed(c.signs, apart * strength[..., None])
     after = velocity * (1 - DAMPING) + force * DT
     if min(bodies.speed_max) < float("inf"):
         speed = torch.sqrt(_square(after))
@@ -170,15 +170,16 @@ def move(
 
 @dataclass(frozen=True)
 class _Constants:
-    """On one device: force [n, 1], speed_max [n]; per pair with a mover its two ends [P], the
-    distance at which they touch [P], and its sign on each mover [n, P]."""
+    """On one device: force [n, 1], speed_max [n]; of pairs with a mover the distance at which they
+    touch [P], their difference as a matrix on all bodies [P, n + m], and on movers as it is [n, P]
+    and without its sign [n, P]."""
 
     force: Tensor
     speed_max: Tensor
-    first: Tensor
-    second: Tensor
     reach: Tensor
+    differences: Tensor
     signs: Tensor
+    ends: Tensor
 
 
 @lru_cache(maxsize=64)
@@ -186,26 +187,21 @@ def _constants(bodies: Bodies, count: int, device: torch.device) -> _Constants:
     n = bodies.movers
     ends = torch.triu_indices(count, count, 1)
     first, second = ends[:, ends[0] < n]
-    index = torch.arange(n)[:, None]
+    index = torch.arange(count)[:, None]
     signs = (second == index).double() - (first == index).double()
     sizes, force, speed_max = (
         torch.tensor(numbers, dtype=torch.float64)
         for numbers in (bodies.sizes, bodies.force, bodies.speed_max)
     )
     reach = sizes[first] + sizes[second]
-    made = (force[:, None], speed_max, first, second, reach, signs)
+    made = (force[:, None], speed_max, reach, signs.T.contiguous(), signs[:n], signs[:n].abs())
     return _Constants(*(tensor.to(device) for tensor in made))
 
 
-def _gathered(signs: Tensor, of_pairs: Tensor) -> Tensor:
-    """Shapes: [n, P], [B, P, 2] -> [B, n, 2]."""
-    flat = of_pairs.permute(1, 2, 0).flatten(1)
-    return (signs @ flat).view(len(signs), 2, -1).permute(2, 0, 1)
-
-
-def _taken(position: Tensor, index: Tensor) -> Tensor:
-    """Shapes: [B, n, 2], [k] -> [B, k, 2], with the batch innermost, which indexing would undo."""
-    return position.permute(1, 2, 0).index_select(0, index).permute(2, 0, 1)
+def _mixed(weights: Tensor, x: Tensor) -> Tensor:
+    """Sums of bodies with the weights 0, 1 and -1. Shapes: [k, n], [B, n, 2] -> [B, k, 2]."""
+    flat = x.permute(1, 2, 0).flatten(1)
+    return (weights @ flat).view(len(weights), 2, len(x)).permute(2, 0, 1)
 
 
 def _square(x: Tensor) -> Tensor:
@@ -217,9 +213,8 @@ def _square(x: Tensor) -> Tensor:
 def touched(bodies: Bodies, position: Tensor) -> Tensor:
     """How many other movers each mover touches. Shapes: [B, n, 2] -> float64 [B, n]."""
     c = _constants(bodies, bodies.movers, position.device)
-    apart = _taken(position, c.second) - _taken(position, c.first)
-    touch = torch.sqrt(_square(apart)) < c.reach
-    return (c.signs.abs() @ touch.T.to(torch.float64)).T
+    touch = torch.sqrt(_square(_mixed(c.differences, position))) < c.reach
+    return (c.ends @ touch.T.to(torch.float64)).T
 
 
 def nearest(things: Tensor, bodies: Tensor) -> Tensor:
@@ -239,8 +234,8 @@ def seen_from(position: Tensor, things: Tensor) -> Tensor:
 
 def others_from(position: Tensor) -> Tensor:
     """Where all others are, seen from each body. Shapes: [B, n, 2] -> [B, n, 2(n - 1)]."""
-    n = position.shape[1]
-    rest = _taken(position, others(n, position.device).flatten())
+    n, first = position.shape[1], position.permute(1, 2, 0)
+    rest = first.index_select(0, others(n, position.device).flatten()).permute(2, 0, 1)
     return (rest.view(len(position), n, n - 1, 2) - position[:, :, None]).flatten(2)
 
 
@@ -254,11 +249,13 @@ def others(n: int, device: torch.device) -> Tensor:
 def batch_last(x: Tensor) -> Tensor:
     """The same tensor [B, ...] with the batch innermost in memory, where all arithmetic on it, and
     on what is made of it, is several times quicker: rows of a pair of numbers are short."""
-    return x.movedim(0, -1).contiguous().movedim(-1, 0)
+    return x if x.stride(0) == 1 else x.movedim(0, -1).contiguous().movedim(-1, 0)
 
 
 def joined(parts: Sequence[Tensor], dim: int) -> Tensor:
     """`torch.cat` of tensors with the batch innermost, and so is the result's."""
+    if len(parts) == 1:
+        return parts[0]
     return torch.cat([part.movedim(0, -1) for part in parts], dim - 1).movedim(-1, 0)
 
 

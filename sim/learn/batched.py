@@ -236,16 +236,11 @@ class BatchedRollout:
     def _finish(self, over: Any) -> None:
         """Notes the episodes that ended. Shapes: bool [B]."""
         stage, rows = self._stage, np.flatnonzero(over)
-        earning = {
-            name: total.cpu().numpy() for name, total in self._returns.items() if total.shape[1]
-        }
-        team = self._team.cpu().numpy()
-        for row in rows.tolist():
-            returns = {
-                agent: float(total[row, i])
-                for name, total in earning.items()
-                for i, agent in enumerate(stage.groups[name].agents)
-            }
+        agents = [a for g in self._returns for a in stage.groups[g].agents]
+        earned = torch.cat(list(self._returns.values()), 1).cpu().numpy()[rows].tolist()
+        team = self._team.cpu().numpy()[rows].tolist()
+        for row, own, together in zip(rows.tolist(), earned, team, strict=True):
+            returns = dict(zip(agents, own, strict=True))
             metrics = {}
             if self.tells_metrics:
                 one = {k: v[row : row + 1] for k, v in stage.state.items()}
@@ -253,7 +248,7 @@ class BatchedRollout:
             self._finished.append(
                 Episode(
                     self._seed, int(self._episode[row]), int(stage.steps[row]), returns,
-                    float(team[row]), metrics,
+                    together, metrics,
                 )
             )  # fmt: skip
 

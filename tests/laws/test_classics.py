@@ -169,7 +169,7 @@ def test_everybody_earns_what_the_table_says(shape, is_shared, data):
 
 def test_known_games_have_their_known_equilibria():
     def found(**params):
-        return payoffs.equilibria(matrix.table_of(matrix.Params(**params)))
+        return payoffs.equilibria(matrix.make(params).table)
 
     assert found(game="prisoners_dilemma") == [(1, 1)]
     assert found(game="battle_of_the_sexes") == [(0, 0), (1, 1)]
@@ -259,7 +259,7 @@ def values(world, gain, count=4000):
     cost = np.diag(world.q) + gain.T @ np.diag(world.r) @ gain
     spread = np.zeros_like(world.a)
     for _ in range(count):
-        spread = closed @ spread @ closed.T + world.noise**2 * np.eye(len(world.a))
+        spread = closed @ spread @ closed.T + world.params.noise**2 * np.eye(len(world.a))
     return float(np.trace(cost @ spread))
 
 
@@ -305,9 +305,11 @@ def settled(world, efforts, steps=400):
 
 @pytest.mark.parametrize("params", [{}, {"agents": 2, "cost": 0.3, "growth": 0.8, "capacity": 2.0}])
 def test_selfish_and_best_efforts_are_what_they_claim(params):
-    world, effort = commons.make(params), commons.steady(params)
-    n = world.params.agents
+    world, effort = commons.make(params), {}
+    n, p = world.params.agents, world.params
     for name, column in reference("commons", params, 0, SECOND).items():
+        # In a steady state what is taken, n q e S, grows back: r S (1 - S / K).
+        effort[name] = p.growth * (1 - column["stock"] / p.capacity) / (n * p.catchability)
         earned, stock = settled(world, [effort[name]] * n)
         assert earned == pytest.approx(column["reward"], rel=1e-6)
         assert stock == pytest.approx(column["stock"], rel=1e-6)

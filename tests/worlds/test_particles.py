@@ -116,6 +116,27 @@ def test_it_is_the_world_of_the_literature(
     assert largest > 0.1, "something happened"
 
 
+@pytest.mark.parametrize("kind", ["spread", "speaker_listener", "predator_prey"])
+def test_how_a_state_lies_in_memory_does_not_matter(kind: str) -> None:
+    world, draw = make_batch(kind, {}), torch.Generator().manual_seed(2)
+    ours = world.reset([(i, 0) for i in range(33)])
+    usual = {name: value.contiguous() for name, value in ours.items()}
+    assert any(usual[name].stride() != value.stride() for name, value in ours.items()), "control"
+    for _ in range(STEPS):
+        actions = {
+            g.name: torch.randint(3, (33, len(g.agents), g.action.size), generator=draw).double()
+            for g in world.groups
+        }
+        there = {name: torch.ones(a.shape[:2], dtype=torch.bool) for name, a in actions.items()}
+        (ours, earned), (usual, paid) = (
+            world.advance(state, actions, there) for state in (ours, usual)
+        )
+        usual = {name: value.contiguous() for name, value in usual.items()}
+        for first, second in ((ours, usual), (earned, paid), *[map(world.observe, (ours, usual))]):
+            for name, value in first.items():
+                assert torch.equal(value, second[name]), name
+
+
 @pytest.mark.parametrize("constant", ["DAMPING", "CONTACT_FORCE", "CONTACT_MARGIN"])
 def test_control_a_small_change_of_the_physics_is_seen(
     constant: str, monkeypatch: pytest.MonkeyPatch

@@ -2,21 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final, Generic, TypeVar
 
 import torch
 
 from sim.errors import BoundError, UnknownKeyError
 from sim.spaces import Field, Space
 from sim.units import duration_ns
+from sim.worlds.catalogue import parse
+from sim.worlds.classics.fields import Parameters
 from sim.worlds.noise import ordered_sum, row_keys
 from sim.worlds.world import Group, Metric, PhysicalEvent, Round, State
 
 Tensor = torch.Tensor
+Tensors = Mapping[str, Tensor]
+"""Something of every group."""
+Stepped = tuple[State, dict[str, Tensor]]
+"""The next state, and the rewards [B, n, 1] of every group."""
+Columns = dict[str, dict[str, float]]
+"""What a run is held against: metrics by column."""
+Played = tuple[int | Sequence[str], Sequence[Field], Sequence[Field]]
+"""A group: how many agents, or their names; what each sees; what each does."""
+
+RULE: Final = "agents.behaviours.classics"
+ROLE: Final = "agents.behaviours.classics_roles"
+"""The modules of the rules and of the roles of these worlds."""
 
 
-class Classic:
+P = TypeVar("P", bound=Parameters)
+W = TypeVar("W")
+
+
+class Classic(Generic[P]):
     """A BatchWorld whose state starts with key, step and the sums of the outcome.
 
     steps: after so many the episode has ended by itself; 0 if only the horizon ends it.
@@ -27,19 +45,32 @@ class Classic:
     events: Sequence[PhysicalEvent] = ()
     reward_components: tuple[str, ...] = ("reward",)
 
-    def __init__(self, name: str, groups: Sequence[Group], dt_ns: int, steps: int = 0) -> None:
-        self.name, self.groups, self.dt_ns, self.steps = name, tuple(groups), dt_ns, steps
-        self.agents = sum(len(group.agents) for group in groups)
+    def __init__(self, name: str, p: P, groups: Mapping[str, Played], steps: int = 0) -> None:
+        self.name, self.params, self.steps = name, p, steps
+        self.dt_ns = step_ns(p.dt)
+        self.groups = tuple(_group(name, *played, self.dt_ns) for name, played in groups.items())
+        self.agents = sum(len(group.agents) for group in self.groups)
 
-    def begin(self, seeds: Sequence[tuple[int, int]], device: str) -> State:
-        """The part of the first state that all share."""
+    def reset(self, seeds: Sequence[tuple[int, int]], device: str = "cpu") -> State:
         zero = torch.zeros(len(seeds), dtype=torch.float64, device=device)
         keys = row_keys(seeds, self.name, device)
-        return {"key": keys, "step": torch.zeros_like(keys), "return": zero}
+        state = {"key": keys, "step": torch.zeros_like(keys), "return": zero}
+        return {**state, **self.start(state)}
 
-    def paid(
-        self, state: State, changes: Mapping[str, Tensor], rewards: Mapping[str, Tensor]
-    ) -> tuple[State, dict[str, Tensor]]:
+    def start(self, state: State) -> State:
+        """What else the first state has. state: that with which all begin."""
+        raise NotImplementedError
+
+    def joint(self, of_groups: Tensors) -> Tensor:
+        """Of all agents, in the order of their groups. Shapes: [B, n, ...] per group."""
+        return torch.cat([of_groups[group.name] for group in self.groups], 1)
+
+    def by_group(self, of_all: Tensor) -> dict[str, Tensor]:
+        """The inverse of `joint`."""
+        parts = torch.split(of_all, [len(group.agents) for group in self.groups], 1)
+        return {group.name: part for group, part in zip(self.groups, parts, strict=True)}
+
+    def paid(self, state: State, changes: Tensors, rewards: Tensors) -> Stepped:
         """The next state and what was earned. Shapes: rewards [B, n] per group."""
         total = state["return"]
         for reward in rewards.values():
@@ -72,6 +103,21 @@ class Classic:
         return f"{self.name}, step {int(state['step'][0])}"
 
 
+def maker(world: Callable[[P], W], record: type[P], name: str) -> Callable[[Mapping[str, Any]], W]:
+    """The `make` of a world, see `sim.worlds.catalogue`."""
+
+    def make(params: Mapping[str, Any]) -> W:
+        """The world of these parameters. Raises: UnknownKeyError, BoundError."""
+        return world(parse(record, params, name))
+
+    return make
+
+
+def figure(state: State, name: str, help: str) -> dict[str, Metric]:
+    """A number of the state as a metric of which more is better."""
+    return {name: Metric(float(state[name][0]), "", "higher", False, help)}
+
+
 def step_ns(dt: str | float) -> int:
     """The step of a world in nanoseconds. Raises: BoundError."""
     try:
@@ -83,34 +129,24 @@ def step_ns(dt: str | float) -> int:
     return found
 
 
-def group(
+def _group(
     name: str,
     agents: int | Sequence[str],
-    dt_ns: int,
     sees: Sequence[Field],
     acts: Sequence[Field],
+    dt_ns: int,
 ) -> Group:
-    """A group that decides each step, name-1 and so on; an action counts for its step alone."""
+    """Decides each step; an action counts for its step alone. Names: name-1 and so on."""
     if isinstance(agents, int):
-        agents = [f"{name}-{i + 1}" for i in range(agents)]
+        agents = numbered(name, agents)
     return Group(name, tuple(agents), Space(tuple(sees)), Space(tuple(acts)), dt_ns, "default")
 
 
-def choice(name: str, choices: int, help: str = "") -> Field:
-    """An action field that takes a whole number 0 ... choices - 1."""
-    return Field(name, low=0.0, high=choices - 1.0, help=help, choices=choices)
+def numbered(name: str, count: int) -> list[str]:
+    """name-1 to name-count."""
+    return [f"{name}-{i + 1}" for i in range(count)]
 
 
-def chosen(action: Tensor, choices: int) -> Tensor:
-    """Whole numbers within 0 ... choices - 1, the nearest ones. Shapes: [...] -> int64 [...]."""
-    return torch.clamp(torch.round(action), 0, choices - 1).to(torch.int64)
-
-
-def one_hot(index: Tensor, size: int) -> Tensor:
-    """Shapes: int64 [...] -> float64 [..., size]; all zero where index is outside."""
-    return (index[..., None] == torch.arange(size, device=index.device)).to(torch.float64)
-
-
-def unknown(params: Mapping[str, Any], seed: int, duration_ns: int) -> dict[str, dict[str, float]]:
+def unknown(params: Mapping[str, Any], seed: int, duration_ns: int) -> Columns:
     """The `reference` of a world whose optimum is not known."""
     return {}

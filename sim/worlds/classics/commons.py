@@ -15,107 +15,89 @@ appropriation".
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Annotated, Any, Final
 
-import msgspec
 import torch
+from msgspec import Meta
 
 from sim.spaces import Field
-from sim.worlds.catalogue import parse
-from sim.worlds.classics.common import Classic, Tensor, group, step_ns
+from sim.worlds.classics.common import RULE, Classic, Columns, Stepped, Tensors, figure, maker
+from sim.worlds.classics.fields import NotNegative, Parameters, Positive
 from sim.worlds.noise import normals, ordered_sum, uniforms
 from sim.worlds.world import Metric, State
 
-RULES: Final = {"harvester": "agents.behaviours.classics:HarvesterRule"}
+RULES: Final = {"harvester": f"{RULE}:HarvesterRule"}
 
 
-class Params(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Params(Parameters, frozen=True):
     """agents: harvesters. growth, capacity: r and K. catchability: q. price, cost: of harvest and
     effort. effort_max: of one harvester. noise: standard deviation of growth, relative. dt: of a
     step, one season."""
 
-    agents: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 4
-    growth: Annotated[float, msgspec.Meta(gt=0, le=2)] = 0.5
-    capacity: Annotated[float, msgspec.Meta(gt=0)] = 1.0
-    catchability: Annotated[float, msgspec.Meta(gt=0)] = 1.0
-    price: Annotated[float, msgspec.Meta(gt=0)] = 1.0
-    cost: Annotated[float, msgspec.Meta(ge=0)] = 0.1
-    effort_max: Annotated[float, msgspec.Meta(gt=0)] = 0.25
-    noise: Annotated[float, msgspec.Meta(ge=0, le=0.2)] = 0.0
+    agents: Annotated[int, Meta(ge=1, le=1000)] = 4
+    growth: Annotated[float, Meta(gt=0, le=2)] = 0.5
+    capacity: Positive = 1.0
+    catchability: Positive = 1.0
+    price: Positive = 1.0
+    cost: NotNegative = 0.1
+    effort_max: Positive = 0.25
+    noise: Annotated[float, Meta(ge=0, le=0.2)] = 0.0
     dt: str | float = "1s"
 
 
-class Commons(Classic):
+class Commons(Classic[Params]):
     """Shapes: stock float64 [B], harvest [B, n] of the last step. An absent agent harvests nothing.
 
     The harvest of a step is at most the stock; what is there is shared in proportion.
     """
 
     def __init__(self, p: Params) -> None:
-        self.params, dt_ns = p, step_ns(p.dt)
-        sees = [
-            Field("stock", low=0.0, help="share of what the place can hold"),
-            Field("harvest", low=0.0, help="own, of the last step, likewise"),
-            Field("others", low=0.0, help="mean harvest of all, likewise"),
-        ]
-        acts = [Field("effort", low=0.0, high=p.effort_max)]
-        super().__init__("commons", [group("harvester", p.agents, dt_ns, sees, acts)], dt_ns)
+        stock = Field("stock", low=0.0, help="share of what the place can hold")
+        own = Field("harvest", low=0.0, help="own, of the last step, likewise")
+        others = Field("others", low=0.0, help="mean harvest of all, likewise")
+        effort = Field("effort", low=0.0, high=p.effort_max)
+        super().__init__("commons", p, {"harvester": (p.agents, [stock, own, others], [effort])})
 
-    def reset(self, seeds: Sequence[tuple[int, int]], device: str = "cpu") -> State:
-        state, p = self.begin(seeds, device), self.params
-        stock = p.capacity * (1 + uniforms(state["key"], state["step"], 1, 0)[:, 0]) / 2
-        none = torch.zeros_like(stock)[:, None].expand(-1, p.agents).clone()
-        return {**state, "stock": stock, "harvest": none}
+    def start(self, state: State) -> State:
+        stock = self.params.capacity * (1 + uniforms(state["key"], state["step"], 1, 0)[:, 0]) / 2
+        return {"stock": stock, "harvest": torch.zeros_like(stock)[:, None].repeat(1, self.agents)}
 
-    def advance(
-        self, state: State, actions: Mapping[str, Tensor], present: Mapping[str, Tensor]
-    ) -> tuple[State, dict[str, Tensor]]:
+    def advance(self, state: State, actions: Tensors, present: Tensors) -> Stepped:
         p, stock = self.params, state["stock"]
-        effort = torch.clamp(actions["harvester"][..., 0], 0.0, p.effort_max)
-        effort = effort * present["harvester"]
+        effort = torch.clamp(actions["harvester"][..., 0], 0.0, p.effort_max) * present["harvester"]
         share = p.catchability * effort
         share = share / torch.clamp(ordered_sum(share, 1), min=1.0)[:, None]
         harvest = share * stock[:, None]
-        push = 1 + p.noise * normals(state["key"], state["step"], 1, 1)[:, 0] if p.noise else 1.0
-        grown = p.growth * stock * (1 - stock / p.capacity) * push
+        luck = 1 + p.noise * normals(state["key"], state["step"], 1, 1)[:, 0] if p.noise else 1.0
+        grown = p.growth * stock * (1 - stock / p.capacity) * luck
         after = torch.clamp(stock + grown - ordered_sum(harvest, 1), min=0.0)
         reward = p.price * harvest - p.cost * effort
         return self.paid(state, {"stock": after, "harvest": harvest}, {"harvester": reward})
 
-    def observe(self, state: State) -> dict[str, Tensor]:
+    def observe(self, state: State) -> dict[str, torch.Tensor]:
         own = state["harvest"]
         mean = (ordered_sum(own, 1) / own.shape[1])[:, None].expand_as(own)
         seen = torch.stack((state["stock"][:, None].expand_as(own), own, mean), -1)
         return {"harvester": seen / self.params.capacity}
 
     def metrics(self, state: State) -> dict[str, Metric]:
-        stock = Metric(float(state["stock"][0]), "", "higher", False, "what is left")
-        return super().metrics(state) | {"stock": stock}
+        return super().metrics(state) | figure(state, "stock", "what is left")
 
 
-def make(params: Mapping[str, Any]) -> Commons:
-    """The world of these parameters. Raises: UnknownKeyError, BoundError."""
-    return Commons(parse(Params, params, "commons"))
+make = maker(Commons, Params, "commons")
 
 
-def steady(params: Mapping[str, Any]) -> dict[str, float]:
-    """Effort of one harvester in the steady state: `optimum` and `selfish`."""
-    p = parse(Params, params, "commons")
+def reference(params: Mapping[str, Any], seed: int, duration_ns: int) -> Columns:
+    """What the team's and the selfish steady states earn per agent and step, and leave."""
+    p = make(params).params
     worth = max(1 - p.cost / (p.price * p.catchability * p.capacity), 0.0)
     free = p.growth * worth / p.catchability
-    efforts = {"optimum": free / 2 / p.agents, "selfish": free / (p.agents + 1)}
-    return {name: min(effort, p.effort_max) for name, effort in efforts.items()}
+    return {"optimum": steady(p, free / 2 / p.agents), "selfish": steady(p, free / (p.agents + 1))}
 
 
-def reference(
-    params: Mapping[str, Any], seed: int, duration_ns: int
-) -> dict[str, dict[str, float]]:
-    """What the team's and the selfish steady states earn per agent and step, and leave."""
-    p = parse(Params, params, "commons")
-    columns = {}
-    for name, effort in steady(params).items():
-        stock = p.capacity * (1 - p.catchability * effort * p.agents / p.growth)
-        reward = effort * (p.price * p.catchability * stock - p.cost)
-        columns[name] = {"reward": reward, "stock": stock}
-    return columns
+def steady(p: Params, effort: float) -> dict[str, float]:
+    """What is left, and what each earns per step, if all keep to an effort (or the greatest)."""
+    effort = min(effort, p.effort_max)
+    stock = p.capacity * (1 - p.catchability * effort * p.agents / p.growth)
+    return {"reward": effort * (p.price * p.catchability * stock - p.cost), "stock": stock}

@@ -9,7 +9,6 @@ noise.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from typing import Final
 
 import numpy as np
@@ -18,7 +17,8 @@ from numpy.typing import NDArray
 from scipy.linalg import solve_discrete_are
 
 from sim.spaces import Field
-from sim.worlds.classics.common import Classic, Tensor, group
+from sim.worlds.classics.common import Classic, Columns, Stepped, Tensor, Tensors
+from sim.worlds.classics.fields import NotNegative, Parameters, Positive
 from sim.worlds.noise import normals, uniforms
 from sim.worlds.world import State
 
@@ -27,40 +27,34 @@ REFERENCE_STEPS_MAX: Final = 20_000
 """A longer run is held against the mean of so many steps."""
 
 
-class Linear(Classic):
+class Params(Parameters, frozen=True):
+    """noise: standard deviation of each number of the state per step. action_max: bound of u."""
+
+    noise: NotNegative = 0.01
+    action_max: Positive = 10.0
+
+
+class Linear(Classic[Params]):
     """a [n, n], b [n, m], q diagonal [n], r diagonal [m]. Shapes: x float64 [B, n]."""
 
-    def __init__(
-        self,
-        name: str,
-        system: tuple[Matrix, Matrix, Matrix, Matrix],
-        noise: float,
-        action_max: float,
-        dt_ns: int,
-    ) -> None:
-        self.a, self.b, self.q, self.r = system
-        self.noise, self.action_max = noise, action_max
-        n, m = self.b.shape
-        acts = [Field("u", low=-action_max, high=action_max, size=m)]
-        sees = [Field("x", size=n)]
-        super().__init__(name, [group("controller", 1, dt_ns, sees, acts)], dt_ns)
+    def __init__(self, name: str, p: Params, a: Matrix, b: Matrix, q: Matrix, r: Matrix) -> None:
+        self.a, self.b, self.q, self.r = a, b, q, r
+        n, m = b.shape
+        acts = [Field("u", low=-p.action_max, high=p.action_max, size=m)]
+        super().__init__(name, p, {"controller": (1, [Field("x", size=n)], acts)})
 
-    def reset(self, seeds: Sequence[tuple[int, int]], device: str = "cpu") -> State:
-        state = self.begin(seeds, device)
-        start = 2 * uniforms(state["key"], state["step"], len(self.a), 0) - 1
-        return {**state, "x": start}
+    def start(self, state: State) -> State:
+        return {"x": 2 * uniforms(state["key"], state["step"], len(self.a), 0) - 1}
 
-    def advance(
-        self, state: State, actions: Mapping[str, Tensor], present: Mapping[str, Tensor]
-    ) -> tuple[State, dict[str, Tensor]]:
-        x = state["x"]
-        u = torch.clamp(actions["controller"][:, 0], -self.action_max, self.action_max)
+    def advance(self, state: State, actions: Tensors, present: Tensors) -> Stepped:
+        x, p = state["x"], self.params
+        u = torch.clamp(actions["controller"][:, 0], -p.action_max, p.action_max)
         u = u * present["controller"]
         cost = _sum(x * x, self.q) + _sum(u * u, self.r)
         rows = [_sum(x, self.a[i]) + _sum(u, self.b[i]) for i in range(len(self.a))]
         after = torch.stack(rows, 1)
-        if self.noise:
-            after = after + self.noise * normals(state["key"], state["step"], x.shape[1], 1)
+        if p.noise:
+            after = after + p.noise * normals(state["key"], state["step"], x.shape[1], 1)
         return self.paid(state, {"x": after}, {"controller": -cost[:, None]})
 
     def observe(self, state: State) -> dict[str, Tensor]:
@@ -76,10 +70,10 @@ class Linear(Classic):
     def average_cost(self) -> float:
         """Of the best control per step, without end: the noise's variance times the trace of P."""
         p = solve_discrete_are(self.a, self.b, np.diag(self.q), np.diag(self.r))
-        return float(self.noise**2 * np.trace(p))
+        return float(self.params.noise**2 * np.trace(p))
 
 
-def riccati(world: Linear, seed: int, duration_ns: int) -> dict[str, dict[str, float]]:
+def riccati(world: Linear, seed: int, duration_ns: int) -> Columns:
     """What the best control of the endless game earns under the run's own start and noise."""
     steps = min(max(duration_ns // world.dt_ns, 1), REFERENCE_STEPS_MAX)
     gain, state = world.gain(), world.reset([(seed, 0)])

@@ -7,43 +7,38 @@ golden ratio, and the best control is u = -0.618 x.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Final
+from typing import Any, Final
 
-import msgspec
 import numpy as np
 
-from sim.worlds.catalogue import parse
-from sim.worlds.classics.common import step_ns
-from sim.worlds.classics.linear import Linear, riccati
+from sim.worlds.classics import linear
+from sim.worlds.classics.common import RULE, Columns, maker
+from sim.worlds.classics.fields import NotNegative, Positive
 
-RULES: Final = {"controller": "agents.behaviours.classics:LinearRule"}
+RULES: Final = {"controller": f"{RULE}:LinearRule"}
 
 
-class Params(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Params(linear.Params, frozen=True):
     """a, b: the system. q, r: price of x^2 and u^2. noise: its standard deviation. action_max:
     bound of u. dt: of a step."""
 
     a: float = 1.0
     b: float = 1.0
-    q: Annotated[float, msgspec.Meta(gt=0)] = 1.0
-    r: Annotated[float, msgspec.Meta(gt=0)] = 1.0
-    noise: Annotated[float, msgspec.Meta(ge=0)] = 0.1
-    action_max: Annotated[float, msgspec.Meta(gt=0)] = 10.0
-    dt: str | float = "100ms"
+    q: Positive = 1.0
+    r: Positive = 1.0
+    noise: NotNegative = 0.1
 
 
-def make(params: Mapping[str, Any]) -> Linear:
-    """The world of these parameters. Raises: UnknownKeyError, BoundError."""
-    p = parse(Params, params, "lqr")
-    system = (np.array([[p.a]]), np.array([[p.b]]), np.array([p.q]), np.array([p.r]))
-    return Linear("lqr", system, p.noise, p.action_max, step_ns(p.dt))
+def lqr(p: Params) -> linear.Linear:
+    """x' = a x + b u + noise."""
+    a, b = np.array([[p.a]]), np.array([[p.b]])
+    return linear.Linear("lqr", p, a, b, q=np.array([p.q]), r=np.array([p.r]))
 
 
-def reference(
-    params: Mapping[str, Any], seed: int, duration_ns: int
-) -> dict[str, dict[str, float]]:
+make = maker(lqr, Params, "lqr")
+
+
+def reference(params: Mapping[str, Any], seed: int, duration_ns: int) -> Columns:
     """The best control under the run's own noise; none for a system that b cannot move."""
     world = make(params)
-    if world.b[0, 0] == 0:
-        return {}
-    return riccati(world, seed, duration_ns)
+    return linear.riccati(world, seed, duration_ns) if world.b[0, 0] else {}

@@ -16,20 +16,19 @@ from typing import Any, Final
 import torch
 
 from sim.spaces import Field
-from sim.worlds.classics.common import Tensor, choice, chosen
+from sim.worlds.classics.common import Classic, P, Played, Tensor, Tensors, numbered
+from sim.worlds.classics.fields import choice, chosen
+from sim.worlds.noise import uniforms
+from sim.worlds.world import State
 
 DT: Final = 0.1
 DAMPING: Final = 0.25
 CONTACT_FORCE: Final = 100.0
 CONTACT_MARGIN: Final = 1e-3
 SENSITIVITY: Final = 5.0
-"""Force of a full push, of a body without an acceleration of its own."""
+"""Force of a full push, where nothing else is said."""
 _TINY: Final = 1e-300
 """Bodies in the very same place do not push each other."""
-
-
-Ends = tuple[Tensor, Tensor]
-"""Where in flat vectors of coordinates two sides of many differences lie."""
 
 
 @dataclass(frozen=True)
@@ -37,12 +36,83 @@ class Bodies:
     """What moves, first, then what stands. One number per body; speed_max and force per mover."""
 
     sizes: tuple[float, ...]
-    speed_max: tuple[float, ...]
-    force: tuple[float, ...]
+    speed_max: tuple[float, ...] = ()
+    force: tuple[float, ...] = ()
 
     @property
     def movers(self) -> int:
         return len(self.force)
+
+    def __add__(self, other: Bodies) -> Bodies:
+        return Bodies(
+            self.sizes + other.sizes, self.speed_max + other.speed_max, self.force + other.force
+        )
+
+
+def moving(
+    count: int, size: float, force: float = SENSITIVITY, speed_max: float = float("inf")
+) -> Bodies:
+    """Bodies of one kind. force: of a full push."""
+    return Bodies((size,) * count, (speed_max,) * count, (force,) * count)
+
+
+def standing(count: int, size: float) -> Bodies:
+    """Bodies that are run against."""
+    return Bodies((size,) * count)
+
+
+class Particles(Classic[P]):
+    """A world of bodies that move, among things that stand: `still`, by name and number.
+
+    Everything begins anywhere in the square from -1 to 1; nothing moves at first.
+    Shapes: position, velocity float64 [B, n, 2], of groups that move, in their order; of what
+            stands [B, m, 2], by its name.
+    """
+
+    def __init__(
+        self, name: str, p: P, groups: Mapping[str, Played], bodies: Bodies, still: tuple[str, int]
+    ) -> None:
+        super().__init__(name, p, groups)
+        self.bodies, (self.still, self.stands) = bodies, still
+        self.movers = [g for g in self.groups if g.action.slices.keys() & {"move", "push"}]
+
+    def start(self, state: State) -> State:
+        n, m = self.bodies.movers, self.stands
+        place = 2 * uniforms(state["key"], state["step"], 2 * (n + m), 0) - 1
+        place = batch_last(place.view(-1, n + m, 2))
+        here = place[:, :n].clone()
+        still = place[:, n:].clone()
+        return {"position": here, "velocity": torch.zeros_like(here), self.still: still}
+
+    def moved(self, state: State, actions: Tensors, present: Tensors) -> dict[str, Tensor]:
+        """Position and velocity after a step."""
+        push = joined([pushes(actions[g.name], present[g.name]) for g in self.movers], 1)
+        fixed = state[self.still] if len(self.bodies.sizes) > self.bodies.movers else None
+        position, velocity = move(self.bodies, state["position"], state["velocity"], push, fixed)
+        return {"position": position, "velocity": velocity}
+
+    def seen(self, state: State) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Own velocity and position; what stands and all others, seen from there.
+
+        Shapes: [B, n, 2], [B, n, 2], [B, n, 2m], [B, n, 2(n - 1)].
+        """
+        here = state["position"]
+        return state["velocity"], here, seen_from(here, state[self.still]), others_from(here)
+
+    def marks(self, state: State) -> list[str]:
+        """Names of what stands: landmark-1 and so on."""
+        return numbered(self.still.removesuffix("s"), self.stands)
+
+    def scene(self, state: State) -> dict[str, Any]:
+        roles = ["agent"] if len(self.movers) == 1 else [g.name for g in self.movers]
+        names = [(name, "point") for name in self.marks(state)]
+        names += [(name, r) for r, g in zip(roles, self.movers, strict=True) for name in g.agents]
+        places = joined((state[self.still], state["position"]), 1)[0].tolist()
+        points = [
+            {"name": name, "at": at, "role": role}
+            for (name, role), at in zip(names, places, strict=True)
+        ]
+        return {"kind": "points", "title": self.title(state), "points": points}
 
 
 def moves(continuous: bool) -> Field:
@@ -56,14 +126,17 @@ def moves(continuous: bool) -> Field:
 def pushes(action: Tensor, present: Tensor) -> Tensor:
     """Direction of each push. Shapes: action [B, n, 1 or 5], present [B, n] -> [B, n, 2]."""
     if action.shape[-1] == 5:
-        strength = torch.clamp(action, 0.0, 1.0)
-        push = strength[..., 2::2] - strength[..., 1::2]
-    else:
-        move = chosen(action[..., 0], 5)
-        x = (move == 2).to(action) - (move == 1).to(action)
-        y = (move == 4).to(action) - (move == 3).to(action)
-        push = torch.stack((x, y), -1)
-    return push * present[..., None]
+        strength = batch_last(torch.clamp(action, 0.0, 1.0) * present[..., None])
+        return strength[..., 2::2] - strength[..., 1::2]
+    move = batch_last(chosen(action[..., 0] * present, 5))
+    return _directions(action.device)[:, move.T].permute(2, 1, 0)
+
+
+@lru_cache(maxsize=8)
+def _directions(device: torch.device) -> Tensor:
+    """Of each move. Shapes: [2, 5]."""
+    x, y = [0.0, -1.0, 1.0, 0.0, 0.0], [0.0, 0.0, 0.0, -1.0, 1.0]
+    return torch.tensor([x, y], dtype=torch.float64, device=device)
 
 
 def move(
@@ -74,18 +147,18 @@ def move(
     fixed: bodies [B, m, 2] that stand still and are run against.
     Shapes: [B, n, 2] -> positions and velocities [B, n, 2].
     """
-    everybody = position if fixed is None else torch.cat((position, fixed), 1)
+    position, velocity = batch_last(position), batch_last(velocity)
+    everybody = position if fixed is None else joined((position, fixed), 1)
     c = _constants(bodies, everybody.shape[1], position.device)
     force = push * c.force
     if len(c.reach):
-        apart = _apart(everybody, everybody, c.ends).reshape(len(position), -1, 2)
+        apart = _mixed(c.differences, everybody)
         distance = torch.sqrt(_square(apart))
         overlap = (c.reach - distance) / CONTACT_MARGIN
         depth = torch.logaddexp(overlap, torch.zeros_like(overlap)) * CONTACT_MARGIN
         strength = CONTACT_FORCE * depth / torch.clamp(distance, min=_TINY)
         # Each pair's force goes to one body and, reversed, to the other; only movers feel it.
-        contact = [(apart[..., k] * strength) @ c.signs for k in (0, 1)]
-        force = force + torch.stack(contact, -1)
+        force = force + _mixed(c.signs, apart * strength[..., None])
     after = velocity * (1 - DAMPING) + force * DT
     if min(bodies.speed_max) < float("inf"):
         speed = torch.sqrt(_square(after))
@@ -97,14 +170,16 @@ def move(
 
 @dataclass(frozen=True)
 class _Constants:
-    """On one device: force [n, 1], speed_max [n]; per pair with a mover the distance at which they
-    touch [P], its sign on each mover [P, n], and its ends."""
+    """On one device: force [n, 1], speed_max [n]; of pairs with a mover the distance at which they
+    touch [P], their difference as a matrix on all bodies [P, n + m], and on movers as it is [n, P]
+    and without its sign [n, P]."""
 
     force: Tensor
     speed_max: Tensor
     reach: Tensor
+    differences: Tensor
     signs: Tensor
-    ends: Ends
+    ends: Tensor
 
 
 @lru_cache(maxsize=64)
@@ -112,83 +187,80 @@ def _constants(bodies: Bodies, count: int, device: torch.device) -> _Constants:
     n = bodies.movers
     ends = torch.triu_indices(count, count, 1)
     first, second = ends[:, ends[0] < n]
-    index = torch.arange(n)
-    sizes = torch.tensor(bodies.sizes, dtype=torch.float64)
-    signs = (second[:, None] == index).double() - (first[:, None] == index).double()
-    numbers = (bodies.force, bodies.speed_max)
-    force, speed_max = (torch.tensor(n, dtype=torch.float64, device=device) for n in numbers)
-    reach = (sizes[first] + sizes[second]).to(device)
-    ends_of = _flat(first, second, device)
-    return _Constants(force[:, None], speed_max, reach, signs.to(device), ends_of)
+    index = torch.arange(count)[:, None]
+    signs = (second == index).double() - (first == index).double()
+    sizes, force, speed_max = (
+        torch.tensor(numbers, dtype=torch.float64)
+        for numbers in (bodies.sizes, bodies.force, bodies.speed_max)
+    )
+    reach = sizes[first] + sizes[second]
+    made = (force[:, None], speed_max, reach, signs.T.contiguous(), signs[:n], signs[:n].abs())
+    return _Constants(*(tensor.to(device) for tensor in made))
+
+
+def _mixed(weights: Tensor, x: Tensor) -> Tensor:
+    """Sums of bodies with the weights 0, 1 and -1. Shapes: [k, n], [B, n, 2] -> [B, k, 2]."""
+    flat = x.permute(1, 2, 0).flatten(1)
+    return (weights @ flat).view(len(weights), 2, len(x)).permute(2, 0, 1)
 
 
 def _square(x: Tensor) -> Tensor:
-    return x[..., 0] * x[..., 0] + x[..., 1] * x[..., 1]
+    """Shapes: [..., 2] -> [...]."""
+    square = x * x
+    return square[..., 0] + square[..., 1]
 
 
-def distances(a: Tensor, b: Tensor) -> Tensor:
-    """Shapes: [B, n, 2], [B, m, 2] -> [B, n, m]."""
-    n, m = a.shape[1], b.shape[1]
-    return torch.sqrt(_square(_apart(a, b, _all(n, m, a.device)).reshape(len(a), n, m, 2)))
+def touched(bodies: Bodies, position: Tensor) -> Tensor:
+    """How many other movers each mover touches. Shapes: [B, n, 2] -> float64 [B, n]."""
+    c = _constants(bodies, bodies.movers, position.device)
+    touch = torch.sqrt(_square(_mixed(c.differences, position))) < c.reach
+    return (c.ends @ touch.T.to(torch.float64)).T
+
+
+def nearest(things: Tensor, bodies: Tensor) -> Tensor:
+    """Distance of each thing to the nearest body. Shapes: [B, m, 2], [B, n, 2] -> [B, m]."""
+    return torch.sqrt(_square(bodies[:, :, None] - things[:, None]).amin(1))
 
 
 def hits(a: Tensor, b: Tensor, reach: float) -> Tensor:
-    """Which of the one touch which of the other. Shapes: as `distances`, bool."""
-    return distances(a, b) < reach
+    """Which of the one touch which of the other. Shapes: [B, n, 2], [B, m, 2] -> bool [B, n, m]."""
+    return torch.sqrt(_square(b[:, None] - a[:, :, None])) < reach
 
 
 def seen_from(position: Tensor, things: Tensor) -> Tensor:
     """Where things are, seen from each body. Shapes: [B, n, 2], [B, m, 2] -> [B, n, 2m]."""
-    n, m = position.shape[1], things.shape[1]
-    return _apart(position, things, _all(n, m, position.device)).reshape(len(position), n, 2 * m)
+    return (things[:, None] - position[:, :, None]).flatten(2)
 
 
 def others_from(position: Tensor) -> Tensor:
     """Where all others are, seen from each body. Shapes: [B, n, 2] -> [B, n, 2(n - 1)]."""
-    n = position.shape[1]
-    return _apart(position, position, _rest(n, position.device)).reshape(
-        len(position), n, 2 * (n - 1)
-    )
-
-
-def _apart(a: Tensor, b: Tensor, ends: Ends) -> Tensor:
-    """Differences b - a of single coordinates. Flat vectors are some times quicker than pairs of
-    numbers that are broadcast. Shapes: [B, n, 2], [B, m, 2] -> [B, length of ends]."""
-    here, there = ends
-    return b.flatten(1)[:, there] - a.flatten(1)[:, here]
+    n, first = position.shape[1], position.permute(1, 2, 0)
+    rest = first.index_select(0, others(n, position.device).flatten()).permute(2, 0, 1)
+    return (rest.view(len(position), n, n - 1, 2) - position[:, :, None]).flatten(2)
 
 
 @lru_cache(maxsize=64)
-def _all(n: int, m: int, device: torch.device) -> Ends:
-    """Coordinates of every body with those of every thing."""
-    return _flat(torch.arange(n)[:, None].expand(n, m), torch.arange(m).expand(n, m), device)
-
-
-@lru_cache(maxsize=64)
-def _rest(n: int, device: torch.device) -> Ends:
-    """Coordinates of every body with those of all others."""
-    return _flat(torch.arange(n)[:, None].expand(n, n - 1), others(n), device)
-
-
-def others(n: int) -> Tensor:
+def others(n: int, device: torch.device) -> Tensor:
     """For each of n the places of all others, in order. Shapes: int64 [n, n - 1]."""
-    index = torch.arange(n - 1).expand(n, -1)
-    return index + (index >= torch.arange(n)[:, None])
+    index = torch.arange(n - 1, device=device).expand(n, -1)
+    return index + (index >= torch.arange(n, device=device)[:, None])
 
 
-def _flat(here: Tensor, there: Tensor, device: torch.device) -> Ends:
-    """Places of bodies as those of their two coordinates."""
-    axis = torch.arange(2)
-    first, second = ((2 * end[..., None] + axis).flatten().to(device) for end in (here, there))
-    return first, second
+def batch_last(x: Tensor) -> Tensor:
+    """The same tensor [B, ...] with the batch innermost in memory, where all arithmetic on it, and
+    on what is made of it, is several times quicker: rows of a pair of numbers are short."""
+    return x if x.stride(0) == 1 else x.movedim(0, -1).contiguous().movedim(-1, 0)
 
 
-def points(
-    names: Mapping[str, Sequence[str]], places: Mapping[str, Tensor]
-) -> list[dict[str, Any]]:
-    """Points of a scene; names and places [1, n, 2] by role."""
-    return [
-        {"name": name, "at": at, "role": role}
-        for role, group in names.items()
-        for name, at in zip(group, places[role][0].tolist(), strict=True)
-    ]
+def joined(parts: Sequence[Tensor], dim: int) -> Tensor:
+    """`torch.cat` of tensors with the batch innermost, and so is the result's."""
+    if len(parts) == 1:
+        return parts[0]
+    return torch.cat([part.movedim(0, -1) for part in parts], dim - 1).movedim(-1, 0)
+
+
+def rows(parts: Sequence[Tensor]) -> Tensor:
+    """What each body sees, side by side, in the usual order of memory. Shapes: [B, n, k] each."""
+    seen = joined(parts, 2)
+    # A matrix is transposed in blocks, other tensors number by number.
+    return seen.flatten(1).contiguous().view(seen.shape)

@@ -9,116 +9,77 @@ Source: Lowe et al. 2017; equal to mpe2 1.1.1 to 1e-12, see `particles`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
-import msgspec
 import torch
 
 from sim.spaces import Field
-from sim.worlds.catalogue import parse
-from sim.worlds.classics.common import (
-    Classic,
-    Tensor,
-    choice,
-    chosen,
-    group,
-    one_hot,
-    step_ns,
-    unknown,
-)
-from sim.worlds.classics.particles import Bodies, move, moves, points, pushes, seen_from
+from sim.worlds.classics import particles
+from sim.worlds.classics.common import ROLE, RULE, Stepped, Tensors, maker, unknown
+from sim.worlds.classics.fields import Parameters, choice, chosen, one_hot, sized
 from sim.worlds.noise import ordered_sum, uniforms
 from sim.worlds.world import State
 
-RULES: Final = {
-    "speaker": "agents.behaviours.classics:SpeakerRule",
-    "listener": "agents.behaviours.classics:ListenerRule",
-}
-ROLES: Final = {
-    "speaker": "agents.behaviours.classics_roles:Speaker",
-    "listener": "agents.behaviours.classics_roles:Listener",
-}
+RULES: Final = {"speaker": f"{RULE}:SpeakerRule", "listener": f"{RULE}:ListenerRule"}
+ROLES: Final = {"speaker": f"{ROLE}:Speaker", "listener": f"{ROLE}:Listener"}
 LANDMARKS: Final = 3
-_BODY: Final = Bodies((0.075,), (float("inf"),), (5.0,))
 DARK, BRIGHT = 0.15, 0.65
 
 
-class Params(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Params(Parameters, frozen=True):
     """channel: how speech travels. continuous: pushes and speech of any strength. dt: of a step."""
 
     channel: Literal["action", "network"] = "action"
     continuous: bool = False
-    dt: str | float = "100ms"
 
 
-class SpeakerListener(Classic):
+class SpeakerListener(particles.Particles[Params]):
     """Shapes: goal int64 [B], position, velocity [B, 1, 2] of the listener, landmarks [B, 3, 2],
     speech [B, 3]."""
 
     def __init__(self, p: Params) -> None:
-        self.params, dt_ns = p, step_ns(p.dt)
         self.is_seen = p.channel == "action"
-        speech = choice("speech", LANDMARKS)
-        if p.continuous:
-            speech = Field("speech", low=0.0, high=1.0, size=LANDMARKS)
-        heard = [Field("speech", size=LANDMARKS, help="of the step before")] * self.is_seen
-        sees = [Field("velocity", size=2), Field("landmarks", size=2 * LANDMARKS), *heard]
+        any_strength = Field("speech", low=0.0, high=1.0, size=LANDMARKS)
+        says = any_strength if p.continuous else choice("speech", LANDMARKS)
+        hears = Field("speech", size=LANDMARKS, help="of the step before")
         colour = Field("colour", low=0.0, high=1.0, size=3, help="of the landmark that is meant")
-        speaker = group("speaker", 1, dt_ns, [colour], [speech] * self.is_seen)
-        listener = group("listener", 1, dt_ns, sees, [moves(p.continuous)])
-        super().__init__("speaker_listener", [speaker, listener], dt_ns)
-
-    def reset(self, seeds: Sequence[tuple[int, int]], device: str = "cpu") -> State:
-        state = self.begin(seeds, device)
-        place = uniforms(state["key"], state["step"], 2 + 2 * LANDMARKS, 0)
-        place = (2 * place - 1).reshape(len(seeds), -1, 2)
-        goal = uniforms(state["key"], state["step"], 1, 1)[:, 0] * LANDMARKS
-        here = place[:, :1].clone()
-        return {
-            **state,
-            "goal": goal.to(torch.int64),
-            "position": here,
-            "velocity": torch.zeros_like(here),
-            "landmarks": place[:, 1:].clone(),
-            "speech": torch.zeros_like(place[:, :LANDMARKS, 0]),
+        sees = [*sized(velocity=2, landmarks=2 * LANDMARKS), *[hears] * self.is_seen]
+        groups = {
+            "speaker": (1, [colour], [says] * self.is_seen),
+            "listener": (1, sees, [particles.moves(p.continuous)]),
         }
+        body = particles.moving(1, 0.075)
+        super().__init__("speaker_listener", p, groups, body, ("landmarks", LANDMARKS))
 
-    def advance(
-        self, state: State, actions: Mapping[str, Tensor], present: Mapping[str, Tensor]
-    ) -> tuple[State, dict[str, Tensor]]:
-        push = pushes(actions["listener"], present["listener"])
-        position, velocity = move(_BODY, state["position"], state["velocity"], push)
-        changes = {"position": position, "velocity": velocity}
+    def start(self, state: State) -> State:
+        goal = (uniforms(state["key"], state["step"], 1, 1)[:, 0] * LANDMARKS).to(torch.int64)
+        silence = torch.zeros_like(state["return"])[:, None].expand(-1, LANDMARKS).clone()
+        return {**super().start(state), "goal": goal, "speech": silence}
+
+    def advance(self, state: State, actions: Tensors, present: Tensors) -> Stepped:
+        moved = self.moved(state, actions, present)
         if self.is_seen:
             said = actions["speaker"][:, 0]
             if not self.params.continuous:
                 said = one_hot(chosen(said[:, 0], LANDMARKS), LANDMARKS)
-            changes["speech"] = torch.clamp(said, 0.0, 1.0) * present["speaker"]
+            moved["speech"] = torch.clamp(said, 0.0, 1.0) * present["speaker"]
         goal = state["goal"][:, None, None].expand(-1, 1, 2)
-        apart = position - state["landmarks"].gather(1, goal)
+        apart = moved["position"] - state["landmarks"].gather(1, goal)
         reward = -ordered_sum(apart * apart, 2)
-        return self.paid(state, changes, {"speaker": reward, "listener": reward})
+        return self.paid(state, moved, {"speaker": reward, "listener": reward})
 
-    def observe(self, state: State) -> dict[str, Tensor]:
+    def observe(self, state: State) -> dict[str, torch.Tensor]:
         is_meant = one_hot(state["goal"], LANDMARKS)[:, None]
+        velocity, _, marks, _ = self.seen(state)
+        seen = (velocity, marks, *[state["speech"][:, None]] * self.is_seen)
         colour = BRIGHT * is_meant + DARK * (1 - is_meant)
-        seen = [state["velocity"], seen_from(state["position"], state["landmarks"])]
-        if self.is_seen:
-            seen.append(state["speech"][:, None])
-        return {"speaker": colour, "listener": torch.cat(seen, -1)}
+        return {"speaker": colour, "listener": particles.rows(seen)}
 
-    def scene(self, state: State) -> dict[str, Any]:
+    def marks(self, state: State) -> list[str]:
+        names = super().marks(state)
         goal = int(state["goal"][0])
-        marks = [f"{'goal' if i == goal else 'landmark'}-{i + 1}" for i in range(LANDMARKS)]
-        names = {"point": marks, "agent": ["listener-1"]}
-        at = {"point": state["landmarks"], "agent": state["position"]}
-        return {"kind": "points", "title": self.title(state), "points": points(names, at)}
+        return [*names[:goal], f"goal-{goal + 1}", *names[goal + 1 :]]
 
 
-def make(params: Mapping[str, Any]) -> SpeakerListener:
-    """The world of these parameters. Raises: UnknownKeyError, BoundError."""
-    return SpeakerListener(parse(Params, params, "speaker_listener"))
-
-
+make = maker(SpeakerListener, Params, "speaker_listener")
 reference = unknown

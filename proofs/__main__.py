@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from typing import Final
@@ -53,6 +54,7 @@ def main() -> int:
         for proof in wanted:
             print(f"{proof.name:22} about {proof.minutes:g} min  {proof.what}")
         return 0
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     torch.set_num_threads(1)  # as the workers, whose number of threads the results tell
     failed: list[str] = []
     try:

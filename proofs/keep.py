@@ -11,6 +11,7 @@ import hashlib
 import json
 import os
 import platform
+import shutil
 import statistics
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -32,19 +33,23 @@ _APART: Final = frozenset(("sweep.py", "logs.py", "statistics.py", "plateau.py")
 """Of `sim.learn`, what says how training is told of, not how it goes."""
 
 
-def sources(proof: Proof) -> list[Path]:
-    """Files that a proof's figure depends on."""
-    module = Path(proof.play.__globals__["__file__"])
-    learn = [p for p in sorted((ROOT / "sim" / "learn").glob("*.py")) if p.name not in _APART]
-    return [module, *learn, *(ROOT / name for name in (*_SHARED, *proof.sources))]
-
-
 def key_of(proof: Proof) -> str:
-    """The hash of all of them, and of what the proof asks for."""
-    digest = hashlib.sha256(f"{proof.name} {proof.seeds}".encode())
-    for path in sources(proof):
-        text = path.read_text()
-        digest.update(_bare(text).encode() if path.suffix == ".py" else text.encode())
+    """The hash of what a proof asks for, and of all files that its figure depends on."""
+    module = Path(proof.play.__globals__["__file__"])
+    return code_key(f"{proof.name} {proof.seeds}", proof.sources, module)
+
+
+def code_key(asked: str, patterns: Sequence[str], *more: Path) -> str:
+    """The hash of what is asked for and of the code behind it: all that trains, and further files.
+
+    patterns: paths in the repository, which may have wildcards.
+    """
+    learn = [p for p in sorted((ROOT / "sim" / "learn").glob("*.py")) if p.name not in _APART]
+    named = [path for name in (*_SHARED, *patterns) for path in sorted(ROOT.glob(name))]
+    digest = hashlib.sha256(asked.encode())
+    for path in (*more, *learn, *named):
+        is_code = path.suffix == ".py"
+        digest.update(_bare(path.read_text()).encode() if is_code else path.read_bytes())
     return digest.hexdigest()[:16]
 
 
@@ -77,6 +82,53 @@ def path_of(proof: Proof) -> Path:
     return RESULTS / f"{proof.name}.json"
 
 
+def training_of(name: str, seed: int, key: str) -> Path:
+    """The directory of a training that is kept for a proof, until its code changes."""
+    return RESULTS / f".{name}.{seed}.{key}"
+
+
+def forget(name: str, seed: int | str = "*", but: Path | None = None) -> None:
+    """Removes the trainings that are kept for a proof, but for one."""
+    for path in RESULTS.glob(f".{name}.{seed}.*"):
+        if path.is_dir() and path != but:
+            shutil.rmtree(path)
+
+
+class Part:
+    """What has been found of a proof: seed by seed on the disk, and its result once that is all.
+
+    again: what is there does not count.
+    """
+
+    def __init__(self, proof: Proof, again: bool = False) -> None:
+        self.proof, self._key = proof, key_of(proof)
+        self._path = RESULTS / f".{proof.name}.part.json"
+        self.is_there = not again and read(path_of(proof)).get("key") == self._key
+        kept = {} if again or self.is_there else read(self._path)
+        seeds = kept["seeds"] if kept.get("key") == self._key else []
+        self._found: dict[int, Mapping[str, Any]] = {each["seed"]: each for each in seeds}
+        if again:
+            forget(proof.name)
+
+    @property
+    def missing(self) -> list[int]:
+        """Seeds that are to be found."""
+        known = self.proof.seeds if self.is_there else self._found
+        return [seed for seed in self.proof.seeds if seed not in known]
+
+    def add(self, found: Mapping[str, Any]) -> None:
+        """Keeps what a seed came to."""
+        self._found[found["seed"]] = found
+        write(self._path, {"key": self._key, "seeds": list(self._found.values())})
+
+    def finish(self) -> dict[str, Any]:
+        """Writes the result, of which nothing is missing, and returns it."""
+        document = result(self.proof, self._key, [self._found[s] for s in self.proof.seeds])
+        write(path_of(self.proof), document)
+        self._path.unlink(missing_ok=True)
+        return document
+
+
 def read(path: Path) -> dict[str, Any]:
     """A result; {} if there is none."""
     try:
@@ -87,7 +139,7 @@ def read(path: Path) -> dict[str, Any]:
 
 
 def result(proof: Proof, key: str, seeds: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """The document of a result. seeds: what `record` noted of each."""
+    """The document of a result. seeds: what `proofs.work.answer` noted of each."""
     values = [each["value"] for each in seeds]
     figure = proof.figure(values)
     return {

@@ -30,8 +30,8 @@ class Proof:
     needs:   how many of the seeds must reach the aim; None: all. The figure is what so many reach,
              or without an aim the median.
     sources: beside this package and `sim.learn`, what the figure depends on: paths in the
-             repository.
-    minutes: that it takes on an idle machine, about.
+             repository, which may have wildcards.
+    minutes: of one core of an idle machine, about.
     """
 
     name: str

@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
+import os
+import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
+from proofs import keep
 from sim.errors import SimError
+from sim.launch.jobs import tell
 from sim.learn.evaluate import seeds_of
+from sim.learn.many import Stadium, task_of
 from sim.learn.plan import load_training
 from sim.learn.record import Episode
 from sim.learn.rollout import make_rollout
-from sim.learn.start import Machine, start
-from sim.learn.train import Outcome
+from sim.learn.start import Machine, resume, start
+from sim.learn.train import CHECKPOINTS, Outcome, Progress
 from sim.prepare import Prepared, load, prepare
 from sim.scenario.policies import POLICIES
+from sim.scenario.schema import Scenario
 
 COPIES: Final = 128
 
@@ -44,19 +51,55 @@ class Task:
         }  # fmt: skip
         return [*self.world, *(f"learn.{key}={json.dumps(value)}" for key, value in block.items())]
 
+    def at(self, *overrides: str) -> Task:
+        """The task in another world, as of `--set`."""
+        return replace(self, world=(*self.world, *overrides))
+
 
 def trained(task: Task, seed: int, folder: Path) -> Outcome:
-    """Trains in a new directory; its policies are in `policies/<group>.safetensors`.
+    """Trains in a new directory, or goes on in one that has a checkpoint; policies are in
+    `policies/<group>.safetensors`.
 
     Raises: SimError if training did not come to its end.
     """
-    scenario = load_training(
-        task.scenario, seed=seed, algorithm=task.algorithm, overrides=task.overrides()
-    )
-    outcome = start(scenario, Machine("cpu", rollout=task.rollout), run_dir=folder)
+    if any((folder / CHECKPOINTS).glob("*.safetensors")):
+        outcome = resume(folder, on_progress=_tell)
+    else:
+        scenario = load_training(
+            task.scenario, seed=seed, algorithm=task.algorithm, overrides=task.overrides()
+        )
+        machine = Machine("cpu", rollout=task.rollout)
+        outcome = start(scenario, machine, run_dir=folder, on_progress=_tell)
     if outcome.status != "completed":
         raise SimError(f"{task.scenario}, seed {seed}: training {outcome.status}: {outcome.error}")
     return outcome
+
+
+def _tell(progress: Progress) -> None:
+    tell(progress.frames / progress.total)
+
+
+def kept(name: str, task: Task, seed: int, sources: Sequence[str]) -> Path:
+    """The directory of a training that several proofs ask for. It is done once, goes on where it
+    was stopped, and counts until its code changes.
+
+    name: of the proof that it belongs to. sources: as of a proof.
+    """
+    key = keep.code_key(f"{task}", sources)
+    folder = keep.training_of(name, seed, key)
+    keep.forget(name, seed, but=folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    run = folder / "run"
+    lock = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if keep.read(run / "summary.json").get("status") != "completed":
+            if not any((run / CHECKPOINTS).glob("*.safetensors")):
+                shutil.rmtree(run, ignore_errors=True)
+            trained(task, seed, run)
+    finally:
+        os.close(lock)
+    return run
 
 
 def policies(run: Path) -> dict[str, Path]:
@@ -83,6 +126,25 @@ def greedy_episodes(prepared: Prepared, episodes: int, seed: int) -> list[Episod
         return rollout.finished()
     finally:
         rollout.close()
+
+
+def episodes(
+    cases: Mapping[str, tuple[Scenario, str]], seeds: Sequence[int], processes: bool = False
+) -> dict[str, list[dict[str, Any]]]:
+    """The same held-out episodes of each case, as `sim evaluate` plays them.
+
+    cases: name -> scenario and column. Returns: per case, results of `sim.learn.play.play`.
+    """
+    tasks = [task_of(scenario, column, seeds, processes) for scenario, column in cases.values()]
+    found: dict[str, dict[int, dict[str, Any]]] = {name: {} for name in cases}
+    names = list(cases)
+
+    def take(task: int, seed: int, result: dict[str, Any]) -> None:
+        found[names[task]][seed] = result
+
+    with Stadium(1, processes) as stadium:
+        stadium.play(tasks, take, lambda done, total: tell(done / total))
+    return {name: [by_seed[seed] for seed in seeds] for name, by_seed in found.items()}
 
 
 def scratch() -> tempfile.TemporaryDirectory[str]:

@@ -15,8 +15,10 @@ import torch
 
 sys.path.append(str(Path(__file__).resolve().parents[2]))
 
-from proofs import horizon, matrix_games, signalling
+from proofs import horizon, keep, matrix_games, signalling, smart_grid, training, work
 from proofs.proof import Found, Proof
+from sim.learn.plan import load_training
+from sim.scenario.learning import Ranges
 
 pytestmark = pytest.mark.torch
 
@@ -88,3 +90,70 @@ def test_an_actor_that_plays_every_joint_choice() -> None:
     record = records["player"]
     assert torch.equal(record.team.reshape(3, 3), matrix_games.FACTORISATION)
     assert bool(record.terminated.all())
+
+
+def test_what_is_found_of_a_proof_is_kept_seed_by_seed(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(keep, "RESULTS", tmp_path)
+    proof = Proof("p", "", "", matrix_games.vdn_error, (5, 6, 7), aim=2.0)
+    found = {"frames": 10, "seconds": 1.0, "processor_seconds": 1.0, "details": {}}
+    keep.Part(proof).add({**found, "seed": 7, "value": 3.0})
+    part = keep.Part(proof)
+    assert part.missing == [5, 6]
+    for seed in part.missing:
+        part.add({**found, "seed": seed, "value": float(seed)})
+    assert not part.missing
+    assert part.finish()["values"] == [5.0, 6.0, 3.0]
+    assert keep.Part(proof).is_there
+    assert not keep.Part(proof).missing
+    assert keep.Part(proof, again=True).missing == [5, 6, 7]
+    other = Proof(
+        "p", "", "", matrix_games.vdn_error, (5, 6, 7), sources=("scenarios/spread.yaml",)
+    )
+    assert keep.Part(other).missing == [5, 6, 7], "of other code"
+
+
+def test_a_training_is_shared_until_its_code_changes(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(keep, "RESULTS", tmp_path)
+    task = matrix_games.game("penalty", "ippo", 4_000)
+    run = training.kept("p", task, 0, ("scenarios/penalty.yaml",))
+    written = (run / "summary.json").stat().st_mtime_ns
+    assert training.kept("p", task, 0, ("scenarios/penalty.yaml",)) == run
+    assert (run / "summary.json").stat().st_mtime_ns == written
+    assert sorted(training.policies(run)) == ["player"]
+    summary = keep.read(run / "summary.json")
+    keep.write(run / "summary.json", {**summary, "status": "interrupted", "frames": 0})
+    newest = max(path.name for path in (run / "checkpoints").glob("*.safetensors"))
+    (run / "checkpoints" / newest).unlink()
+    training.kept("p", task, 0, ("scenarios/penalty.yaml",))
+    assert keep.read(run / "summary.json")["frames"] == summary["frames"]
+    assert (run / "checkpoints" / newest).is_file(), "it went on from the checkpoint before"
+    other = training.kept("p", task, 0, ("scenarios/spread.yaml",))
+    assert other != run
+    assert not run.exists()
+
+
+@pytest.mark.slow
+def test_seeds_are_found_side_by_side(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(keep, "RESULTS", tmp_path)
+    (proof,) = (p for p in work.all_proofs() if p.name == "factorisation-vdn")
+    assert not work.find([proof], workers=2)
+    document = keep.read(keep.path_of(proof))
+    assert document["is_met"] is True
+    assert document["seeds"] == [0, 1, 2, 3, 4]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["factorisation-vdn.json"]
+
+
+@pytest.mark.parametrize("links", smart_grid.LINKS)
+def test_the_smart_grid_is_trained_as_its_scenario_says(links: str) -> None:
+    task = smart_grid.task(links)
+    spec = load_training("smart_grid", algorithm="mappo", overrides=task.overrides()).learn
+    assert spec is not None
+    assert spec.groups == {"battery": "mappo", "generator": "mappo"}
+    assert (spec.links == "ideal") == (links == "ideal")
+    assert isinstance(spec.links, Ranges) == (links == "lossy")
+    assert spec.frames == 24_000
+    assert (spec.train_days, spec.held_out) != (None, None)

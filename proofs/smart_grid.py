@@ -34,7 +34,7 @@ MANY: Final = 0.3
 SOURCES: Final = (
     "scenarios/smart_grid.yaml", "sim/learn/statistics.py", "sim/worlds/smart_grid*.py",
     "sim/worlds/powerflow.py", "sim/worlds/grid_data.py", "sim/worlds/data/*.npz",
-    "sim/mechanisms/*.py", "agents/behaviours/smart_grid*.py",
+    "sim/mechanisms/double_auction.py", "agents/behaviours/smart_grid*.py",
 )  # fmt: skip
 
 

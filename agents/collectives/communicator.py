@@ -27,6 +27,7 @@ from sim.errors import AgentError, MalformedFrameError
 from sim.ids import did_you_mean
 from sim.units import SECOND, duration_ns
 from sim.wire.messages import REQUEST
+from sim.worlds.graphs import convergence_rate, metropolis
 
 if TYPE_CHECKING:
     from agents.agent import Agent
@@ -186,7 +187,7 @@ class Communicator:
         on_round: is told each round's number and the value after it. `convergence_rate` predicts
         how quickly it comes about.
         """
-        weights, part = gossip.metropolis(self._neighbours), taken(value)
+        weights, part = metropolis(self._neighbours), taken(value)
 
         async def run(call: Call) -> Part:
             return await gossip.consensus(call, call.mine(part), weights, rounds, on_round)
@@ -197,7 +198,7 @@ class Communicator:
     @property
     def convergence_rate(self) -> float:
         """By what consensus among these members multiplies the distance to the mean, per round."""
-        return gossip.convergence_rate(gossip.metropolis(self._neighbours))
+        return convergence_rate(metropolis(self._neighbours))
 
     async def elect(self, **options: Any) -> Collected:
         """A leader's name: of the members that live, the first. None if none said that it leads."""

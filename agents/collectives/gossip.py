@@ -1,13 +1,12 @@
 """Averages without a plan: push-sum to random members, and consensus among neighbours.
 
 Sources: Kempe, Dobra, Gehrke, Gossip-based computation of aggregate information (2003); Xiao and
-Boyd, Fast linear iterations for distributed averaging (2004), for the Metropolis weights and for
-the rate.
+Boyd, Fast linear iterations for distributed averaging (2004).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -68,25 +67,3 @@ async def consensus(
         if on_round is not None:
             on_round(step, value)
     return Part(value, who)
-
-
-def metropolis(neighbours: Mapping[int, Sequence[int]]) -> NDArray[np.float64]:
-    """Weights 1 / (1 + max(d_i, d_j)) for neighbours, and what is left for oneself: rows sum to 1.
-
-    Shapes: neighbours of ranks 0..n-1 -> [n, n], symmetric.
-    """
-    n = len(neighbours)
-    weights = np.zeros((n, n))
-    for i, near in neighbours.items():
-        for j in near:
-            weights[i, j] = 1.0 / (1 + max(len(near), len(neighbours[j])))
-    weights[np.diag_indices(n)] = 1.0 - weights.sum(axis=1)
-    return weights
-
-
-def convergence_rate(weights: NDArray[np.float64]) -> float:
-    """By what the distance to the mean is multiplied in a round, in the long run: the second
-    largest modulus of the eigenvalues of the (symmetric) weights. Shapes: [n, n].
-    """
-    moduli = np.sort(np.abs(np.linalg.eigvalsh(weights)))
-    return float(moduli[-2]) if len(moduli) > 1 else 0.0

@@ -22,6 +22,7 @@ from sim.ids import did_you_mean
 from sim.worlds.world import World, single
 
 WORLDS: Final[dict[str, str]] = {
+    "agreement": "sim.worlds.agreement",
     "blank": "sim.worlds.blank",
     "commons": "sim.worlds.classics.commons",
     "double_integrator": "sim.worlds.classics.double_integrator",

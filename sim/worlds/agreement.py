@@ -24,7 +24,7 @@ from sim.worlds.noise import ordered_sum, uniforms
 from sim.worlds.world import Metric, State
 
 RULES: Final = {"member": "agents.behaviours.agreement:Rule"}
-FAR: Final = 1e-1
+FAR: Final = 1e-2
 NEAR: Final = 1e-9
 """Of the first distance: between them the factor is measured, when the slowest part is left."""
 

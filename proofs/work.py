@@ -33,6 +33,7 @@ def all_proofs() -> list[Proof]:
 def answer(job: dict[str, Any]) -> dict[str, Any]:
     """One seed of one proof; `error` instead if it does not come to its end."""
     proof = next(p for p in all_proofs() if p.name == job["proof"])
+    tempfile.tempdir = job["scratch"]
     wall, used = time.monotonic(), sum(os.times()[:4])
     try:
         found = proof.play(job["seed"])
@@ -54,11 +55,14 @@ def find(proofs: Sequence[Proof], workers: int, again: bool = False) -> list[str
     for name, part in parts.items():
         if part.is_there:
             print(f"{name}: there already", flush=True)
-    jobs = [{"proof": n, "seed": seed} for n, part in parts.items() for seed in part.missing]
+    jobs: list[dict[str, Any]] = [
+        {"proof": name, "seed": seed} for name, part in parts.items() for seed in part.missing
+    ]
     clock = _Clock([parts[j["proof"]].proof for j in jobs], workers)
     failed: dict[str, None] = {}
     with tempfile.TemporaryDirectory(prefix="proofs-") as folder, Pool(TARGET, workers) as pool:
-        os.environ["TMPDIR"] = folder  # what a worker leaves that is ended goes with it
+        for job in jobs:
+            job["scratch"] = folder  # what a worker leaves that is ended goes with it
         for index, found in pool.run(jobs, clock.note):
             name, seed = jobs[index]["proof"], jobs[index]["seed"]
             clock.note(index, 1.0)

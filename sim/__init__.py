@@ -13,6 +13,7 @@ _EXPORTS = {
     "Agent": "agents.agent",
     "serves": "agents.agent",
     "Communicator": "agents.collectives.communicator",
+    "Auction": "agents.auctions.auction",
     "Message": "agents.channels",
     "Observation": "agents.agent",
     "Policy": "agents.policy",

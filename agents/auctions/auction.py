@@ -219,7 +219,8 @@ class Auction:
                 for other in anew.line:
                     if other != self._agent.name:
                         self._post(other, Watch(anew, watch.plan))
-                self._agent.log(f"{self.topic}: holds {id} in place of {terms.auctioneer}")
+                told = f"{self.topic}: holds {id} in place of {terms.auctioneer}"
+                self._agent.log(told, level="warning")
                 await self._hold(anew, watch.plan)
                 return
             await asyncio.sleep((due_ns - self._loop.now_ns) / SECOND)

@@ -12,6 +12,7 @@ from typing import Any
 _EXPORTS = {
     "Agent": "agents.agent",
     "serves": "agents.agent",
+    "allocate": "agents.auctions.allocate",
     "Communicator": "agents.collectives.communicator",
     "Auction": "agents.auctions.auction",
     "Message": "agents.channels",

@@ -14,7 +14,6 @@ Every message passes the network: bids come late or not at all, and the result s
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import AsyncIterator, Sequence
 from typing import TYPE_CHECKING, Final
 
@@ -38,7 +37,7 @@ if TYPE_CHECKING:
 ITEMS_MAX: Final = 64
 UNITS_MAX: Final = 1024
 CALLS_MAX: Final = 256
-"""Calls of one bidder that are not over; more are not answered."""
+"""Auctions of others that are not over, for a bidder, and for a deputy; more are not heard of."""
 
 
 class Auction:
@@ -56,8 +55,7 @@ class Auction:
         self.results: list[Result] = []
         self._sessions: dict[str, Session] = {}
         self._calls: dict[str, Call] = {}
-        self._fresh: deque[Call] = deque()
-        self._waiting: asyncio.Future[None] | None = None
+        self._fresh: asyncio.Queue[Call] = asyncio.Queue()
         self._watches: dict[str, Watch] = {}
         self._held = 0
         if topic in self._channels.protocols:
@@ -92,7 +90,7 @@ class Auction:
         items:     what is sold, by name; parallel and vcg sell several.
         bidders:   names in their order, or a pattern, which leaves oneself out.
         closes_in: until bids are late; it closes earlier if all have answered.
-        reserve:   the least price, of each item or unit; the last of a dutch clock.
+        reserve:   the least price, of each item or unit; of clocks the lowest.
         units:     how many identical ones there are, in uniform_price and pay_as_bid.
         start, increment, every: of a clock: its first price, its step, and how long a price is
                    answered at most (default: a twentieth of `closes_in`).
@@ -122,17 +120,15 @@ class Auction:
             tries,
             quorum,
         )
-        now = self._loop.now_ns
+        now, first = self._loop.now_ns, float(max(start, reserve) if format == "english" else start)
         self._held += 1
         terms = Terms(
             f"{self._agent.name}:{now}:{self._held}", [self._agent.name, *deputies], 0, format,
-            names, units, float(reserve), float(start), float(increment),
+            names, units, float(reserve), first, float(increment),
             FORMATS[format].tick if tick is None else tick, grain, now, now + closes_ns,
             now + closes_ns + (reawards + 1) * confirm_ns + settle_ns,
         )  # fmt: skip
         self._check(terms, plan)
-        for deputy in deputies:
-            self._post(deputy, Watch(terms, plan))
         return await self._hold(terms, plan)
 
     async def _hold(self, terms: Terms, plan: Plan) -> Result:
@@ -140,12 +136,23 @@ class Auction:
         key = key_of(start.seed, "auction", terms.id, start.episode)
         session = Session(terms, plan, self._loop, self._post, key)
         self._sessions[terms.id] = session
+        watching = self._loop.create_task(self._announce(session), name=f"deputies of {terms.id}")
         try:
             result = await session.run()
         finally:
+            watching.cancel()
             del self._sessions[terms.id]
         self.results.append(result)
         return result
+
+    async def _announce(self, session: Session) -> None:
+        """Lets the others in line watch, as often as bidders are called."""
+        terms, plan = session.terms, session.plan
+        for again in range(plan.tries):
+            for other in terms.line:
+                if other != terms.auctioneer:
+                    session.send(other, Watch(terms, plan), again > 0)
+            await asyncio.sleep((terms.closes_ns - terms.began_ns) / plan.tries / SECOND)
 
     def _bidders(self, given: str | Sequence[str]) -> list[str]:
         names = self._agent.names
@@ -163,6 +170,7 @@ class Auction:
             "bidders: there is none": not plan.bidders,
             f"items: expected 1 to {ITEMS_MAX} different names": not (
                 1 <= len(set(terms.items)) == len(terms.items) <= ITEMS_MAX
+                and all(isinstance(item, str) for item in terms.items)
             ),
             f"{terms.format} sells one item; parallel and vcg sell several": (
                 len(terms.items) > 1 and not takes_many
@@ -171,8 +179,11 @@ class Auction:
             "units: only uniform_price and pay_as_bid sell several": (
                 terms.units > 1 and terms.format not in ("uniform_price", "pay_as_bid")
             ),
-            "tries, reawards, quorum: expected at least 1, 0 and 0": (
-                plan.tries < 1 or plan.reawards < 0 or plan.quorum < 0
+            f"tries: expected 1 to {messages.TRIES_MAX}; reawards and quorum: at least 0": (
+                not messages.is_feasible(plan)
+            ),
+            "start: a dutch clock begins at its reserve or above": (
+                terms.format == "dutch" and terms.start < terms.reserve
             ),
             "deputies: expected other agents, each once": (
                 len(set(terms.line)) < len(terms.line)
@@ -184,7 +195,7 @@ class Auction:
                 raise AgentError(text)
         if not messages.is_sound(terms):
             raise AgentError("tick, grain, reserve, start, increment: expected finite numbers")
-        if FORMATS[terms.format].is_clock and ticks(terms.increment, terms) < 1:
+        if not _steps(terms):
             raise AgentError(f"increment: expected at least a tick of {terms.tick:g}")
 
     # --- standing in ------------------------------------------------------------------------------
@@ -192,16 +203,19 @@ class Auction:
     def _watch(self, sender: str, watch: Watch) -> None:
         """Begins to watch an auction for which this agent is a deputy, or learns of a new term."""
         terms, plan, own = watch.terms, watch.plan, self._agent.name
-        is_sane = (
-            plan.tries >= 1 and plan.every_ns >= 1 and set(plan.bidders) <= set(self._agent.names)
-        )
+        is_known = {*plan.bidders, *terms.line} <= set(self._agent.names)
+        is_sane = is_known and terms.format in FORMATS and _steps(terms)
         if sender != terms.auctioneer or own not in terms.line or not is_sane:
             return
         held = self._sessions.get(terms.id)
         if held is not None and terms.term > held.terms.term:
             held.supersede()
         before = self._watches.get(terms.id)
-        if terms.line.index(own) <= terms.term or (before and before.terms.term >= terms.term):
+        was_mine = held is not None or any(result.id == terms.id for result in self.results)
+        is_old = before is not None and before.terms.term >= terms.term
+        if was_mine or is_old or terms.line.index(own) <= terms.term:
+            return
+        if before is None and len(self._watches) >= CALLS_MAX:
             return
         self._watches[terms.id] = watch
         if before is None:
@@ -216,9 +230,6 @@ class Auction:
             if self._loop.now_ns >= due_ns:
                 del self._watches[id]
                 anew = terms.taken_over(own, self._loop.now_ns)
-                for other in anew.line:
-                    if other != self._agent.name:
-                        self._post(other, Watch(anew, watch.plan))
                 told = f"{self.topic}: holds {id} in place of {terms.auctioneer}"
                 self._agent.log(told, level="warning")
                 await self._hold(anew, watch.plan)
@@ -230,10 +241,7 @@ class Auction:
     async def calls(self) -> AsyncIterator[Call]:
         """Each call for bids that is still open, as it comes."""
         while True:
-            while not self._fresh:
-                self._waiting = self._loop.create_future()
-                await self._waiting
-            call = self._fresh.popleft()
+            call = await self._fresh.get()
             if call.is_open:
                 yield call
 
@@ -248,9 +256,7 @@ class Auction:
         if is_known and len(self._calls) < CALLS_MAX:
             call = Call(terms, self._agent.name, self._loop, self._post)
             self._calls[terms.id] = call
-            self._fresh.append(call)
-            if self._waiting is not None and not self._waiting.done():
-                self._waiting.set_result(None)
+            self._fresh.put_nowait(call)
 
     # --- messages ---------------------------------------------------------------------------------
 
@@ -289,6 +295,11 @@ class Auction:
             self._sessions[outcome.id].receive(sender, outcome)
         elif outcome.id not in self._calls:
             self._post(sender, messages.Heard(outcome.id, outcome.term))
+
+
+def _steps(terms: Terms) -> bool:
+    """Whether the price of a clock moves."""
+    return not FORMATS[terms.format].is_clock or ticks(terms.increment, terms) >= 1
 
 
 def _positive_ns(what: str, given: float | str) -> int:

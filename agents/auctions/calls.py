@@ -33,6 +33,7 @@ class Call:
         self._limit: Any = None
         self._has_answered = False
         self._accept: Accept | None = None
+        self._accepted: dict[tuple[int, int], bool] = {}
         self._outcome: Outcome | None = None
         self._over: asyncio.Future[None] = loop.create_future()
 
@@ -154,9 +155,13 @@ class Call:
         self._post(self.auctioneer, Bid(self.id, self._terms.term, self._step, value))
 
     def _confirm(self, letter: messages.Award) -> None:
-        """Answers an award if there is time; an answer is the same each time it is asked."""
+        """Answers an award if there is time, and the same each time it is asked."""
         if self._loop.now_ns <= letter.confirm_by_ns:
-            accepts = self._accept is None or bool(self._accept(_provisional(letter.share)))
+            version = letter.term, letter.version
+            if version not in self._accepted:
+                decide = self._accept
+                self._accepted[version] = decide is None or bool(decide(_provisional(letter.share)))
+            accepts = self._accepted[version]
             self._post(self.auctioneer, Confirm(letter.id, letter.term, letter.version, accepts))
 
 

@@ -15,6 +15,10 @@ import msgspec
 MONEY_MIN: Final = 1e-12
 MONEY_MAX: Final = 1e18
 """The smallest tick, and the largest amount."""
+LINE_MAX: Final = 16
+TRIES_MAX: Final = 64
+TIME_MAX_NS: Final = 2**56
+"""About two years, so that the end of the last term is an instant too."""
 
 
 class Terms(msgspec.Struct, frozen=True, array_like=True):
@@ -158,8 +162,10 @@ def read(payload: Any) -> Letter | None:
         letter: Letter = msgspec.convert(payload, Letter)
     except (msgspec.ValidationError, TypeError, ValueError, RecursionError):
         return None
-    if isinstance(letter, Call | Watch):
-        return letter if is_sound(letter.terms) else None
+    if isinstance(letter, Call | Watch) and not is_sound(letter.terms):
+        return None
+    if isinstance(letter, Watch) and not is_feasible(letter.plan):
+        return None
     if isinstance(letter, Price) and not abs(letter.price) <= MONEY_MAX:
         return None
     return letter
@@ -169,9 +175,19 @@ def is_sound(terms: Terms) -> bool:
     """Whether these are terms at all: who says nonsense must not end who listens."""
     money = (terms.reserve, terms.start, terms.increment)
     return (
-        0 <= terms.term < len(terms.line)
+        0 <= terms.term < len(terms.line) <= LINE_MAX
         and MONEY_MIN <= terms.tick <= MONEY_MAX
         and MONEY_MIN <= terms.grain <= MONEY_MAX
         and all(abs(amount) <= MONEY_MAX for amount in money)
-        and 0 <= terms.began_ns <= terms.closes_ns <= terms.ends_ns
+        and 0 <= terms.began_ns <= terms.closes_ns <= terms.ends_ns <= TIME_MAX_NS
+    )
+
+
+def is_feasible(plan: Plan) -> bool:
+    """Whether an auction can be held so: there is a bound on what is sent, and on how often."""
+    return (
+        len(plan.bidders) > 0
+        and 1 <= plan.tries <= TRIES_MAX
+        and plan.every_ns >= 1
+        and min(plan.confirm_ns, plan.settle_ns, plan.reawards, plan.quorum) >= 0
     )

@@ -133,6 +133,12 @@ class Session:
         if self._answered is not None and not self._answered.done():
             self._answered.set_result(None)
 
+    def send(self, to: str, letter: Letter, is_again: bool = False) -> None:
+        """Sends, and counts what is sent."""
+        self.spent.messages += 1
+        self.spent.resent += is_again
+        self.spent.bytes += self._post(to, letter)
+
     # --- how it goes ------------------------------------------------------------------------------
 
     async def run(self) -> Result:
@@ -224,9 +230,7 @@ class Session:
         began_ns, tries = self.loop.now_ns, self.plan.tries
         for attempt in range(1, tries + 1):
             for name in list(self._pending):
-                self.spent.messages += 1
-                self.spent.resent += attempt > 1
-                self.spent.bytes += self._post(name, letters[name])
+                self.send(name, letters[name], attempt > 1)
             due_ns = began_ns + (until_ns - began_ns) * attempt // tries
             if self._pending:
                 self._answered = self.loop.create_future()

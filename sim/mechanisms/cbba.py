@@ -200,7 +200,8 @@ def discounted_route(
 ) -> Score:
     """The score of the paper's section III: rewards of places, less the later they are reached.
 
-    A reward counts discount^t, t the seconds until its place is reached along the path.
+    A reward counts discount^t, t the seconds until its place is reached along the path. Its gains
+    do not always diminish: a detour costs a later task less if that one is late already.
 
     Shapes: start [d], places [m, d], rewards [m].
     Units:  metres, metres per second; the score in millionths of a reward, rounded.

@@ -267,3 +267,29 @@ def test_whoever_dies_whenever_one_at_most_has_won_and_all_come_to_an_end(
             won = [i for i, a in found.items() if a[0] == "won"]
             assert len(won) <= 1
             assert deputies == [] or dead != 1 or won, "a deputy has sold it"
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_the_result_and_what_bidders_believe_agree(run: Any, seed: int) -> None:
+    """Over links that lose, with a bidder that dies: only who is `uninformed` may believe less."""
+    sale = {
+        "format": ("second_price", "english", "first_price")[seed % 3],
+        "tries": 1 + seed % 4, "reawards": seed % 3, "every": "300ms", "closes_in": "4s",
+    }  # fmt: skip
+    scenario = {
+        "seed": seed,
+        "network": {"default": {"latency": "10ms", "loss": 0.25, "jitter": {"uniform": "40ms"}}},
+        "faults": [{"at": f"{1000 + 37 * seed}ms", "kill": f"agent-{2 + seed % 4}"}],
+    }
+    outcome = sell(run, scenario, {}, 6, **sale)
+    (status, winners, _), named = result(outcome)
+    believed = {f"agent-{i}": award for i, award in awards(outcome, 6).items()}
+    uninformed = named.get("uninformed", ())
+    for name, (says, _, told, _, _) in believed.items():
+        assert (says == "won") <= (name in winners)
+        assert says != "void" or name in uninformed
+        if name not in uninformed:
+            assert says == ("won" if name in winners else "lost")
+            assert told == winners
+    assert status == ("sold" if winners else "unsold")
+    assert not set(winners) & set(named.get("withdrawn", ()))

@@ -214,14 +214,20 @@ class Session:
         return Award(self.terms.id, self.terms.term, self._version, share, until_ns)
 
     async def _tell(self, status: str, shares: Mapping[str, Share]) -> set[str]:
-        """Tells all bidders and deputies how it ended; returns who did not acknowledge it."""
+        """Tells all bidders and deputies how it ended; returns who did not acknowledge it.
+
+        Who held it before has probably died, and is told without waiting for it.
+        """
         if self.is_superseded:
             return set()
-        others = [n for n in self.terms.line if n != self.terms.auctioneer]
-        all_of_them = dict.fromkeys([*self.plan.bidders, *others])
+        before, after = self.terms.line[: self.terms.term], self.terms.line[self.terms.term + 1 :]
+        waited_for = dict.fromkeys([*self.plan.bidders, *after])
         outcome = Outcome(self.terms.id, self.terms.term, status, dict(shares))
         until = min(self.loop.now_ns + self.plan.settle_ns, self.terms.ends_ns)
-        await self._ask(dict.fromkeys(all_of_them, outcome), until)
+        for name in before:
+            if name not in waited_for:
+                self.send(name, outcome)
+        await self._ask(dict.fromkeys(waited_for, outcome), until)
         return set(self._pending)
 
     async def _ask(self, letters: Mapping[str, Letter], until_ns: int) -> None:

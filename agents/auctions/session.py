@@ -146,6 +146,8 @@ class Session:
         await (self._run_clock() if self.format.is_clock else self._run_sealed())
         self._is_open = False
         status, shares = await self._conclude()
+        if self.loop.now_ns >= self.terms.ends_ns:
+            status, shares = "void", {}  # it stood still, and bidders have stopped to wait
         uninformed = await self._tell(status, shares)
         return self._result(status, shares, uninformed)
 

@@ -44,7 +44,8 @@ def clear(bids: Sequence[Sequence[Bid]], key: int = 0) -> list[Award]:
     bids:   those of each bidder, of which it wins at most one. Payments: integers from 0 to the
             value of the bundle won.
     Raises: ValueError for a value beyond 0..2^40, or an empty bundle.
-    Cost:   two integer programmes, and one more for each winner.
+    Cost:   two integer programmes, and one more for each winner: some 20 ms each for 4 bidders,
+            0.2 s for 20 bidders with 7 bundles of 15 items.
     """
     chosen = allocate(bids, key)
     total = _value(bids, chosen)

@@ -252,6 +252,14 @@ def test_an_auctioneer_that_stood_still_learns_that_it_is_superseded(run: Any) -
     assert found[5][:4] == ("won", 4.0, ("agent-5",), 1)
 
 
+def test_an_auctioneer_that_stood_still_for_too_long_has_sold_nothing(run: Any) -> None:
+    players = {"agent-2": {"after": 1}}
+    faults = [{"at": "1500ms", "hang": "agent-1", "for": "12s"}]
+    outcome = sell(run, {"faults": faults}, players, 5, confirm=0)
+    assert result(outcome)[0] == ("void", (), 0)
+    assert {award[0] for award in awards(outcome, 5).values()} == {"void"}
+
+
 @pytest.mark.parametrize("deputies", [[], ["agent-3"]])
 @pytest.mark.parametrize("format", ["second_price", "dutch"])
 def test_whoever_dies_whenever_one_at_most_has_won_and_all_come_to_an_end(

@@ -12,8 +12,10 @@ from typing import Any
 _EXPORTS = {
     "Agent": "agents.agent",
     "serves": "agents.agent",
+    "allocate": "agents.auctions.allocate",
     "Communicator": "agents.collectives.communicator",
     "leadership": "agents.collectives.leadership",
+    "Auction": "agents.auctions.auction",
     "Message": "agents.channels",
     "Observation": "agents.agent",
     "Policy": "agents.policy",

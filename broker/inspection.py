@@ -147,7 +147,7 @@ class Inspection:
         at, to = self._ends
         names, way = network.table.names, [at]
         while way[-1] != to and len(way) <= len(names):
-            hop = network.table.next_hop(way[-1], to)
+            hop = network.routes.next_hop(way[-1], to)
             if hop < 0:
                 return {"way": "none"}
             way.append(hop)

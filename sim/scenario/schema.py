@@ -277,8 +277,10 @@ class FaultSpec(LinkValues, frozen=True, kw_only=True):
         int | None, Key("duration", "Lifts the fault after this time; a killed agent restarts.",
                         key="for")
     ] = None  # fmt: skip
-    kill: Annotated[tuple[str, ...], Key("patterns", "Agents whose process is killed.")] = ()
-    restart: Annotated[tuple[str, ...], Key("patterns", "Agents started anew.")] = ()
+    kill: Annotated[
+        tuple[str, ...], Key("patterns", "Agents whose process is killed; or relays.")
+    ] = ()
+    restart: Annotated[tuple[str, ...], Key("patterns", "Agents started anew; or relays.")] = ()
     hang: Annotated[tuple[str, ...], Key("patterns", "Agents whose process is stopped.")] = ()
     slow: Annotated[tuple[str, ...], Key("patterns", "Agents that take longer to act.")] = ()
     factor: Annotated[

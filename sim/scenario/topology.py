@@ -9,7 +9,7 @@ Absent on purpose: faults. The kernel lays them over a spec with `replace_link`.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import msgspec
 import networkx as nx
@@ -79,6 +79,7 @@ class LinkTable:
     """The links between nodes, which are numbered: agents in roster order, then relays.
 
     names: of the nodes. specs: the different links there are. is_complete: all are linked.
+    routing, detection_ns: as the network's, for `broker.routes`.
     """
 
     def __init__(
@@ -86,6 +87,7 @@ class LinkTable:
     ) -> None:
         self.names = (*names, *relay_names(network, names))
         self.is_complete = network.topology == "complete"
+        self.routing, self.detection_ns = network.routing, network.detection_ns
         self._index = {name: i for i, name in enumerate(self.names)}
         self._neighbours = [] if self.is_complete else self._adjacency(network)
         self._routes: dict[int, list[int]] = {}
@@ -200,19 +202,25 @@ class LinkTable:
         if self.is_complete or at == dest:
             return dest
         if dest not in self._routes:
-            self._routes[dest] = self._route(dest)
+            self._routes[dest] = self.ways_to(dest)
         return self._routes[dest][at]
 
-    def _route(self, dest: int) -> list[int]:
-        """Per node, its next hop towards `dest`."""
+    def ways_to(
+        self, dest: int, is_open: Callable[[int, int], bool] = lambda at, to: True
+    ) -> list[int]:
+        """Per node, its next hop towards `dest` over links that are open, as of `next_hop`.
+
+        Cost: O(links) calls of `is_open`.
+        """
+        everybody = frozenset(range(len(self.names)))
         hops = [-1] * len(self.names)
         hops[dest] = dest
         level = [dest]
         while level:
             reached: list[int] = []
             for node in sorted(level, key=self.names.__getitem__):
-                for other in self._neighbours[node]:
-                    if hops[other] < 0:
+                for other in everybody if self.is_complete else self._neighbours[node]:
+                    if hops[other] < 0 and is_open(other, node):
                         hops[other] = node
                         reached.append(other)
             level = reached

@@ -331,13 +331,18 @@ class Network:
         if self.tape is not None:
             self.tape.arrive(rows[alive])
         if alive.all():
-            self.ledger.count_delivered(rows["account"])
+            self._book(rows)
             return rows, bodies
         if self.tape is not None:
             self.tape.drop(rows["sequence"][~alive], DOWN)
-        self.ledger.count_delivered(rows["account"][alive])
         self.ledger.count_dropped(rows["account"][~alive], DOWN)
-        return rows[alive], bodies[alive]
+        rows = rows[alive]
+        self._book(rows)
+        return rows, bodies[alive]
+
+    def _book(self, rows: Rows) -> None:
+        """What was delivered."""
+        self.ledger.count_delivered(rows["account"], rows["sent"], rows["arrival"], rows["length"])
 
     # --- faults and episodes --------------------------------------------------------------------
 

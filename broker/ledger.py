@@ -92,7 +92,7 @@ class Ledger:
     ) -> None:
         """Shapes: rows, times in ns, lengths in bytes: [n]."""
         np.add.at(self._counts[:, _DELIVERED], rows, 1)
-        self._unread.append((rows, sent, arrived, lengths))
+        self._unread.append((rows.copy(), arrived - sent, lengths.copy()))
         self._unread_size += len(rows)
         if self._unread_size >= _AT_ONCE:
             self._read()
@@ -100,9 +100,9 @@ class Ledger:
     def _read(self) -> None:
         """Books delays and bytes of what was delivered since the last time."""
         if self._unread:
-            rows, sent, arrived, lengths = map(np.concatenate, zip(*self._unread, strict=True))
+            rows, delays, lengths = map(np.concatenate, zip(*self._unread, strict=True))
             self._unread, self._unread_size = [], 0
-            self._delays.count(rows, arrived - sent)
+            self._delays.count(rows, delays)
             np.add.at(self._arrived_bytes, rows, lengths)
 
     def count_dropped(self, rows: NDArray[np.intp], reasons: NDArray[np.int64] | int) -> None:

@@ -69,7 +69,7 @@ class FaultBoard:
             self._active.pop(fault.id, None)
         self._noises.clear()
         self.has_noise = bool(self._topics) or any(f.kind == "noise" for f in self._active.values())
-        self._redraw()
+        self._redraw(fault.time_ns)
 
     def begin_episode(self, episode: int) -> None:
         """Lifts everything, and keys what is random anew."""
@@ -80,7 +80,7 @@ class FaultBoard:
         self.byzantine.begin_episode(episode)
         self._active.clear()
         self._noises.clear()
-        self._redraw()
+        self._redraw(None)
 
     @property
     def floor_ns(self) -> int:
@@ -92,7 +92,7 @@ class FaultBoard:
         ]
         return min(floors, default=NEVER)
 
-    def _redraw(self) -> None:
+    def _redraw(self, now: int | None) -> None:
         def sides(fault: Fault) -> tuple[set[int], set[int]]:
             first, second = (
                 {self._index[name] for name in names} for names in (fault.targets, fault.targets_b)
@@ -115,7 +115,7 @@ class FaultBoard:
         table = np.zeros((len(cuts), len(self._index)), dtype=np.int8)
         for row, (first, second) in zip(table, cuts, strict=True):
             row[list(first)], row[list(second)] = 1, -1
-        self._network.degrade(overlay, is_cut, table)
+        self._network.degrade(overlay, is_cut, table, now)
 
     # --- noise on payloads ----------------------------------------------------------------------
 

@@ -27,7 +27,7 @@ from broker.gate import check_done
 from broker.handover import Handover
 from broker.in_force import InForce
 from broker.network import Network
-from broker.population import ENDED, HUNG, UNPLAYED, UP, Agents, Event, Order
+from broker.population import DOWN, ENDED, HUNG, UNPLAYED, UP, Agents, Event, Order
 from broker.supervision import Supervisor
 from sim.digest import Digest
 from sim.errors import AgentError, InvariantError, WireError
@@ -144,6 +144,7 @@ class Kernel:
         self._reports = []
         self._fold(instant)
         self.now = instant
+        self.network.routes.learn(instant)
         if self.status != "running":
             return iter(())
         if instant < self.horizon:
@@ -162,6 +163,7 @@ class Kernel:
             self._faults[0].time_ns if self._faults else NEVER,
             self._next_grid,
             self.agents.next_start,
+            self.network.routes.next_change,
             self.horizon,
         )
         self._settle(self.until)
@@ -354,6 +356,13 @@ class Kernel:
             while self._faults and self._faults[0].time_ns <= instant:
                 self._apply(self._faults.popleft())
             self._start_due(instant)
+        self._see_down(instant)
+
+    def _see_down(self, now: int) -> None:
+        """Who is down passes nothing on, where messages may go another way."""
+        if not self.network.routes.is_fixed:
+            state = self.agents.state
+            self.network.take_down(slice(len(state)), state == DOWN, now)
 
     def _start_due(self, instant: int) -> None:
         for host in self.agents.start_due(instant):
@@ -378,6 +387,10 @@ class Kernel:
             self.board.switch(fault, self._next_step - self.world.dt_ns)
         else:
             for name in fault.targets:
+                if name not in agents.index:
+                    relay = self.network.table.names.index(name)
+                    self.network.take_down(relay, fault.kind == "kill", fault.time_ns)
+                    continue
                 agent = agents.index[name]
                 if agents.state[agent] == UNPLAYED:
                     continue
@@ -392,6 +405,7 @@ class Kernel:
     def _take_down(self, grid: int) -> None:
         """Agents that ended leave; if one of them may not be missed, the run has failed."""
         error = self.supervisor.take_down(grid, self.episode)
+        self._see_down(grid)
         if error is not None and self.status == "running":
             self.status, self.error = "failed", error
 

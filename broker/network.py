@@ -8,8 +8,8 @@ processing time) waits at its own node like one that arrives there.
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from broker.ledger import DOWN, EPISODE, PARTITION, UNREACHABLE, Ledger
 from broker.links import Links
 from broker.processing import Processing
+from broker.routes import Condition, IsCut, Overlay, Routes
 from broker.tape import Tape
 from sim.digest import Digest
 from sim.rng import key_of
@@ -42,11 +43,15 @@ Bodies = NDArray[np.object_]
 
 @dataclass
 class Stream:
-    """All messages of one sender on one topic (to one receiver, if direct): who gets them."""
+    """All messages of one sender on one topic (to one receiver, if direct): who gets them.
+
+    version: of its subscribers. routed: of the ways.
+    """
 
     rows: Rows
     serial: int = 0
     version: int = -1
+    routed: int = 0
 
 
 _NO_ROWS: Final[tuple[Rows, Bodies]] = np.zeros(0, dtype=ROW), np.zeros(0, dtype=object)
@@ -67,6 +72,7 @@ class Network:
         self.topics: list[str] = []
         self.rows, self.bodies = _no_rows()
         self.pace = Processing(processing_ns)
+        self.routes = Routes(table)
         self._seed = seed
         self._episode = 0
         self._digest = digest
@@ -79,8 +85,8 @@ class Network:
         self._version: dict[str, int] = {}
         self._streams: dict[tuple[int, str, int], Stream] = {}
         self._sequence = 0
-        self._overlay: Callable[[int, int, LinkSpec], LinkSpec] = lambda a, b, spec: spec
-        self._is_cut: Callable[[int, int], bool] = lambda a, b: False
+        self._condition = Condition()
+        self._is_down = np.zeros(len(table.names), dtype=bool)
         self._sides: NDArray[np.int8] = np.zeros((0, len(table.names)), dtype=np.int8)
         self.tape: Tape | None = None
 
@@ -174,7 +180,11 @@ class Network:
         if stream.version != version:
             receivers = [to] if to >= 0 else self._receivers(sender, send.topic)
             stream.rows = self._template(sender, send.topic, receivers, to >= 0)
-            stream.version = version
+            stream.version, stream.routed = version, self.routes.version
+        elif stream.routed != self.routes.version:
+            rows = stream.rows
+            rows["link"] = self._next_links(rows["at"].tolist(), rows["to"].tolist())
+            stream.routed = self.routes.version
         return stream
 
     def _receivers(self, sender: int, topic: str) -> list[int]:
@@ -199,11 +209,11 @@ class Network:
 
     def _next_links(self, at: Sequence[int], to: Sequence[int]) -> list[int]:
         """The row of the link each message takes next; -1 where there is no route."""
-        hops = [(a, self.table.next_hop(a, t)) for a, t in zip(at, to, strict=True)]
+        hops = [(a, self.routes.next_hop(a, t)) for a, t in zip(at, to, strict=True)]
         unknown = [h for h in dict.fromkeys(hops) if h[1] >= 0 and h not in self._link_rows]
         if unknown:
             specs = [self._spec(*hop) for hop in unknown]
-            cuts = [self._is_cut(*hop) for hop in unknown]
+            cuts = [self._condition.is_cut(*hop) for hop in unknown]
             clocks = [self._clock(*hop, spec) for hop, spec in zip(unknown, specs, strict=True)]
             for hop in unknown:
                 self._link_rows[hop] = len(self._link_rows)
@@ -214,7 +224,7 @@ class Network:
     def _spec(self, at: int, to: int) -> LinkSpec:
         spec = self.table.spec_of(at, to)
         assert spec is not None
-        return self._overlay(at, to, spec)
+        return self._condition.overlay(at, to, spec)
 
     def _clock(self, at: int, to: int, spec: LinkSpec) -> int:
         """The key of a link's bursts in time: one chain for all that crosses it this way."""
@@ -229,6 +239,8 @@ class Network:
         if len(self._sides):
             apart = (self._sides[:, rows["sender"]] * self._sides[:, rows["to"]] < 0).any(axis=0)
             fates[apart & (fates == 0)] = PARTITION
+        if self._condition.down:
+            fates[self._is_down[rows["at"]] & (rows["hop"] > 0)] = DOWN
         linked = fates == 0
         if linked.all():
             self._cross(rows, fates, slice(None))
@@ -319,32 +331,47 @@ class Network:
         if self.tape is not None:
             self.tape.arrive(rows[alive])
         if alive.all():
-            self.ledger.count_delivered(rows["account"])
+            self._book(rows)
             return rows, bodies
         if self.tape is not None:
             self.tape.drop(rows["sequence"][~alive], DOWN)
-        self.ledger.count_delivered(rows["account"][alive])
         self.ledger.count_dropped(rows["account"][~alive], DOWN)
-        return rows[alive], bodies[alive]
+        rows = rows[alive]
+        self._book(rows)
+        return rows, bodies[alive]
+
+    def _book(self, rows: Rows) -> None:
+        """What was delivered."""
+        self.ledger.count_delivered(rows["account"], rows["sent"], rows["arrival"], rows["length"])
 
     # --- faults and episodes --------------------------------------------------------------------
 
     def degrade(
-        self,
-        overlay: Callable[[int, int, LinkSpec], LinkSpec],
-        is_cut: Callable[[int, int], bool],
-        sides: NDArray[np.int8],
+        self, overlay: Overlay, is_cut: IsCut, sides: NDArray[np.int8], now: int | None
     ) -> None:
-        """From now on links are what `overlay` makes of them, and cut where `is_cut` says.
+        """From `now` on links are what `overlay` makes of them, and cut where `is_cut` says; None
+        at the start of an episode, when they are whole.
 
         Shapes: sides int8 [partitions, nodes]: 1 and -1 for the nodes of either side, else 0. No
         message goes from one side to the other, on whatever way.
         """
-        self._overlay, self._is_cut, self._sides = overlay, is_cut, sides
+        self._sides = sides
+        self._condition = Condition(overlay, is_cut, self._condition.down, is_whole=now is None)
+        if now is not None:
+            self.routes.see(self._condition, now)
         hops = list(self._link_rows)
         specs = [self._spec(*hop) for hop in hops]
         clocks = (self._clock(*hop, spec) for hop, spec in zip(hops, specs, strict=True))
         self._links.replace(range(len(hops)), specs, (is_cut(*h) for h in hops), clocks)
+
+    def take_down(self, nodes: slice | int, is_down: NDArray[np.bool_] | bool, now: int) -> None:
+        """Nodes that pass no messages on from `now` on, or do so again."""
+        before = self._is_down.copy()
+        self._is_down[nodes] = is_down
+        if (self._is_down != before).any():
+            down = frozenset(np.flatnonzero(self._is_down).tolist())
+            self._condition = replace(self._condition, down=down, is_whole=False)
+            self.routes.see(self._condition, now)
 
     @property
     def sides(self) -> NDArray[np.int8]:
@@ -353,7 +380,7 @@ class Network:
 
     def link(self, at: int, to: int) -> tuple[LinkSpec, bool]:
         """One hop as it is now: its parameters, and whether it is cut."""
-        return self._spec(at, to), self._is_cut(at, to)
+        return self._spec(at, to), self._condition.is_cut(at, to)
 
     def begin_episode(self, episode: int, now: int = 0) -> None:
         """Drops what is in flight, and keys the ways anew; `degrade` does so with the links."""
@@ -365,6 +392,9 @@ class Network:
         self._streams.clear()
         self._subscribers.clear()
         self._links.reset(now)
+        self._is_down[:] = False
+        self._condition = Condition()
+        self.routes.reset()
 
     def totals(self) -> dict[str, Any]:
         """The books. Raises: InvariantError if they do not balance."""

@@ -14,6 +14,7 @@ from sim.errors import ScenarioError
 from sim.online import LEARNER_PROGRAM, is_online, with_learner
 from sim.scenario.casting import cast
 from sim.scenario.faults import Setting, resolve_faults, setting_of
+from sim.scenario.layouts import laid_out
 from sim.scenario.load import at_world, load_scenario
 from sim.scenario.overrides import Overrides
 from sim.scenario.roster import AgentPlan, resolve_roster
@@ -106,6 +107,9 @@ def with_plans(scenario: Scenario, world: World, plans: Sequence[AgentPlan]) -> 
     """
     names = [plan.name for plan in plans]
     kind = scenario.world.kind
+    edges = getattr(world, "edges", ())
+    network = laid_out(scenario.network, names, scenario.seed, edges)
+    scenario = msgspec.structs.replace(scenario, network=network)
     setting = fault_setting(scenario, world, plans)
     faults = resolve_faults(scenario, setting, scenario.seed)
     table = link_table(scenario.network, names, faults)

@@ -22,7 +22,7 @@ from sim.errors import BoundError, ScenarioError
 from sim.learn.arrays import arrays_on
 from sim.learn.cast import Cast, cast_rollout
 from sim.learn.central import central_state
-from sim.learn.course import missing
+from sim.learn.course import missing, rerouted
 from sim.learn.links import LinkMode, link_mode, queued
 from sim.learn.record import Actor, Episode, Record, Side
 from sim.learn.seats import blamed
@@ -302,6 +302,8 @@ def why_not(prepared: Prepared, cast: Cast, mode: LinkMode) -> str:
         return f"{first} plays {spec}, a program{others}; kernels in memory run it"
     if not mode.is_ideal and (queues := queued(prepared)):
         return f"{queues}; kernels in memory have queues"
+    if why := rerouted(prepared):
+        return f"{why}; kernels in memory find the ways"
     if kinds := missing(prepared):
         return f"the scenario has faults of kind {', '.join(kinds)}; kernels in memory have them"
     try:

@@ -75,8 +75,20 @@ class Course:
 
 
 def missing(prepared: Prepared) -> list[str]:
-    """Kinds of scheduled faults that a batch does not have."""
+    """Kinds of scheduled faults that a batch does not have; see `rerouted` too."""
     return sorted({f.kind for f in _episode(prepared)} - _KNOWN)
+
+
+def rerouted(prepared: Prepared) -> str:
+    """Why the ways of messages change in an episode, in words; "" if they do not."""
+    names = {plan.name for plan in prepared.plans}
+    faults = _episode(prepared)
+    if any(f.kind == "kill" and not names.issuperset(f.targets) for f in faults):
+        return "a fault kills a relay"
+    changes = ("partition", "link", *_PEOPLE)
+    if prepared.table.routing != "fixed" and any(f.kind in changes for f in faults):
+        return "messages go round what faults cut (network.routing: reroute)"
+    return ""
 
 
 def course_of(prepared: Prepared, is_ideal: bool = False) -> Course:

@@ -86,6 +86,8 @@ def _fragment(key: Key) -> dict[str, Any]:
         return reference
     if key.form == "records":
         return {"type": "array", "items": reference}
+    if key.form == "graph":
+        return {"oneOf": [_TEXT, {"type": "array", "items": reference}]}
     if key.form == "table":
         return {"type": "object", "additionalProperties": reference}
     if key.form == "choice":

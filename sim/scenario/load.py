@@ -13,6 +13,7 @@ import yaml
 from sim import limits
 from sim.errors import BoundError, ScenarioError, UnknownKeyError
 from sim.ids import did_you_mean, nearest
+from sim.scenario.graphs import read_graph
 from sim.scenario.overrides import Overrides, apply_behaviours, apply_overrides
 from sim.scenario.policies import LAST, no_policies, policy_folder
 from sim.scenario.read import read_scenario
@@ -252,6 +253,10 @@ def _document(tree: Node) -> dict[str, Any]:
     for group, entry in groups.value.items() if groups is not None and groups.is_map else ():
         if str(entry.value).startswith("policy:"):
             document["learn"]["groups"][group] = _absolute(entry, tree.folder, name)
+    network = tree.value.get("network") if tree.is_map else None
+    file = network.value.get("file") if network is not None and network.is_map else None
+    if file is not None and isinstance(file.value, str):
+        document["network"]["file"] = read_graph(file).plain()
     for section in ("agents", "as"):
         entries = tree.value.get(section) if tree.is_map else None
         for pattern, entry in entries.value.items() if entries and entries.is_map else ():

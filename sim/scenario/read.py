@@ -19,6 +19,7 @@ from sim.errors import BoundError, ScenarioError, TopologyError, UnknownKeyError
 from sim.ids import did_you_mean, is_name
 from sim.scenario.bursts import read_burst
 from sim.scenario.forms import bounded, integer, items, number, pair, wrong
+from sim.scenario.graphs import read_graph
 from sim.scenario.keys import Key, keys_of
 from sim.scenario.learn_forms import FORMS, check_learn
 from sim.scenario.learning import LearnSpec
@@ -58,7 +59,15 @@ _FAULT_KEYS: Final = {
     "broker": (),
     "heal": (),
 }
-_TOPOLOGY_KEYS: Final = {"hub": "star", "branching": "tree", "edges": "edges"}
+_TOPOLOGY_KEYS: Final = {
+    "hub": ("star",), "branching": ("tree",), "rows": ("grid",), "columns": ("grid",),
+    "wrap": ("grid",), "radius": ("random_geometric",), "k": ("small_world",),
+    "p": ("small_world",), "m": ("scale_free",), "file": ("file",),
+    "edges": ("edges", "file", "world"),
+}  # fmt: skip
+_REQUIRED: Final = {"star": ("hub",), "grid": ("rows", "columns"), "file": ("file",),
+                    "edges": ("edges",)}  # fmt: skip
+"""Per topology, the keys of which it needs one."""
 
 
 @functools.cache
@@ -231,6 +240,12 @@ def _records(node: Node, path: str, key: Key) -> tuple[Any, ...]:
     return tuple(_record(child, at, key) for child, at in items(node, path, "a list"))
 
 
+def _graph(node: Node, path: str, key: Key) -> tuple[Any, ...]:
+    if node.is_list:
+        return _records(node, path, key)
+    return _records(read_graph(Node(_text(node, path, key), node.where, node.folder)), path, key)
+
+
 def _entries(node: Node, path: str, key: Key) -> Iterator[tuple[str, Node, str]]:
     """Pattern, value and path of each entry of a mapping by pattern."""
     if not node.is_map:
@@ -268,7 +283,7 @@ _READERS: Final[dict[str, Callable[[Node, str, Key], Any]]] = {
     "speed": _quantity(units.speed_factor), "offset": _quantity(units.offset_ns),
     "drift": _quantity(units.drift), "fields": _fields, "mode": _mode, "jitter": _jitter,
     "burst": read_burst, "behaviour": _behaviour, "params": _params, "record": _record,
-    "records": _records, "table": _table, "assignments": _assignments, **FORMS,
+    "records": _records, "graph": _graph, "table": _table, "assignments": _assignments, **FORMS,
 }  # fmt: skip
 
 
@@ -336,13 +351,22 @@ def _check_network(values: dict[str, Node], node: Node, path: str) -> None:
             "smallest time a message takes, such as 20ms; the larger it is, the faster a run"
         )
     topology = values["topology"].value if "topology" in values else "complete"
-    for key, owner in _TOPOLOGY_KEYS.items():
-        if key in values and topology != owner:
+    for key, owners in _TOPOLOGY_KEYS.items():
+        if key in values and topology not in owners:
             raise TopologyError(
-                f"{values[key].where}: {path}.{key}: belongs to topology {owner}, not {topology}"
+                f"{values[key].where}: {path}.{key}: belongs to topology "
+                f"{' or '.join(owners)}, not {topology}"
             )
-        if key not in values and topology == owner != "tree":
-            raise TopologyError(f"{node.where}: {path}.{key}: required by topology {topology}")
+    needed = _REQUIRED.get(topology, ())
+    if needed and values.keys().isdisjoint(needed):
+        keys = " or ".join(needed)
+        raise TopologyError(f"{node.where}: {path}.{keys}: required by topology {topology}")
+    routing = values["routing"].value if "routing" in values else "fixed"
+    if "detection" in values and routing != "reroute":
+        raise TopologyError(
+            f"{values['detection'].where}: {path}.detection: belongs to routing reroute, "
+            f"not {routing}"
+        )
 
 
 def _check_fault(values: dict[str, Node], node: Node, path: str) -> None:

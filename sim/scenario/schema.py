@@ -14,14 +14,16 @@ from typing import Annotated, Any, Final
 
 import msgspec
 
-from sim import limits
 from sim.scenario.bursts import Burst
 from sim.scenario.keys import Key
 from sim.scenario.learning import LearnSpec, NetworkShape
-from sim.units import SECOND
+from sim.scenario.supervision import ON_FAILURE, Limits, Supervision
 
-TOPOLOGIES: Final = ("complete", "star", "ring", "tree", "edges")
-ON_FAILURE: Final = ("stop", "fallback", "restart")
+TOPOLOGIES: Final = (
+    "complete", "star", "ring", "line", "tree", "grid", "random_geometric", "small_world",
+    "scale_free", "edges", "file", "world",
+)  # fmt: skip
+ROUTINGS: Final = ("fixed", "reroute")
 JITTERS: Final = ("constant", "uniform", "normal", "exponential", "lognormal")
 FAULTS: Final = (
     "kill", "restart", "hang", "slow", "skew", "sensor", "actuator", "byzantine",
@@ -117,6 +119,14 @@ class LinkRule(LinkValues, frozen=True, kw_only=True):
     where: str = ""
 
 
+class FileLink(LinkValues, frozen=True, kw_only=True):
+    """A link of a network's file: two nodes, and what the file says of it; or one node alone."""
+
+    source: Annotated[str, Key("name", "A node: an agent, or a relay.", key="from")]
+    target: Annotated[str, Key("name", "The node it is linked with.", key="to")] = ""
+    where: str = ""
+
+
 class TopicSpec(msgspec.Struct, frozen=True, kw_only=True):
     """Noise on the numbers of a topic's payloads, drawn anew for each receiver and message."""
 
@@ -147,10 +157,43 @@ class NetworkSpec(msgspec.Struct, frozen=True, kw_only=True):
     branching: Annotated[
         int, Key("integer", "Children of each node of a tree, in roster order.", low=1, high=1e6)
     ] = 2
+    rows: Annotated[
+        int, Key("integer", "Rows of a grid; nodes fill it row by row, in roster order.", low=1,
+                 high=1e6)
+    ] = 0  # fmt: skip
+    columns: Annotated[
+        int, Key("integer", "Columns of a grid; rows or columns are enough.", low=1, high=1e6)
+    ] = 0
+    wrap: Annotated[bool, Key("flag", "Whether the ends of a grid's rows and columns meet.")] = (
+        False
+    )
+    radius: Annotated[
+        float,
+        Key("number", "Distance within which nodes of a random_geometric network are linked, drawn "
+            "in a square of side 1; default: the smallest that leaves nobody out.", low=0.0),
+    ] = 0.0  # fmt: skip
+    k: Annotated[
+        int, Key("integer", "Neighbours of each node of a small_world before some are rewired.",
+                 low=2, high=1e6)
+    ] = 4  # fmt: skip
+    p: Annotated[
+        float, Key("fraction", "Share of a small_world's links that are rewired.", low=0.0,
+                   high=1.0)
+    ] = 0.1  # fmt: skip
+    m: Annotated[
+        int, Key("integer", "Links that each further node of a scale_free network brings.", low=1,
+                 high=1e6)
+    ] = 2  # fmt: skip
+    file: Annotated[
+        tuple[FileLink, ...],
+        Key("graph", "A network's file (topology: file), relative to this one: .graphml, or a list "
+            "of links, .csv, .edges or .txt; or the links themselves.", of="FileLink"),
+    ] = ()  # fmt: skip
     edges: Annotated[
         tuple[tuple[str, str], ...],
-        Key("pairs", "Pairs of names or patterns, linked in both directions (topology: edges)."),
-    ] = ()
+        Key("pairs", "Pairs of names or patterns, linked in both directions (topology: edges; or "
+            "in addition to file and world)."),
+    ] = ()  # fmt: skip
     relays: Annotated[
         tuple[str, ...], Key("names", "Further nodes that only pass messages on.")
     ] = ()  # fmt: skip
@@ -162,7 +205,18 @@ class NetworkSpec(msgspec.Struct, frozen=True, kw_only=True):
         tuple[TopicSpec, ...],
         Key("table", "Noise of topics, by name or pattern.", of="TopicSpec", key="topics"),
     ] = ()
+    routing: Annotated[
+        str,
+        Key("choice", "Whether ways stay as they are, or lead round what is cut or down.",
+            choices=ROUTINGS),
+    ] = "fixed"  # fmt: skip
+    detection_ns: Annotated[
+        int, Key("duration", "How long it takes until messages go another way (routing: reroute).",
+                 key="detection")
+    ] = 0  # fmt: skip
     where: str = ""
+    pairs: tuple[tuple[str, str], ...] | None = None
+    """The links that `sim.scenario.layouts.laid_out` made of the topology, where it must."""
 
 
 class WorldSpec(msgspec.Struct, frozen=True, kw_only=True):
@@ -210,65 +264,6 @@ class AgentSpec(msgspec.Struct, frozen=True, kw_only=True):
     """Folder of the file that named the behaviour; "" for an option: the working folder."""
 
 
-class Supervision(msgspec.Struct, frozen=True, kw_only=True):
-    """What happens when an agent fails."""
-
-    on_failure: Annotated[
-        str,
-        Key("choice", "stop ends the run; fallback leaves the device to its own; restart starts "
-            "the agent anew.", choices=ON_FAILURE),
-    ] = "stop"  # fmt: skip
-    restarts: Annotated[
-        int, Key("integer", "Restarts of one agent `within` that time; after one more, `then`.",
-                 low=0, high=1e9)
-    ] = 3  # fmt: skip
-    within_ns: Annotated[
-        int, Key("duration", "Virtual time over which restarts are counted.", key="within")
-    ] = 3600 * SECOND
-    backoff_ns: Annotated[
-        int, Key("duration", "Virtual time from a failure to the restart; doubled with each "
-                 "further one `within` that time.", key="backoff")
-    ] = SECOND  # fmt: skip
-    then: Annotated[
-        str,
-        Key("choice", "What happens when there were more restarts than that: stop ends the run; "
-            "fallback leaves the device to its own.", choices=("stop", "fallback")),
-    ] = "stop"  # fmt: skip
-    recover: Annotated[
-        str,
-        Key("choice", "How a process that died from outside comes back: afresh, as any agent that "
-            "failed; replay feeds a new one what the old one was given, so that nothing changes.",
-            choices=("afresh", "replay")),
-    ] = "afresh"  # fmt: skip
-
-
-class Limits(msgspec.Struct, frozen=True, kw_only=True):
-    """Bounds on one agent (`memory`: on its process); more is a failure that names it."""
-
-    handler_cpu_ns: Annotated[
-        int, Key("duration", "Processor time of one activation.", key="handler_cpu")
-    ] = int(limits.HANDLER_CPU_SECONDS * SECOND)
-    handler_blocked_ns: Annotated[
-        int, Key("duration", "Real time without use of the processor.", key="handler_blocked")
-    ] = int(limits.HANDLER_BLOCKED_SECONDS * SECOND)
-    memory_bytes_max: Annotated[
-        int, Key("size", "Private memory of one process; not with --inline.", low=1e8, high=2**62,
-                 key="memory")
-    ] = limits.MEMORY_BYTES  # fmt: skip
-    messages_per_second_max: Annotated[
-        int, Key("integer", "Messages sent per virtual second, sustained.", low=1, high=1e12,
-                 key="messages_per_second")
-    ] = limits.MESSAGES_PER_SECOND_MAX  # fmt: skip
-    callbacks_per_instant_max: Annotated[
-        int, Key("integer", "Callbacks at one virtual instant.", low=1, high=1e12,
-                 key="callbacks_per_instant")
-    ] = limits.CALLBACKS_PER_INSTANT_MAX  # fmt: skip
-    inbox_messages_max: Annotated[
-        int, Key("integer", "Unread messages kept per topic; the oldest go first.", low=1,
-                 high=1e9, key="inbox_messages")
-    ] = limits.INBOX_MESSAGES_MAX  # fmt: skip
-
-
 class FaultSpec(LinkValues, frozen=True, kw_only=True):
     """An entry of `faults`: when, exactly one of the kinds of `FAULTS`, and what belongs to it."""
 
@@ -282,8 +277,10 @@ class FaultSpec(LinkValues, frozen=True, kw_only=True):
         int | None, Key("duration", "Lifts the fault after this time; a killed agent restarts.",
                         key="for")
     ] = None  # fmt: skip
-    kill: Annotated[tuple[str, ...], Key("patterns", "Agents whose process is killed.")] = ()
-    restart: Annotated[tuple[str, ...], Key("patterns", "Agents started anew.")] = ()
+    kill: Annotated[
+        tuple[str, ...], Key("patterns", "Agents whose process is killed; or relays.")
+    ] = ()
+    restart: Annotated[tuple[str, ...], Key("patterns", "Agents started anew; or relays.")] = ()
     hang: Annotated[tuple[str, ...], Key("patterns", "Agents whose process is stopped.")] = ()
     slow: Annotated[tuple[str, ...], Key("patterns", "Agents that take longer to act.")] = ()
     factor: Annotated[
@@ -476,8 +473,8 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True):
 RECORDS: Final[dict[str, type[msgspec.Struct]]] = {
     record.__name__: record
     for record in (
-        LinkValues, LinkRule, TopicSpec, NetworkSpec, WorldSpec, AgentSpec, Supervision, Limits,
-        FaultSpec, ConsoleSpec, RecordSpec, NetworkShape, LearnSpec, Scenario,
+        LinkValues, LinkRule, FileLink, TopicSpec, NetworkSpec, WorldSpec, AgentSpec, Supervision,
+        Limits, FaultSpec, ConsoleSpec, RecordSpec, NetworkShape, LearnSpec, Scenario,
     )
 }  # fmt: skip
 TABLE_KEYS: Final = {"AgentSpec": "pattern", "TopicSpec": "topic"}

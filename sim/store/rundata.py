@@ -281,7 +281,8 @@ class RunData:
     @functools.cached_property
     def links(self) -> pd.DataFrame:
         """A row per source, destination and topic: sent, delivered, in_flight, dropped and, by
-        reason, `dropped.<reason>`; bytes; quantiles of the delay of what was delivered.
+        reason, `dropped.<reason>`; bytes, and those delivered; quantiles of the delay of what was
+        delivered.
         """
         recording = self._with_messages()
         m = recording.messages
@@ -310,6 +311,7 @@ class RunData:
                 table[f"dropped.{reason}"] = count(m.fate == number)
         table["bytes"] = count(slice(None), m.length)
         is_there = m.fate == DELIVERED
+        table["delivered_bytes"] = count(is_there, m.length[is_there])
         delays = pd.Series((m.arrived - m.sent)[is_there] / SECOND).groupby(row[is_there])
         for name, q in (("p50", 0.5), ("p95", 0.95), ("p99", 0.99), ("max", 1.0)):
             table[f"delay_{name}"] = delays.quantile(q).reindex(range(len(keys))).to_numpy()

@@ -88,6 +88,9 @@ class PhysicalEvent:
 class World(Protocol):
     """One copy of a world, as the broker drives it. Calls come in this order:
     `reset`, `observe`, then for each step `advance`, `observe`.
+
+    Optional: `edges`, pairs of names that are linked in `network: {topology: world}`; a name that
+    is no agent's is a relay's. A batch world may have it too.
     """
 
     name: str
@@ -189,6 +192,10 @@ class Single:
         self.groups = self.batch.groups
         self.rounds = self.batch.rounds
         self.events = self.batch.events
+
+    @property
+    def edges(self) -> Sequence[tuple[str, str]]:
+        return getattr(self.batch, "edges", ())
 
     def reset(self, seed: int, episode: int) -> None:
         self.state = self.batch.reset([(seed, episode)])

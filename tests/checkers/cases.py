@@ -25,8 +25,13 @@ topologies = st.sampled_from(
         "topology: complete", "topology: star, hub: centre", "topology: star, hub: agent-2",
         "topology: ring", "topology: tree, relays: [r1, r2]",
         "topology: edges, edges: [[agent-1, agent-2], [agent-2, agent-3]]",
+        "topology: line", "topology: grid, rows: 2, wrap: true, relays: [r1, r2]",
+        "topology: random_geometric, relays: [r1, r2, r3]", "topology: scale_free, m: 1",
     ]
 )  # fmt: skip
+routings = st.sampled_from(
+    ["", "routing: fixed, ", "routing: reroute, ", "routing: reroute, detection: 120ms, "]
+)
 steps = st.sampled_from(["100ms", "70ms"])
 names = st.sampled_from(['"*"', "agent-1", "agent-2", "[agent-1, agent-3]"])
 instants = st.sampled_from([0, 1, 50, 99, 100, 101, 250, 333, 500, 760, 999])
@@ -78,7 +83,7 @@ def cases(draw: st.DrawFn) -> Case:
         'agents: {"agent-*": {}, agent-3: {processing: '
         + draw(st.sampled_from(["0ms", "9ms", "120ms"]))
         + "}}",
-        f"network: {{{draw(topologies)}, default: {{{draw(links())}}}, ",
+        f"network: {{{draw(topologies)}, {draw(routings)}default: {{{draw(links())}}}, ",
         f"  links: [{draw(st.sampled_from(['', f'{RULE}, {draw(links())}}}']))}]}}",
         "faults: [" + ", ".join(draw(st.lists(faults(), max_size=5))) + "]",
     ]

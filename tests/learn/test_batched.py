@@ -303,6 +303,12 @@ PROGRAM = ["agents={agent-2: {behaviour: agents.policy:MechanismAgent}}"]
         (["network.default.rate=1kB/s"], "finite rate"),
         (["faults=[{at: 500ms, link: [agent-1, agent-2], rate: 1kB/s}]"], "finite rate"),
         (["faults=[{at: 500ms, hang: agent-1}]"], "hang"),
+        (["faults=[{at: 500ms, kill: r}]", "network.relays=[r]"], "kills a relay"),
+        (["faults=[{at: 500ms, kill: agent-1}]", "network.routing=reroute"], "go round"),
+        (
+            ["faults=[{at: 0s, link: [agent-1, agent-2], loss: 1}]", "network.routing=reroute"],
+            "go round",
+        ),
     ],
 )
 def test_what_a_batch_cannot_have_goes_to_kernels(options: list[str], word: str) -> None:
@@ -318,6 +324,8 @@ def test_what_a_batch_cannot_have_goes_to_kernels(options: list[str], word: str)
 def test_the_reason_is_told() -> None:
     prepared = made("rendezvous", ["duration=1s"])
     assert make_rollout(prepared, ["agent"], 2).kind == "batched"
+    calm = made("rendezvous", ["duration=1s", "network.routing=reroute", "faults=[]"])
+    assert make_rollout(calm, ["agent"], 2).kind == "batched"
     forced = make_rollout(prepared, ["agent"], 2, force="kernel")
     assert (forced.kind, forced.reason) == ("kernel", "asked for")
     forced.close()

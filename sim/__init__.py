@@ -14,6 +14,8 @@ _EXPORTS = {
     "serves": "agents.agent",
     "Communicator": "agents.collectives.communicator",
     "leadership": "agents.collectives.leadership",
+    "follow": "agents.hierarchy.member",
+    "coordinate": "agents.hierarchy.coordinator",
     "Message": "agents.channels",
     "Observation": "agents.agent",
     "Policy": "agents.policy",

@@ -1,4 +1,4 @@
-"""Rules of the world `sharing`: the source says what there is, and everybody takes an equal share."""
+"""Rules of the world `sharing`: the source says what there is, all take equal shares of it."""
 
 from __future__ import annotations
 

@@ -145,7 +145,7 @@ class _Coordinator:
         self.reports: dict[str, _Report] = {}
         self.number = 0
         self.told_last = (-1, "")
-        self.is_new = self.is_asking = self.is_told = False
+        self.is_new = self.is_asking = self.is_told = self.is_fresh = False
         self.sum: Vector | None = None
         self.woken = asyncio.Event()
         agent._cell.channels.protocols[f"{self.tag}-up-{group}"] = self._on_answer
@@ -200,7 +200,7 @@ class _Coordinator:
 
     async def _ask(self) -> None:
         """Calls all members and waits for them; sends up what they say, and down if it is due."""
-        was_told, self.is_told = self.is_told, False
+        was_fresh, self.is_fresh = self.is_fresh, False
         self.number = max(self.number, self.agent.now_ns // self.period_ns) + 1
         self.is_asking = True
         for member in self.members:
@@ -217,7 +217,7 @@ class _Coordinator:
             self._hand_down()
             return
         self._pass_up()
-        if self.is_new or not (was_told or self.is_told):
+        if self.is_new or not (was_fresh or self.is_fresh):
             self._hand_down()  # nothing came from above for a whole round: the last one holds
 
     def _heard(self, rounds: int) -> dict[str, Vector]:
@@ -284,7 +284,7 @@ class _Coordinator:
     # --- what comes -------------------------------------------------------------------------------
 
     def _on_setpoint(self) -> None:
-        self.is_told = True
+        self.is_told = self.is_fresh = True
         self.woken.set()
 
     def _on_answer(self, message: Message) -> None:

@@ -20,7 +20,7 @@ from msgspec import Meta
 
 from sim.errors import BoundError
 from sim.spaces import Field
-from sim.worlds.classics.common import Classic, Columns, Stepped, Tensors, maker
+from sim.worlds.classics.common import Classic, Columns, Played, Stepped, Tensors, maker
 from sim.worlds.classics.fields import NotNegative, Parameters, Positive
 from sim.worlds.noise import ordered_sum, row_keys, uniforms
 from sim.worlds.world import Metric, State
@@ -65,7 +65,7 @@ class Sharing(Classic[Params]):
         among = Field("among", low=1.0, help="number of consumers")
         drawn = Field("drawn", low=0.0, help="in the last step")
         draw = Field("draw", low=0.0, high=most, default=p.low)
-        slots = {
+        slots: dict[str, Played] = {
             "source": (["source"], [supply, safe, among], []),
             "consumer": (p.agents, [weight, drawn, safe], [draw]),
         }

@@ -302,6 +302,8 @@ def why_not(prepared: Prepared, cast: Cast, mode: LinkMode) -> str:
         return f"{first} plays {spec}, a program{others}; kernels in memory run it"
     if not mode.is_ideal and (queues := queued(prepared)):
         return f"{queues}; kernels in memory have queues"
+    if not mode.is_ideal and (bound := [p.name for p in prepared.plans if p.budget]):
+        return f"{bound[0]} has a budget; kernels in memory have them"
     if kinds := missing(prepared):
         return f"the scenario has faults of kind {', '.join(kinds)}; kernels in memory have them"
     try:

@@ -123,6 +123,7 @@ class Clock:
     now_ns = 0
 
 
+@settings(deadline=None)
 @given(
     st.integers(1, 20), st.lists(st.tuples(st.integers(0, 10**9), st.integers(0, 50)), max_size=60)
 )

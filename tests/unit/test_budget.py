@@ -6,12 +6,14 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agents.spent import Spent
 from sim.errors import ScenarioError
+from sim.outcome import Result
 from sim.scenario.load import parse_scenario
+from sim.worlds.world import Metric
 
 SOURCE = """
 class A(sim.Agent):
@@ -117,6 +119,18 @@ def test_a_budget_that_is_none_is_refused_with_its_place(budget: str, problem: s
     )
     with pytest.raises(ScenarioError, match=f":5: agents.agent-1.budget.*{problem}"):
         parse_scenario(text)
+
+
+def test_the_cost_of_coordination_is_bytes_per_gain() -> None:
+    books = {"sent": 3, "bytes": 300}
+    reference = {"no control": {"welfare": 2.0}, "rule": {"welfare": 5.0}}
+    for better, value, over_nothing, over_rule in (("higher", 4.0, 150.0, None),
+                                                   ("lower", 1.0, 300.0, 75.0)):  # fmt: skip
+        metrics = {"welfare": Metric(value, "", better, True)}
+        result = Result("s", 0, "completed", messages=books, metrics=metrics, reference=reference)
+        assert result.bytes_per_gain() == over_nothing
+        assert result.bytes_per_gain("rule") == over_rule
+        assert result.bytes_per_gain("optimum") is None
 
 
 class Clock:

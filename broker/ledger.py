@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 from broker.delays import Delays
 from sim.errors import InvariantError
 
-REASONS: Final = ("loss", "partition", "queue", "unreachable", "down", "episode", "burst")
+REASONS: Final = ("loss", "partition", "queue", "unreachable", "down", "episode", "burst", "budget")
 """Why a message is dropped: lost on a link, cut, no room in a queue, no route, receiver not alive,
-episode over, lost in a burst."""
-LOSS, PARTITION, QUEUE, UNREACHABLE, DOWN, EPISODE, BURST = range(1, len(REASONS) + 1)
+episode over, lost in a burst, over the sender's budget."""
+LOSS, PARTITION, QUEUE, UNREACHABLE, DOWN, EPISODE, BURST, BUDGET = range(1, len(REASONS) + 1)
 _SENT, _DELIVERED, _DROPPED, _BYTES = 0, 1, 1, 2 + len(REASONS)
 _COLUMNS: Final = _BYTES + 1
 _SHARES: Final = (0.5, 0.95, 0.99)

@@ -15,7 +15,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from broker.ledger import DOWN, EPISODE, PARTITION, UNREACHABLE, Ledger
+from broker.ledger import BUDGET, DOWN, EPISODE, PARTITION, UNREACHABLE, Ledger
 from broker.links import Links
 from broker.processing import Processing
 from broker.routes import Condition, IsCut, Overlay, Routes
@@ -168,7 +168,20 @@ class Network:
         spread_bodies = np.repeat(bodies, counts)
         if self.tape is not None:
             self.tape.send(rows, spread_bodies)
+        is_over = np.array([send.is_over for _, _, send in sends])
+        if is_over.any():
+            return self._within_budget(rows, spread_bodies, np.repeat(is_over, counts))
         return rows, spread_bodies
+
+    def _within_budget(
+        self, rows: Rows, bodies: Bodies, is_over: NDArray[np.bool_]
+    ) -> tuple[Rows, Bodies]:
+        over = rows[is_over]
+        self._digest.add("sends", over["sequence"].tobytes())
+        self.ledger.count_dropped(over["account"].astype(np.intp), BUDGET)
+        if self.tape is not None:
+            self.tape.drop(over["sequence"], BUDGET)
+        return rows[~is_over], bodies[~is_over]
 
     def _stream(self, sender: int, send: Send) -> Stream:
         to = -1 if send.kind == PUBLISH else self._index[send.to]

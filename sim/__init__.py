@@ -16,6 +16,8 @@ _EXPORTS = {
     "Communicator": "agents.collectives.communicator",
     "leadership": "agents.collectives.leadership",
     "Auction": "agents.auctions.auction",
+    "follow": "agents.hierarchy.member",
+    "coordinate": "agents.hierarchy.coordinator",
     "Message": "agents.channels",
     "Observation": "agents.agent",
     "Policy": "agents.policy",

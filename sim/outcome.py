@@ -72,6 +72,19 @@ class Result:
         """Whether a person did something to it while it went on."""
         return any(fault.get("cause") == YOU for fault in self.faults)
 
+    def bytes_per_gain(self, over: str = NO_CONTROL) -> float | None:
+        """What coordination cost: bytes sent per unit by which the objective beats a column.
+
+        over: a column of `reference`. None if it is not there, or not beaten.
+        """
+        for name, metric in self.metrics.items():
+            other = self.reference.get(over, {}).get(name)
+            if metric.objective and other is not None:
+                sign = 1 if metric.better == "higher" else -1
+                gain = sign * (metric.value - other)
+                return float(self.messages["bytes"]) / gain if gain > 0 else None
+        return None
+
     def summary(self) -> dict[str, Any]:
         """The document that `--json` prints and `summary.json` holds, but for its `accounts`: the
         `ACCOUNTS_MAX` of most bytes, and in `accounts_left_out` how many more there are, if any.

@@ -304,6 +304,8 @@ def why_not(prepared: Prepared, cast: Cast, mode: LinkMode) -> str:
         return f"{queues}; kernels in memory have queues"
     if why := rerouted(prepared):
         return f"{why}; kernels in memory find the ways"
+    if not mode.is_ideal and (bound := [p.name for p in prepared.plans if p.budget]):
+        return f"{bound[0]} has a budget; kernels in memory have them"
     if kinds := missing(prepared):
         return f"the scenario has faults of kind {', '.join(kinds)}; kernels in memory have them"
     try:

@@ -336,6 +336,8 @@ def _check(record: str, node: Node, path: str) -> None:
         check_learn(node.value, path)
     elif record == "FaultSpec":
         _check_fault(node.value, node, path)
+    elif record == "Budget" and node.value.keys().isdisjoint(("messages", "bytes")):
+        raise ScenarioError(f"{node.where}: {path}: expected messages, bytes or both")
     elif record == "LinkRule" and node.value.keys().isdisjoint(LINK_KEYS):
         raise ScenarioError(f"{node.where}: {path}: expected at least one of {_listed(LINK_KEYS)}")
 

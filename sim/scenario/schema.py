@@ -14,6 +14,7 @@ from typing import Annotated, Any, Final
 
 import msgspec
 
+from sim.scenario.budget import Budget
 from sim.scenario.bursts import Burst
 from sim.scenario.keys import Key
 from sim.scenario.learning import LearnSpec, NetworkShape
@@ -254,6 +255,10 @@ class AgentSpec(msgspec.Struct, frozen=True, kw_only=True):
         Key("choice", "What happens if it fails; default supervision.on_failure.",
             choices=ON_FAILURE),
     ] = None  # fmt: skip
+    budget: Annotated[
+        Budget | None,
+        Key("record", "What it may send: messages and bytes per span of time.", of="Budget"),
+    ] = None
     count: Annotated[
         int | None,
         Key("integer", "Makes so many agents without a slot in the world; `*` in the name becomes "
@@ -473,7 +478,8 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True):
 RECORDS: Final[dict[str, type[msgspec.Struct]]] = {
     record.__name__: record
     for record in (
-        LinkValues, LinkRule, FileLink, TopicSpec, NetworkSpec, WorldSpec, AgentSpec, Supervision,
+        LinkValues, LinkRule, FileLink, TopicSpec, NetworkSpec, WorldSpec, AgentSpec, Budget,
+        Supervision,
         Limits, FaultSpec, ConsoleSpec, RecordSpec, NetworkShape, LearnSpec, Scenario,
     )
 }  # fmt: skip

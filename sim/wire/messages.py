@@ -12,7 +12,7 @@ from typing import Any, Final, TypeAlias
 import msgspec
 import numpy as np
 
-PROTOCOL: Final = 2
+PROTOCOL: Final = 3
 SpaceField: TypeAlias = tuple[str, str, float, float, int, float, int, str]
 """name, unit, low, high, size, default, choices, masks of a `sim.spaces.Field`"""
 PUBLISH, DIRECT, REQUEST, REPLY, REFUSAL = range(5)
@@ -39,7 +39,7 @@ DELIVERY_DTYPE: Final = np.dtype(
 class Start(msgspec.Struct, array_like=True, frozen=True):
     """Everything a host needs to begin an agent, or to begin it anew.
 
-    fields of spaces: as `SpaceField`.
+    fields of spaces: as `SpaceField`. budget: as `sim.scenario.budget.Budget.row`.
     """
 
     name: str
@@ -59,6 +59,7 @@ class Start(msgspec.Struct, array_like=True, frozen=True):
     inbox_max: int
     messages_per_second_max: int
     cpu_seconds_max: float
+    budget: tuple[int, int, int] | None = None
 
 
 class Observed(msgspec.Struct, array_like=True, frozen=True):
@@ -104,7 +105,10 @@ class Activation(msgspec.Struct, array_like=True, frozen=True, tag="A"):
 
 
 class Send(msgspec.Struct, array_like=True, frozen=True):
-    """One message leaving an agent. `to` is empty for a publication."""
+    """One message leaving an agent. `to` is empty for a publication.
+
+    is_over: it is over the agent's budget, and goes no further than the books.
+    """
 
     time: int
     kind: int
@@ -112,6 +116,7 @@ class Send(msgspec.Struct, array_like=True, frozen=True):
     to: str
     reference: int
     body: bytes
+    is_over: bool = False
 
 
 class Act(msgspec.Struct, array_like=True, frozen=True):

@@ -139,6 +139,7 @@ class Inspection:
                 )  # fmt: skip
                 found[way] = {
                     "sent": account.sent, "delivered": account.delivered, **account.dropped,
+                    **({"duplicated": account.duplicated} if account.duplicated else {}),
                 }  # fmt: skip
         return found
 

@@ -1,6 +1,6 @@
 """The books: every message ends in exactly one place, per source, destination and topic.
 
-sent = delivered + dropped (by reason) + in flight        at every instant
+sent + duplicated = delivered + dropped (by reason) + in flight        at every instant
 """
 
 from __future__ import annotations
@@ -13,12 +13,18 @@ from numpy.typing import NDArray
 
 from sim.errors import InvariantError
 
-REASONS: Final = ("loss", "partition", "queue", "unreachable", "down", "episode", "burst")
+REASONS: Final = (
+    "loss", "partition", "queue", "unreachable", "down", "episode", "burst", "outage", "corrupt",
+    "expired",
+)  # fmt: skip
 """Why a message is dropped: lost on a link, cut, no room in a queue, no route, receiver not alive,
-episode over, lost in a burst."""
-LOSS, PARTITION, QUEUE, UNREACHABLE, DOWN, EPISODE, BURST = range(1, len(REASONS) + 1)
+episode over, lost in a burst, link out, damaged, too old on arrival."""
+(
+    LOSS, PARTITION, QUEUE, UNREACHABLE, DOWN, EPISODE, BURST, OUTAGE, CORRUPT, EXPIRED,
+) = range(1, len(REASONS) + 1)  # fmt: skip
 _SENT, _DELIVERED, _DROPPED, _BYTES = 0, 1, 1, 2 + len(REASONS)
-_COLUMNS: Final = _BYTES + 1
+_DUPLICATED: Final = _BYTES + 1
+_COLUMNS: Final = _DUPLICATED + 1
 
 
 @dataclass(frozen=True)
@@ -33,6 +39,7 @@ class Account:
     dropped: dict[str, int]
     in_flight: int
     bytes: int
+    duplicated: int = 0
 
 
 class Ledger:
@@ -59,6 +66,10 @@ class Ledger:
         np.add.at(self._counts[:, _SENT], rows, 1)
         np.add.at(self._counts[:, _BYTES], rows, lengths)
 
+    def count_duplicated(self, rows: NDArray[np.intp]) -> None:
+        """Second copies that links made, each of which ends like a message."""
+        np.add.at(self._counts[:, _DUPLICATED], rows, 1)
+
     def count_delivered(self, rows: NDArray[np.intp]) -> None:
         np.add.at(self._counts[:, _DELIVERED], rows, 1)
 
@@ -74,20 +85,23 @@ class Ledger:
 
     @property
     def counts(self) -> NDArray[np.int64]:
-        """Shapes: [accounts, columns]: sent, delivered, dropped for each of REASONS, bytes."""
+        """Shapes: [accounts, columns]: sent, delivered, dropped for each of REASONS, bytes,
+        duplicated.
+        """
         return self._counts[: len(self.names)]
 
     def totals(self, in_flight: int) -> dict[str, Any]:
-        """The books of the whole network.
+        """The books of the whole network; `duplicated` is there if any message was.
 
         Raises: InvariantError if they do not balance with what the network holds.
         """
         sums = self._counts.sum(axis=0)
         dropped = {r: int(n) for r, n in zip(REASONS, sums[2:_BYTES], strict=True) if n}
-        if sums[_SENT] != sums[_DELIVERED] + sum(dropped.values()) + in_flight:
+        duplicated = int(sums[_DUPLICATED])
+        if sums[_SENT] + duplicated != sums[_DELIVERED] + sum(dropped.values()) + in_flight:
             raise InvariantError(
-                f"books do not balance: sent {sums[_SENT]}, delivered {sums[_DELIVERED]}, "
-                f"dropped {dropped}, in flight {in_flight}"
+                f"books do not balance: sent {sums[_SENT]}, duplicated {duplicated}, delivered "
+                f"{sums[_DELIVERED]}, dropped {dropped}, in flight {in_flight}"
             )
         return {
             "sent": int(sums[_SENT]),
@@ -95,6 +109,7 @@ class Ledger:
             "dropped": dropped,
             "in_flight": in_flight,
             "bytes": int(sums[_BYTES]),
+            **({"duplicated": duplicated} if duplicated else {}),
         }
 
     def accounts(self) -> list[Account]:
@@ -104,11 +119,12 @@ class Ledger:
             self.names, self._counts.tolist(), strict=False
         ):
             dropped = {r: n for r, n in zip(REASONS, counts[2:_BYTES], strict=True) if n}
-            in_flight = counts[_SENT] - counts[_DELIVERED] - sum(dropped.values())
+            begun = counts[_SENT] + counts[_DUPLICATED]
+            in_flight = begun - counts[_DELIVERED] - sum(dropped.values())
             found.append(
                 Account(
                     source, destination, topic, counts[_SENT], counts[_DELIVERED], dropped,
-                    in_flight, counts[_BYTES],
+                    in_flight, counts[_BYTES], counts[_DUPLICATED],
                 )
             )  # fmt: skip
         return found

@@ -15,16 +15,17 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from broker.damage import damaged
 from broker.ledger import DOWN, EPISODE, PARTITION, UNREACHABLE, Ledger
-from broker.links import Links
+from broker.links import COPY, Links
 from broker.processing import Processing
 from broker.tape import Tape
 from sim.digest import Digest
 from sim.rng import key_of
-from sim.scenario.schema import LinkSpec
+from sim.scenario.link import LinkSpec
 from sim.scenario.topology import LinkTable
 from sim.units import NEVER
-from sim.wire.messages import PUBLISH, Send
+from sim.wire.messages import COPIED, PUBLISH, Send
 
 ROW: Final = np.dtype(
     [
@@ -82,6 +83,7 @@ class Network:
         self._overlay: Callable[[int, int, LinkSpec], LinkSpec] = lambda a, b, spec: spec
         self._is_cut: Callable[[int, int], bool] = lambda a, b: False
         self._sides: NDArray[np.int8] = np.zeros((0, len(table.names)), dtype=np.int8)
+        self._has_damaged = False
         self.tape: Tape | None = None
 
     # --- who hears what -------------------------------------------------------------------------
@@ -225,6 +227,8 @@ class Network:
 
     def _advance(self, rows: Rows, bodies: Bodies) -> None:
         """Sends rows, sorted by time, over their next link."""
+        if self._links.has_copies:
+            rows, bodies = self._with_copies(rows, bodies)
         fates = np.where(rows["link"] < 0, UNREACHABLE, 0)
         if len(self._sides):
             apart = (self._sides[:, rows["sender"]] * self._sides[:, rows["to"]] < 0).any(axis=0)
@@ -239,6 +243,8 @@ class Network:
         hashed[:, 0] = np.where(fates > 0, -fates, rows["arrival"])
         hashed[:, 1] = rows["sequence"] << 16 | rows["to"]
         self._digest.add("sends", hashed.tobytes())
+        if self._links.has_damage and (fates < 0).any():
+            bodies, self._has_damaged = damaged(rows, bodies, np.flatnonzero(fates < 0)), True
         dropped = fates > 0
         if dropped.any():
             self.ledger.count_dropped(rows["account"][dropped], fates[dropped])
@@ -247,12 +253,36 @@ class Network:
             rows, bodies = rows[~dropped], bodies[~dropped]
         self._hold(rows, bodies)
 
+    def _with_copies(self, rows: Rows, bodies: Bodies) -> tuple[Rows, Bodies]:
+        """The rows, each followed by the second copy of it that its link makes, if it does."""
+        linked = np.flatnonzero(rows["link"] >= 0)
+        part = rows[linked]
+        copied = self._links.copied(part["link"], part["key"], part["counter"], part["hop"])
+        if not copied.any():
+            return rows, bodies
+        times = np.ones(len(rows), dtype=np.int64)
+        times[linked[copied]] = 2
+        rows, bodies = np.repeat(rows, times), np.repeat(bodies, times)
+        places = np.cumsum(times)[times == 2] - 1
+        copies = rows[places]
+        copies["hop"] += (copies["hop"] + 1) * COPY
+        copies["sequence"] = np.arange(self._sequence, self._sequence + len(copies))
+        self._sequence += len(copies)
+        rows[places] = copies
+        self.ledger.count_duplicated(copies["account"])
+        if self.tape is not None:
+            told = copies.copy()
+            told["kind"] = COPIED
+            self.tape.send(told, bodies[places])
+        return rows, bodies
+
     def _cross(self, rows: Rows, fates: NDArray[np.int64], where: Any) -> None:
         part = rows[where]
         links = part["link"]
         arrivals, found = self._links.offer(
-            links, part["arrival"], part["length"], part["key"], part["counter"], part["hop"]
-        )
+            links, part["arrival"], part["length"], part["key"], part["counter"], part["hop"],
+            part["sent"],
+        )  # fmt: skip
         rows["arrival"][where] = arrivals
         rows["at"][where] = self._ends[links]
         fates[where] = found
@@ -311,6 +341,8 @@ class Network:
         if not chosen.any():
             return _no_rows()
         rows, bodies = self._take(chosen)
+        if self._has_damaged:
+            rows["length"] = [len(body) for body in bodies]
         alive = is_up[rows["to"]]
         hashed = np.empty((len(rows), 2), dtype=np.int64)
         hashed[:, 0] = np.where(alive, rows["arrival"], -rows["arrival"])

@@ -13,6 +13,7 @@ _EXPORTS = {
     "Agent": "agents.agent",
     "serves": "agents.agent",
     "Message": "agents.channels",
+    "Corrupt": "sim.wire.corrupt",
     "Observation": "agents.agent",
     "Policy": "agents.policy",
     "PolicyAgent": "agents.policy",

@@ -17,8 +17,9 @@ from sim.prepare import Prepared
 from sim.scenario.commands import COMMANDS
 from sim.scenario.faults import idle_faults
 from sim.scenario.learning import Ranges
+from sim.scenario.link import LinkRule, LinkSpec
 from sim.scenario.roster import AgentPlan
-from sim.scenario.schema import Fault, LinkRule, LinkSpec
+from sim.scenario.schema import Fault
 from sim.scenario.sentences import link_text
 from sim.scenario.topology import replace_link
 from sim.units import NEVER, clock_text, duration_text

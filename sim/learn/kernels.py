@@ -25,7 +25,9 @@ from sim.learn.seats import Crowd, Seats
 from sim.learn.trail import Step, Trail, record_of
 from sim.prepare import Prepared, make_world, with_plans
 from sim.process import no_collector, one_thread
-from sim.scenario.schema import Jitter, LinkValues, NetworkSpec
+from sim.scenario.jitters import Jitter
+from sim.scenario.link import LinkValues
+from sim.scenario.schema import NetworkSpec
 from sim.worlds.world import Group
 
 _BUNDLED = "agents.behaviours."

@@ -99,29 +99,33 @@ def books(run: Evidence) -> list[Cell]:
         return []
     dropped = totals["dropped"]
     reasons = list(dropped)
-    heads = ["topic", "sent", "delivered", *(f"dropped: {r}" for r in reasons), "in flight",
-             "loss", "bytes"]  # fmt: skip
+    copies = ["duplicated"] if totals.get("duplicated") else []
+    heads = ["topic", "sent", *copies, "delivered", *(f"dropped: {r}" for r in reasons),
+             "in flight", "loss", "bytes"]  # fmt: skip
     rows: list[list[Cell]] = []
     if run.has_messages:
         by_topic = run.data.links.groupby("topic", observed=True).sum(numeric_only=True)
         for topic, row in by_topic.sort_values("sent", ascending=False).iterrows():
             rows.append(
-                [str(topic), *_counts(row, reasons), percent(row["dropped"] / row["sent"]),
+                [str(topic), *_counts(row, copies, reasons), percent(row["dropped"] / row["sent"]),
                  size_text(row["bytes"])]
             )  # fmt: skip
     rows = rows[:ROWS_MAX]
     lost = sum(dropped.values())
     rows.append(
-        ["all", f"{totals['sent']:,}", f"{totals['delivered']:,}",
+        ["all", f"{totals['sent']:,}", *(f"{totals[name]:,}" for name in copies),
+         f"{totals['delivered']:,}",
          *(f"{dropped[r]:,}" for r in reasons), f"{totals['in_flight']:,}",
          percent(lost / totals["sent"] if totals["sent"] else 0.0), size_text(totals["bytes"])]
     )  # fmt: skip
     css = [""] * (len(rows) - 1) + ["total"]
-    words = "Every message ended in exactly one place: sent = delivered + dropped + in flight."
+    begun = " + ".join(["sent", *copies])
+    words = f"Every message ended in exactly one place: {begun} = delivered + dropped + in flight."
     return [table(heads, rows, range(1, len(heads)), row_css=css), tag("p", words, "note")]
 
 
-def _counts(row: pd.Series[Any], reasons: Sequence[str]) -> list[str]:
+def _counts(row: pd.Series[Any], copies: Sequence[str], reasons: Sequence[str]) -> list[str]:
     dropped = [row.get(f"dropped.{reason}", 0) for reason in reasons]
-    values = [row["sent"], row["delivered"], *dropped, row["in_flight"]]
+    begun = [row["sent"], *(row[name] for name in copies)]
+    values = [*begun, row["delivered"], *dropped, row["in_flight"]]
     return [f"{int(value):,}" for value in values]

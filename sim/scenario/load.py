@@ -13,6 +13,7 @@ import yaml
 from sim import limits
 from sim.errors import BoundError, ScenarioError, UnknownKeyError
 from sim.ids import did_you_mean, nearest
+from sim.scenario.jitters import with_tables
 from sim.scenario.overrides import Overrides, apply_behaviours, apply_overrides
 from sim.scenario.policies import no_policies, policy_folder
 from sim.scenario.read import read_scenario
@@ -152,7 +153,7 @@ def load_scenario(
     path = find_scenario(os.fspath(path_or_name))
     tree, description = _read_tree(path, ())
     tree = apply_overrides(tree, overrides)
-    tree = apply_behaviours(tree, behaviours)
+    tree = with_tables(apply_behaviours(tree, behaviours))
     return read_scenario(
         tree,
         source=_shown(path),
@@ -174,7 +175,7 @@ def parse_scenario(
     tree = parse(text, source, folder)
     if tree.is_map:
         tree.value.setdefault("name", Node("scenario", source, folder))
-    tree = apply_overrides(tree, overrides)
+    tree = with_tables(apply_overrides(tree, overrides))
     return read_scenario(
         tree,
         source=source,

@@ -29,6 +29,7 @@ from sim.worlds.world import World
 
 _YOUNGER: Final = (
     "burst", "order", "duplicate", "corrupt", "integrity", "expiry_ns", "outages", "preset",
+    "radio",
 )  # fmt: skip
 
 

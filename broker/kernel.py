@@ -34,7 +34,7 @@ from sim.errors import AgentError, InvariantError, WireError
 from sim.limits import ROUNDS_PER_INSTANT_MAX
 from sim.scenario.roster import AgentPlan
 from sim.scenario.schema import Fault, Scenario
-from sim.scenario.topology import LinkTable
+from sim.scenario.topology import LinkTable, uses_radio
 from sim.units import NEVER, SECOND, format_ns
 from sim.wire.messages import (
     FAILED,
@@ -47,7 +47,7 @@ from sim.wire.messages import (
     Work,
     Yield,
 )
-from sim.worlds.world import World
+from sim.worlds.world import World, positions_of
 
 _STEP: Final = struct.Struct("<q")
 _COLLECT_EVERY_STEPS: Final = 256
@@ -93,6 +93,7 @@ class Kernel:
         self.faults_applied: list[Fault] = []
         self.in_force = InForce()
         self._faults = deque(sorted(faults, key=lambda f: f.time_ns))
+        self._has_radio = uses_radio(table, faults)
         self._is_eager = is_eager
         self._table_floor = table.lookahead()[0]
         self._episode_began = 0
@@ -281,6 +282,8 @@ class Kernel:
             self.digest.add("world", _STEP.pack(instant), world.state_bytes())
             self.steps += 1
             self.handover.reward(world.rewards())
+        if self._has_radio:
+            self.network.locate(positions_of(world))
         self._next_step = instant + world.dt_ns
         due = [g for g in world.groups if (instant - began) % g.every_ns == 0]
         if due and instant < self.horizon:
@@ -335,6 +338,7 @@ class Kernel:
         added = list(faults)
         if any(f.time_ns < self.next_gap for f in added):
             raise InvariantError(f"a live fault before {self.next_gap} ns: {added}")
+        self._has_radio = self._has_radio or uses_radio(self.network.table, added)
         self._faults = deque(sorted([*self._faults, *added], key=lambda f: f.time_ns))
 
     @property

@@ -1,9 +1,9 @@
 """What a link does to the messages that enter it, for all links of a window at once.
 
-A link is a pipeline of stages: copies, cut, outages, loss, bursts, damage, queue and bandwidth,
-latency, order, expiry. Every random number is keyed by (origin, destination, topic, serial on that
-topic, hop and copy), or by (link, slot of time) if what it decides strikes all that is on the link,
-so that no other message, link or order of calls can shift it.
+A link is a pipeline of stages: copies, cut, outages, radio, loss, bursts, damage, queue and
+bandwidth, latency, order, expiry. Every random number is keyed by (origin, destination, topic,
+serial on that topic, hop and copy), or by (link, slot of time) if what it decides strikes all that
+is on the link, so that no other message, link or order of calls can shift it.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ from broker.bursts import Chains, burst_losses
 from broker.jitters import KINDS, Tables, jitters
 from broker.ledger import BURST, CORRUPT, EXPIRED, LOSS, OUTAGE, PARTITION, QUEUE
 from broker.outages import OutageSets, are_out
-from sim.rng import uniforms
+from broker.radio import Radios, unheard
+from sim.rng import uniform_pair, uniforms
 from sim.scenario.link import LinkSpec
 from sim.units import NEVER
 
@@ -28,6 +29,8 @@ LOSS_AND_JITTER: Final = 0
 """Stage number of the one Philox block that gives both loss and jitter."""
 COPY_AND_DAMAGE: Final = 2
 """Stage number of the block that decides on a second copy, and on changed bytes."""
+RADIO: Final = 4
+"""Stage number of the block of a message's fading; also of a pair's shadowing, by its own key."""
 COPY: Final = 1 << 16
 """What a second copy adds to the number of the hop in its counters, per link of its way."""
 
@@ -40,6 +43,7 @@ _COLUMNS: Final = {
     "chain": np.int64, "clock": np.uint64, "rate": np.float64, "queue": np.int64, "is_cut": bool,
     "free_at": np.int64, "keeps": bool, "last": np.int64, "duplicate": np.float64,
     "corrupt": np.float64, "is_checked": bool, "expiry": np.int64, "outages": np.int64,
+    "radio": np.int64, "shadow": np.float64,
 }  # fmt: skip
 
 
@@ -51,6 +55,7 @@ class Links:
         self._chains = Chains()
         self._tables = Tables()
         self._outages = OutageSets()
+        self._radios = Radios()
         self._began = 0
         self._survey()
 
@@ -58,15 +63,18 @@ class Links:
         return len(self._of["floor"])
 
     def add(
-        self, specs: Iterable[LinkSpec], cuts: Iterable[bool], clocks: Iterable[int] = ()
-    ) -> None:
-        """Appends rows. clocks: the keys of their bursts in time, needed where they have any."""
+        self, specs: Iterable[LinkSpec], cuts: Iterable[bool], clocks: Iterable[int] = (),
+        shadows: Iterable[int] = (),
+    ) -> None:  # fmt: skip
+        """Appends rows. clocks: the keys of their bursts in time, needed where they have any;
+        shadows: those of their radio's shadowing.
+        """
         found, n = list(specs), len(self)
         grown = n + len(found)
         for name, old in self._of.items():
             column = self._of[name] = np.zeros(grown, dtype=old.dtype)
             column[:n] = old
-        self.replace(range(n, grown), found, cuts, clocks)
+        self.replace(range(n, grown), found, cuts, clocks, shadows)
 
     def replace(
         self,
@@ -74,14 +82,15 @@ class Links:
         specs: Iterable[LinkSpec],
         cuts: Iterable[bool],
         clocks: Iterable[int] = (),
+        shadows: Iterable[int] = (),
     ) -> None:
         """New parameters for existing rows; what is in their queues stays there."""
-        keys = itertools.chain(clocks, itertools.repeat(0))
+        keys, others = (itertools.chain(k, itertools.repeat(0)) for k in (clocks, shadows))
         for row, spec, cut in zip(rows, specs, cuts, strict=True):
-            self._set(row, spec, cut, next(keys))
+            self._set(row, spec, cut, next(keys), next(others))
         self._survey()
 
-    def _set(self, row: int, spec: LinkSpec, is_cut: bool, clock: int) -> None:
+    def _set(self, row: int, spec: LinkSpec, is_cut: bool, clock: int, shadow: int) -> None:
         values = {
             "floor": spec.floor_ns,
             "kind": KINDS[spec.jitter],
@@ -99,6 +108,8 @@ class Links:
             "is_checked": spec.integrity == "on",
             "expiry": spec.expiry_ns,
             "outages": self._outages.number(spec.outages),
+            "radio": self._radios.number(spec.radio),
+            "shadow": ndtri(uniform_pair(shadow, 0, RADIO, 0)[0]) if shadow else 0.0,
         }
         for name, value in values.items():
             self._of[name][row] = value
@@ -115,6 +126,7 @@ class Links:
         self._has_rates = bool(np.isfinite(of["rate"]).any())
         self._has_order = bool(of["keeps"].any())
         self._has_expiry = bool((of["expiry"] < NEVER).any())
+        self.has_radio = bool(of["radio"].any())
         self.has_copies = bool(of["duplicate"].any())
 
     def copied(
@@ -131,13 +143,14 @@ class Links:
     def offer(
         self, rows: NDArray[np.intp], times: Ints, lengths: Ints,
         keys: NDArray[np.uint64], counters: NDArray[np.uint64], hops: NDArray[np.uint64],
-        sent: Ints | None = None,
+        sent: Ints | None = None, distances: Floats | None = None,
     ) -> tuple[Ints, Ints]:  # fmt: skip
         """Arrival times and fates of messages entering their links, sorted by time.
 
         Shapes: all [n]. Fate 0 is in flight; below, it is so with bytes changed; above, it is the
                 reason of the drop.
         Units:  times in ns, lengths in bytes. sent: when each left its sender, if not just now.
+                distances: between the ends of their links in m, needed for radio.
                 hops: how many were before, and `COPY` times the number of the copy.
         """
         of = self._of
@@ -158,6 +171,11 @@ class Links:
             drawn = uniforms(keys, counters, COPY_AND_DAMAGE, hops)[1]
             is_hit = (drawn < of["corrupt"][rows]) & (fates == 0)
             fates[is_hit] = np.where(of["is_checked"][rows], CORRUPT, -CORRUPT)[is_hit]
+        if self.has_radio and distances is not None:
+            drawn = uniforms(keys, counters, RADIO, hops)[0]
+            radio, shadow = of["radio"][rows], of["shadow"][rows]
+            why = unheard(self._radios.columns, radio, distances, shadow, drawn)
+            fates = np.where(why > 0, why, fates)
         if self._has_outages:
             out = are_out(self._outages.columns, of["outages"][rows], times - self._began)
             fates[out] = OUTAGE

@@ -8,7 +8,7 @@ processing time) waits at its own node like one that arrives there.
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -36,6 +36,8 @@ ROW: Final = np.dtype(
     ]
 )  # fmt: skip
 """A message in flight: due at node `at` at `arrival`, bound for node `to`."""
+COPIES: Final = 1 << 36
+"""What the sequence number of a second copy is above that of its message, per link until there."""
 _HEAD: Final = struct.Struct("<qii")
 Rows = NDArray[Any]
 Bodies = NDArray[np.object_]
@@ -73,7 +75,8 @@ class Network:
         self._digest = digest
         self._links = Links()
         self._link_rows: dict[tuple[int, int], int] = {}
-        self._ends = np.zeros(0, dtype=np.int32)
+        self._starts = self._ends = np.zeros(0, dtype=np.int32)
+        self._places = np.full((len(table.names), 2), np.nan)
         self._topic_ids: dict[str, int] = {}
         self._index = {name: i for i, name in enumerate(table.names)}
         self._subscribers: dict[str, dict[int, None]] = {}
@@ -206,11 +209,12 @@ class Network:
         if unknown:
             specs = [self._spec(*hop) for hop in unknown]
             cuts = [self._is_cut(*hop) for hop in unknown]
-            clocks = [self._clock(*hop, spec) for hop, spec in zip(unknown, specs, strict=True)]
+            keys = [self._keys(*hop, spec) for hop, spec in zip(unknown, specs, strict=True)]
             for hop in unknown:
                 self._link_rows[hop] = len(self._link_rows)
-            self._links.add(specs, cuts, clocks)
+            self._links.add(specs, cuts, *zip(*keys, strict=True))
             self._ends = np.array([to for _, to in self._link_rows], dtype=np.int32)
+            self._starts = np.array([at for at, _ in self._link_rows], dtype=np.int32)
         return [self._link_rows.get(hop, -1) for hop in hops]
 
     def _spec(self, at: int, to: int) -> LinkSpec:
@@ -218,12 +222,22 @@ class Network:
         assert spec is not None
         return self._overlay(at, to, spec)
 
-    def _clock(self, at: int, to: int, spec: LinkSpec) -> int:
-        """The key of a link's bursts in time: one chain for all that crosses it this way."""
-        if not spec.burst.length_ns:
-            return 0
-        names = self.table.names
-        return key_of(self._seed, "burst", self._episode, names[at], names[to])
+    def _keys(self, at: int, to: int, spec: LinkSpec) -> tuple[int, int]:
+        """The key of a link's bursts in time, one chain for all that crosses it this way, and that
+        of its radio's shadowing, the same both ways.
+        """
+        ends, clock, shadow = (self.table.names[at], self.table.names[to]), 0, 0
+        if spec.burst.length_ns:
+            clock = key_of(self._seed, "burst", self._episode, *ends)
+        if spec.radio.shadowing_db:
+            shadow = key_of(self._seed, "shadow", self._episode, *sorted(ends))
+        return clock, shadow
+
+    def locate(self, positions: Mapping[str, Sequence[float]]) -> None:
+        """Where nodes are from now on, as far as the world says. Units: m."""
+        self._places = np.full((len(self.table.names), 2), np.nan)
+        for name, place in positions.items():
+            self._places[self._index[name]] = place
 
     def _advance(self, rows: Rows, bodies: Bodies) -> None:
         """Sends rows, sorted by time, over their next link."""
@@ -265,9 +279,9 @@ class Network:
         rows, bodies = np.repeat(rows, times), np.repeat(bodies, times)
         places = np.cumsum(times)[times == 2] - 1
         copies = rows[places]
-        copies["hop"] += (copies["hop"] + 1) * COPY
-        copies["sequence"] = np.arange(self._sequence, self._sequence + len(copies))
-        self._sequence += len(copies)
+        number = copies["hop"] + 1
+        copies["hop"] += number * COPY
+        copies["sequence"] += number.astype(np.int64) * COPIES  # however windows are cut
         rows[places] = copies
         self.ledger.count_duplicated(copies["account"])
         if self.tape is not None:
@@ -281,11 +295,17 @@ class Network:
         links = part["link"]
         arrivals, found = self._links.offer(
             links, part["arrival"], part["length"], part["key"], part["counter"], part["hop"],
-            part["sent"],
+            part["sent"], self._distances(links) if self._links.has_radio else None,
         )  # fmt: skip
         rows["arrival"][where] = arrivals
         rows["at"][where] = self._ends[links]
         fates[where] = found
+
+    def _distances(self, links: NDArray[np.int32]) -> NDArray[np.float64]:
+        """Between the ends of links, in m; NaN where one is nowhere."""
+        apart = self._places[self._ends[links]] - self._places[self._starts[links]]
+        found: NDArray[np.float64] = np.hypot(apart[:, 0], apart[:, 1])
+        return found
 
     def _hold(self, rows: Rows, bodies: Bodies) -> None:
         if len(self.rows):
@@ -375,8 +395,9 @@ class Network:
         self._overlay, self._is_cut, self._sides = overlay, is_cut, sides
         hops = list(self._link_rows)
         specs = [self._spec(*hop) for hop in hops]
-        clocks = (self._clock(*hop, spec) for hop, spec in zip(hops, specs, strict=True))
-        self._links.replace(range(len(hops)), specs, (is_cut(*h) for h in hops), clocks)
+        keys = [self._keys(*hop, spec) for hop, spec in zip(hops, specs, strict=True)]
+        clocks, shadows = zip(*keys, strict=True) if keys else ((), ())
+        self._links.replace(range(len(hops)), specs, (is_cut(*h) for h in hops), clocks, shadows)
 
     @property
     def sides(self) -> NDArray[np.int8]:

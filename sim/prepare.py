@@ -18,9 +18,9 @@ from sim.scenario.load import at_world, load_scenario
 from sim.scenario.overrides import Overrides
 from sim.scenario.roster import AgentPlan, resolve_roster
 from sim.scenario.schema import Fault, Scenario
-from sim.scenario.topology import LinkTable, link_table
+from sim.scenario.topology import LinkTable, link_table, uses_radio
 from sim.worlds import catalogue
-from sim.worlds.world import World
+from sim.worlds.world import World, has_positions
 
 
 @dataclass(frozen=True)
@@ -109,6 +109,11 @@ def with_plans(scenario: Scenario, world: World, plans: Sequence[AgentPlan]) -> 
     setting = fault_setting(scenario, world, plans)
     faults = resolve_faults(scenario, setting, scenario.seed)
     table = link_table(scenario.network, names, faults)
+    if uses_radio(table, faults) and not has_positions(world):
+        raise ScenarioError(
+            f"{scenario.network.where}: links by radio need a world that says where its agents "
+            f"are; {kind!r} does not"
+        )
     players = cast(plans, catalogue.rules(kind), kind)
     _check_policies(world, players)
     return Prepared(

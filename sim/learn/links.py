@@ -4,8 +4,8 @@ What a link does is `broker.links`: second copies, cut, outages, loss, bursts, d
 floor, jitter, expiry, with Philox blocks keyed by (seed, episode, source, target, topic) and
 counted by the message's number on its way, the hop and the copy, and those of the chains behind
 bursts (`broker.bursts`). Here all episodes of the batch and all ways of a topic are one array.
-Absent on purpose: all in which messages meet each other, as in the queues of finite rates; the
-kernel rollout has it (`coupled`).
+Absent on purpose: all in which messages meet each other, as in the queues of finite rates, and
+radio, whose reach depends on where agents will be; the kernel rollout has it (`coupled`).
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ from sim.learn.course import Course
 from sim.prepare import Prepared
 from sim.rng import key_of, uniforms, uniforms_torch
 from sim.scenario.link import LinkValues
+from sim.scenario.topology import uses_radio
 from sim.units import NEVER, duration_ns
 
 MODES: Final = ("ideal", "scenario")
@@ -129,7 +130,7 @@ def _fraction(value: Any) -> float:
 
 
 def coupled(prepared: Prepared) -> str:
-    """Why messages on links meet each other, by the first link or fault; "" if they do not."""
+    """Why links do more than a batch can say, by the first of them or fault; "" if they do not."""
     specs, values = prepared.table.specs, [f.values for f in prepared.faults]
     if any(np.isfinite(spec.rate_bytes_per_s) for spec in specs):
         return "links have a finite rate"
@@ -137,7 +138,9 @@ def coupled(prepared: Prepared) -> str:
         return "links keep the order of messages"
     if any(v.rate_bytes_per_s is not None for v in values):
         return "a fault gives links a finite rate"
-    return "a fault keeps the order of messages" if any(v.order == "keep" for v in values) else ""
+    if any(v.order == "keep" for v in values):
+        return "a fault keeps the order of messages"
+    return "links reach by radio" if uses_radio(prepared.table, prepared.faults) else ""
 
 
 class Ways:

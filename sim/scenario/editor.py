@@ -11,6 +11,7 @@ from sim.scenario.bursts import BURST_KEYS
 from sim.scenario.jitters import JITTERS, PAIRS, POINTS
 from sim.scenario.keys import Key, keys_of
 from sim.scenario.outages import OUTAGE_KEYS
+from sim.scenario.radio import RADIO_KEYS
 from sim.scenario.schema import LIES, RECORDS, Scenario
 from sim.units import duration_text
 
@@ -44,6 +45,10 @@ def _only(*pairs: Any) -> dict[str, Any]:
 
 
 _OUTAGE: Final = _only(*(part for key in OUTAGE_KEYS for part in (key, _DURATION)))
+_FADING: Final = {"oneOf": [{"enum": ["none", "rayleigh"]}, _only("nakagami", {"type": "number"})]}
+_RADIO: Final = _only(
+    *(part for key in RADIO_KEYS for part in (key, _FADING if key == "fading" else _QUANTITY))
+)
 _FORMS: Final[dict[str, dict[str, Any]]] = {
     "name": _TEXT,
     "text": _TEXT,
@@ -77,6 +82,7 @@ _FORMS: Final[dict[str, dict[str, Any]]] = {
             {"type": "array", "items": {"oneOf": [_OUTAGE, _TWO]}},
         ]
     },
+    "radio": {"oneOf": [{"const": "none"}, _RADIO]},
     "flag": {"type": "boolean"},
     "params": {"type": "object"},
     "assignments": {"type": "object", "additionalProperties": _TEXT},

@@ -16,6 +16,7 @@ from sim.scenario.jitters import Jitter
 from sim.scenario.keys import Key, keys_of
 from sim.scenario.link_presets import PRESETS
 from sim.scenario.outages import Outage
+from sim.scenario.radio import NO_RADIO, Radio
 from sim.units import NEVER
 
 ORDERS: Final = ("overtake", "keep")
@@ -41,6 +42,7 @@ class LinkSpec(msgspec.Struct, frozen=True):
     expiry_ns: int = NEVER
     outages: tuple[Outage, ...] = ()
     preset: str = ""
+    radio: Radio = NO_RADIO
 
 
 class LinkValues(msgspec.Struct, frozen=True, kw_only=True):
@@ -109,6 +111,12 @@ class LinkValues(msgspec.Struct, frozen=True, kw_only=True):
         tuple[Outage, ...] | None,
         Key("outages", "When nothing passes: {every: 1h, for: 30s, offset: 5min}, a list of such "
             "and of [from, to] since the episode began, or none."),
+    ] = None  # fmt: skip
+    radio: Annotated[
+        Radio | None,
+        Key("radio", "Reception by the distance of the two agents, in a world that has positions: "
+            "{power_dbm: 20, frequency: 5.9GHz, exponent: 2, reference_distance: 1m, "
+            "shadowing_db: 0, fading: none, sensitivity_dbm: -82, range: 1km}, or none."),
     ] = None  # fmt: skip
     preset: Annotated[
         str | None,

@@ -26,6 +26,7 @@ from sim.scenario.learning import LearnSpec
 from sim.scenario.link import LINK_KEYS
 from sim.scenario.link_presets import PRESETS
 from sim.scenario.outages import read_outages
+from sim.scenario.radio import read_radio
 from sim.scenario.schema import (
     FAULTS,
     LIES,
@@ -249,7 +250,7 @@ _READERS: Final[dict[str, Callable[[Node, str, Key], Any]]] = {
     "rate": _quantity(units.rate_bytes_per_s), "size": _quantity(units.size_bytes),
     "speed": _quantity(units.speed_factor), "offset": _quantity(units.offset_ns),
     "drift": _quantity(units.drift), "fields": _fields, "mode": _mode, "jitter": read_jitter,
-    "burst": read_burst, "expiry": _expiry, "outages": read_outages,
+    "burst": read_burst, "expiry": _expiry, "outages": read_outages, "radio": read_radio,
     "behaviour": _behaviour, "params": _params, "record": _record,
     "records": _records, "table": _table, "assignments": _assignments, **FORMS,
 }  # fmt: skip

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from sim.scenario.link import LinkSpec
+from sim.scenario.radio import NO_RADIO
 from sim.scenario.schema import Fault
 from sim.units import NEVER, duration_text
 
@@ -125,6 +126,8 @@ def link_text(spec: LinkSpec) -> str:
         parts.append(spec.burst.text)
     if math.isfinite(spec.rate_bytes_per_s):
         parts.append(f"{spec.rate_bytes_per_s:,.0f} B/s (queue {spec.queue_bytes:,} B)")
+    if spec.radio != NO_RADIO:
+        parts.append(spec.radio.text)
     if spec.order == "keep":
         parts.append("in order")
     if spec.duplicate:

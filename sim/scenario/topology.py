@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from sim.errors import InvariantError, TopologyError, UnknownKeyError
 from sim.ids import did_you_mean, matching
 from sim.scenario.link import LinkSpec, LinkValues
+from sim.scenario.radio import NO_RADIO
 from sim.scenario.schema import Fault, NetworkSpec
 from sim.units import NEVER, duration_text
 
@@ -312,6 +313,13 @@ class LinkTable:
         graph.add_nodes_from(range(len(self.names)))
         graph.add_edges_from(self.links())
         return graph
+
+
+def uses_radio(table: LinkTable, faults: Iterable[Fault]) -> bool:
+    """Whether any link is a radio, or any fault makes one."""
+    values = (fault.values.radio for fault in faults)
+    radios = (*(spec.radio for spec in table.specs), *values)
+    return any(radio not in (None, NO_RADIO) for radio in radios)
 
 
 def link_table(

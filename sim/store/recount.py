@@ -194,7 +194,9 @@ class _Count:
         dropped = _joined(columns.get("/messages/dropped", []))
         rows = sent["sequence"].tolist() if sent else []
         self._say("sent twice", [n for n, k in Counter(rows).items() if k > 1])
-        self._say("never sent, though later ones were", self._gaps(rows))
+        kinds = sent["kind"].tolist() if sent else []
+        first = [n for n, kind in zip(rows, kinds, strict=True) if self._kinds[kind] != "copy"]
+        self._say("never sent, though later ones were", self._gaps(first))
         place = {sequence: row for row, sequence in enumerate(rows)}
         ends: Counter[int] = Counter()
         fate: dict[int, str] = {}

@@ -88,6 +88,9 @@ class PhysicalEvent:
 class World(Protocol):
     """One copy of a world, as the broker drives it. Calls come in this order:
     `reset`, `observe`, then for each step `advance`, `observe`.
+
+    A world whose agents are somewhere may have `positions() -> {name: (x, y)}` in metres, where
+    they are now: links by radio reach by them.
     """
 
     name: str
@@ -139,6 +142,8 @@ class World(Protocol):
 class BatchWorld(Protocol):
     """Pure physics on tensors [B, ...] float64. `state` is a dict of tensors, never changed in
     place; `advance` of the same state and actions gives the same result, bit for bit.
+
+    `positions(state) -> {name: [B, 2]}` in metres may be there, as that of a `World`.
     """
 
     name: str
@@ -209,6 +214,12 @@ class Single:
         )
         self.last_rewards = {name: r[0].numpy() for name, r in rewards.items()}
 
+    def positions(self) -> dict[str, tuple[float, ...]]:
+        """Where agents are in metres; nothing if the batch does not say."""
+        if not hasattr(self.batch, "positions"):
+            return {}
+        return {name: tuple(p[0].tolist()) for name, p in self.batch.positions(self.state).items()}
+
     def observe(self) -> dict[str, Array]:
         return {name: o[0].numpy() for name, o in self.batch.observe(self.state).items()}
 
@@ -237,6 +248,18 @@ class Single:
     @property
     def is_terminated(self) -> bool:
         return bool(self.batch.terminated(self.state)[0])
+
+
+def positions_of(world: World) -> Mapping[str, Sequence[float]]:
+    """Where a world says that agents are, in metres, since its last step or reset."""
+    told: Any = getattr(world, "positions", dict)
+    found: Mapping[str, Sequence[float]] = told()
+    return found
+
+
+def has_positions(world: World) -> bool:
+    """Whether a world says where its agents are."""
+    return hasattr(getattr(world, "batch", world), "positions")
 
 
 def single(batch: BatchWorld) -> World:

@@ -46,6 +46,8 @@ def test_every_stage_is_read_and_said() -> None:
         "20ms + pareto 5ms, shape 1.5, in order, duplicates 1 %, corrupts 2 % (delivered), "
         "expires after 500ms, out 30s every 1h from 5min on, out from 10s to 1min"
     )
+    radio = spec_of("radio: {frequency: 5.9GHz, exponent: 2, fading: {nakagami: 3}, range: 1km}")
+    assert link_text(radio) == "20ms, radio to 509 m (5.9 GHz, exponent 2, Nakagami 3)"
     assert link_text(spec_of("corrupt: 50%")) == "20ms, corrupts 50 % (dropped)"
 
 
@@ -79,6 +81,15 @@ def test_a_fault_lifts_what_a_link_has() -> None:
         ("outages: [[2s, 1s]]", r"outages\[0\]: expected an outage that ends after it begins$"),
         ("outages: [[2s]]", r"outages\[0\]: expected a pair such as \[10min, 12min\]"),
         ("outages: [[2s, soon]]", r"outages\[0\]\[1\]: expected a duration .* found 'soon'$"),
+        ("radio: 5", "radio: expected none, or a mapping of some of power_dbm, frequency, .* 5$"),
+        ("radio: {powr: 5}", "radio: unknown key 'powr'; did you mean 'power_dbm'"),
+        ("radio: {power_dbm: 20dBm}", "radio.power_dbm: expected a number, found '20dBm'$"),
+        ("radio: {exponent: 0}", "radio.exponent: expected a value from 1 to 10, found 0$"),
+        ("radio: {frequency: fast}", "radio.frequency: expected a frequency .* found 'fast'$"),
+        ("radio: {range: -1}", "radio.range: expected a value above 0, such as 300m"),
+        ("radio: {range: [1]}", "radio.range: expected a value such as 300m"),
+        ("radio: {fading: rice}", "radio.fading: expected none, rayleigh or .*, found 'rice'$"),
+        ("radio: {fading: {nakagami: 0.1}}", "fading.nakagami: expected a value from 0.5 to 100"),
         ("preset: lorawan", "preset: expected one of ethernet, .*; did you mean 'lora'"),
         ("preset: [lora]", "preset: expected one of ethernet"),
     ],

@@ -45,6 +45,11 @@ class Bodies:
         return len(self.force)
 
 
+def placed(names: Sequence[str], position: Tensor, metres: float) -> dict[str, Tensor]:
+    """Where agents are, for radio. Shapes: position [B, n, 2] -> [B, 2] each. Units: m."""
+    return {name: metres * position[:, i] for i, name in enumerate(names)}
+
+
 def moves(continuous: bool) -> Field:
     """The action of one body: nothing, left, right, down, up."""
     if continuous:

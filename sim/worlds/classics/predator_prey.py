@@ -24,6 +24,7 @@ from sim.worlds.classics.particles import (
     moves,
     others,
     others_from,
+    placed,
     points,
     pushes,
     seen_from,
@@ -40,13 +41,15 @@ CATCH: Final = 10.0
 
 
 class Params(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """How many there are of each; continuous: pushes of any strength; dt: of a step."""
+    """How many there are of each; continuous: pushes of any strength; dt: of a step; metres: a
+    unit of the plane, whose square goes from -1 to 1, for links by radio."""
 
     predators: Annotated[int, msgspec.Meta(ge=1, le=100)] = 3
     prey: Annotated[int, msgspec.Meta(ge=1, le=100)] = 1
     obstacles: Annotated[int, msgspec.Meta(ge=0, le=100)] = 2
     continuous: bool = False
     dt: str | float = "100ms"
+    metres: Annotated[float, msgspec.Meta(gt=0, le=1e6)] = 100.0
 
 
 class PredatorPrey(Classic):
@@ -120,6 +123,10 @@ class PredatorPrey(Classic):
                 float(state["caught"][0]), "", "higher", False, "touching pairs, summed over steps"
             )
         }
+
+    def positions(self, state: State) -> dict[str, Tensor]:
+        names = [name for group in self.groups for name in group.agents]
+        return placed(names, state["position"], self.params.metres)
 
     def scene(self, state: State) -> dict[str, Any]:
         n = self.params.predators

@@ -25,6 +25,7 @@ from sim.worlds.classics.particles import (
     move,
     moves,
     others_from,
+    placed,
     points,
     pushes,
     seen_from,
@@ -38,12 +39,14 @@ SIZE: Final = 0.15
 
 class Params(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """agents: how many, and how many landmarks. local_ratio: weight of the own collisions.
-    continuous: pushes of any strength. dt: virtual time of a step."""
+    continuous: pushes of any strength. dt: virtual time of a step. metres: a unit of the plane,
+    which starts from -1 to 1, for links by radio."""
 
     agents: Annotated[int, msgspec.Meta(ge=1, le=100)] = 3
     local_ratio: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.5
     continuous: bool = False
     dt: str | float = "100ms"
+    metres: Annotated[float, msgspec.Meta(gt=0, le=1e6)] = 100.0
 
 
 class Spread(Classic):
@@ -84,6 +87,9 @@ class Spread(Classic):
         marks = seen_from(here, state["landmarks"])
         seen = (state["velocity"], here, marks, other, torch.zeros_like(other))
         return {"agent": torch.cat(seen, -1)}
+
+    def positions(self, state: State) -> dict[str, Tensor]:
+        return placed(self.groups[0].agents, state["position"], self.params.metres)
 
     def scene(self, state: State) -> dict[str, Any]:
         names = {

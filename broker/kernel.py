@@ -26,6 +26,7 @@ from broker.faults import FaultBoard, fault_bytes
 from broker.gate import check_done
 from broker.handover import Handover
 from broker.in_force import InForce
+from broker.medium import Medium
 from broker.network import Network
 from broker.population import ENDED, HUNG, UNPLAYED, UP, Agents, Event, Order
 from broker.supervision import Supervisor
@@ -103,6 +104,10 @@ class Kernel:
         self._awaited: dict[int, list[int]] = {}
         self._reports: list[Done] = []
         self._verbs: list[tuple[int, int, int, Act]] = []
+        shared = scenario.network.medium
+        if shared is not None:
+            members = np.array([name in shared.members for name in table.names])
+            self.network.medium = Medium(shared.slot_ns, members)
         self.network.begin_episode(episode)
         self.board.begin_episode(episode)
         world.reset(scenario.seed, episode)

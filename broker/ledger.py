@@ -15,14 +15,14 @@ from sim.errors import InvariantError
 
 REASONS: Final = (
     "loss", "partition", "queue", "unreachable", "down", "episode", "burst", "outage", "corrupt",
-    "expired", "range", "fading",
+    "expired", "range", "fading", "collision",
 )  # fmt: skip
 """Why a message is dropped: lost on a link, cut, no room in a queue, no route, receiver not alive,
 episode over, lost in a burst, link out, damaged, too old on arrival, out of
-radio's reach, faded."""
+radio's reach, faded, met another on a shared medium."""
 (
     LOSS, PARTITION, QUEUE, UNREACHABLE, DOWN, EPISODE, BURST, OUTAGE, CORRUPT, EXPIRED,
-    RANGE, FADING,
+    RANGE, FADING, COLLISION,
 ) = range(1, len(REASONS) + 1)  # fmt: skip
 _SENT, _DELIVERED, _DROPPED, _BYTES = 0, 1, 1, 2 + len(REASONS)
 _DUPLICATED: Final = _BYTES + 1

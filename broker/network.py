@@ -16,8 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from broker.damage import damaged
-from broker.ledger import DOWN, EPISODE, PARTITION, UNREACHABLE, Ledger
+from broker.ledger import COLLISION, DOWN, EPISODE, PARTITION, UNREACHABLE, Ledger
 from broker.links import COPY, Links
+from broker.medium import Medium
 from broker.processing import Processing
 from broker.tape import Tape
 from sim.digest import Digest
@@ -32,10 +33,11 @@ ROW: Final = np.dtype(
         ("arrival", "<i8"), ("sequence", "<i8"), ("sent", "<i8"), ("reference", "<i8"),
         ("key", "<u8"), ("counter", "<u8"), ("hop", "<u8"), ("length", "<i8"),
         ("account", "<i8"), ("sender", "<i4"), ("at", "<i4"), ("to", "<i4"),
-        ("topic", "<i4"), ("kind", "<i4"), ("link", "<i4"),
+        ("topic", "<i4"), ("kind", "<i4"), ("link", "<i4"), ("slot", "<i8"),
     ]
 )  # fmt: skip
-"""A message in flight: due at node `at` at `arrival`, bound for node `to`."""
+"""A message in flight: due at node `at` at `arrival`, bound for node `to`. slot: the end of its slot
+on a shared medium, 0 as long as it does not wait for one."""
 COPIES: Final = 1 << 36
 """What the sequence number of a second copy is above that of its message, per link until there."""
 _HEAD: Final = struct.Struct("<qii")
@@ -87,6 +89,7 @@ class Network:
         self._is_cut: Callable[[int, int], bool] = lambda a, b: False
         self._sides: NDArray[np.int8] = np.zeros((0, len(table.names)), dtype=np.int8)
         self._has_damaged = False
+        self.medium: Medium | None = None
         self.tape: Tape | None = None
 
     # --- who hears what -------------------------------------------------------------------------
@@ -132,6 +135,8 @@ class Network:
                 rows, bodies = fresh, fresh_bodies
         if not len(rows):
             return
+        if self.medium is not None:
+            rows, bodies = self.medium.wait(rows, bodies)
         later = rows["arrival"] >= until
         if later.any():
             self._hold(rows[later], bodies[later])
@@ -244,6 +249,8 @@ class Network:
         if self._links.has_copies:
             rows, bodies = self._with_copies(rows, bodies)
         fates = np.where(rows["link"] < 0, UNREACHABLE, 0)
+        if self.medium is not None:
+            fates[self.medium.collide(rows) & (fates == 0)] = COLLISION
         if len(self._sides):
             apart = (self._sides[:, rows["sender"]] * self._sides[:, rows["to"]] < 0).any(axis=0)
             fates[apart & (fates == 0)] = PARTITION
@@ -418,6 +425,8 @@ class Network:
         self._streams.clear()
         self._subscribers.clear()
         self._links.reset(now)
+        if self.medium is not None:
+            self.medium.reset(now)
 
     def totals(self) -> dict[str, Any]:
         """The books. Raises: InvariantError if they do not balance."""

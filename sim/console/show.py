@@ -224,6 +224,10 @@ def _print_links(console: Console, prepared: Prepared) -> None:
         shown.add_row(f"  {_ends(rule)}", link_text(replace_link(default, rule)))
     if len(network.links) > _LINKS_MAX:
         shown.add_row("", f"and {len(network.links) - _LINKS_MAX} more exceptions")
+    if network.medium is not None:
+        share = f"{len(network.medium.members)} senders share slots of"
+        slot = duration_text(network.medium.slot_ns)
+        shown.add_row("  medium", f"{share} {slot}: who meets in one is lost")
     for topic in network.topics:
         absolute = f" + {topic.noise_absolute:g}" if topic.noise_absolute else ""
         shown.add_row(f"  topic {topic.topic}", f"noise {topic.noise:g} relative{absolute}")

@@ -361,7 +361,7 @@ def network_of(network: NetworkSpec, mode: LinkMode, seed: int, episode: int) ->
         none = LinkValues(
             latency_ns=_IDEAL_NS, jitter=Jitter(), loss_probability=0.0, rate_bytes_per_s=inf
         )
-        return replace(network, default=none, links=(), topics=())
+        return replace(network, default=none, links=(), topics=(), medium=None)
     drawn = mode.drawn(seed, episode)
     values = {n: v for n in _DRAWN if (v := getattr(drawn, n)) is not None}
     if not values:

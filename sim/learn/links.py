@@ -136,6 +136,8 @@ def coupled(prepared: Prepared) -> str:
         return "links have a finite rate"
     if any(spec.order == "keep" for spec in specs):
         return "links keep the order of messages"
+    if prepared.scenario.network.medium is not None:
+        return "senders share a medium"
     if any(v.rate_bytes_per_s is not None for v in values):
         return "a fault gives links a finite rate"
     if any(v.order == "keep" for v in values):

@@ -53,6 +53,21 @@ class TopicSpec(msgspec.Struct, frozen=True, kw_only=True):
     where: str = ""
 
 
+class MediumSpec(msgspec.Struct, frozen=True, kw_only=True):
+    """A medium that senders share in slots: of those that speak in one slot nobody is heard."""
+
+    slot_ns: Annotated[
+        int, Key("duration", "Length of a slot; what is sent in it is decided, and goes on, at its "
+                 "end.", key="slot", low=1)
+    ]  # fmt: skip
+    group: Annotated[
+        tuple[str, ...], Key("patterns", "Who shares it: agents and relays; default all.")
+    ] = ("*",)  # fmt: skip
+    where: str = ""
+    members: frozenset[str] = frozenset()
+    """Who that is, by name."""
+
+
 class NetworkSpec(msgspec.Struct, frozen=True, kw_only=True):
     """Who is linked to whom, and how well."""
 
@@ -80,6 +95,11 @@ class NetworkSpec(msgspec.Struct, frozen=True, kw_only=True):
         tuple[LinkRule, ...],
         Key("records", "Exceptions from `default`; later entries win, key by key.", of="LinkRule"),
     ] = ()
+    medium: Annotated[
+        MediumSpec | None,
+        Key("record", "A medium shared in slots, as radio on one channel: {slot: 1ms, group: "
+            '"meter-*"}; messages that meet on it are lost.', of="MediumSpec"),
+    ] = None  # fmt: skip
     topics: Annotated[
         tuple[TopicSpec, ...],
         Key("table", "Noise of topics, by name or pattern.", of="TopicSpec", key="topics"),
@@ -398,8 +418,8 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True):
 RECORDS: Final[dict[str, type[msgspec.Struct]]] = {
     record.__name__: record
     for record in (
-        LinkValues, LinkRule, TopicSpec, NetworkSpec, WorldSpec, AgentSpec, Supervision, Limits,
-        FaultSpec, ConsoleSpec, RecordSpec, NetworkShape, LearnSpec, Scenario,
+        LinkValues, LinkRule, MediumSpec, TopicSpec, NetworkSpec, WorldSpec, AgentSpec,
+        Supervision, Limits, FaultSpec, ConsoleSpec, RecordSpec, NetworkShape, LearnSpec, Scenario,
     )
 }  # fmt: skip
 TABLE_KEYS: Final = {"AgentSpec": "pattern", "TopicSpec": "topic"}

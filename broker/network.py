@@ -36,8 +36,8 @@ ROW: Final = np.dtype(
         ("topic", "<i4"), ("kind", "<i4"), ("link", "<i4"), ("slot", "<i8"),
     ]
 )  # fmt: skip
-"""A message in flight: due at node `at` at `arrival`, bound for node `to`. slot: the end of its slot
-on a shared medium, 0 as long as it does not wait for one."""
+"""A message in flight: due at node `at` at `arrival`, bound for node `to`. slot: the end of its
+slot on a shared medium, 0 as long as it does not wait for one."""
 COPIES: Final = 1 << 36
 """What the sequence number of a second copy is above that of its message, per link until there."""
 _HEAD: Final = struct.Struct("<qii")

@@ -144,6 +144,7 @@ class Inspection:
                 way += f" {'to' if is_out else 'from'} {other}"
             detail.accounts[way] = {
                 "sent": account.sent, "delivered": account.delivered, **account.dropped,
+                **({"duplicated": account.duplicated} if account.duplicated else {}),
             }  # fmt: skip
 
     def _link(self) -> dict[str, str]:

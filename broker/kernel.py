@@ -26,6 +26,7 @@ from broker.faults import FaultBoard, fault_bytes
 from broker.gate import check_done
 from broker.handover import Handover
 from broker.in_force import InForce
+from broker.medium import Medium
 from broker.network import Network
 from broker.population import DOWN, ENDED, HUNG, UNPLAYED, UP, Agents, Event, Order
 from broker.supervision import Supervisor
@@ -34,7 +35,7 @@ from sim.errors import AgentError, InvariantError, WireError
 from sim.limits import ROUNDS_PER_INSTANT_MAX
 from sim.scenario.roster import AgentPlan
 from sim.scenario.schema import Fault, Scenario
-from sim.scenario.topology import LinkTable
+from sim.scenario.topology import LinkTable, uses_radio
 from sim.units import NEVER, SECOND, format_ns
 from sim.wire.messages import (
     FAILED,
@@ -47,7 +48,7 @@ from sim.wire.messages import (
     Work,
     Yield,
 )
-from sim.worlds.world import World
+from sim.worlds.world import World, positions_of
 
 _STEP: Final = struct.Struct("<q")
 _COLLECT_EVERY_STEPS: Final = 256
@@ -93,6 +94,7 @@ class Kernel:
         self.faults_applied: list[Fault] = []
         self.in_force = InForce()
         self._faults = deque(sorted(faults, key=lambda f: f.time_ns))
+        self._has_radio = uses_radio(table, faults)
         self._is_eager = is_eager
         self._table_floor = table.lookahead()[0]
         self._episode_began = 0
@@ -102,6 +104,10 @@ class Kernel:
         self._awaited: dict[int, list[int]] = {}
         self._reports: list[Done] = []
         self._verbs: list[tuple[int, int, int, Act]] = []
+        shared = scenario.network.medium
+        if shared is not None:
+            members = np.array([name in shared.members for name in table.names])
+            self.network.medium = Medium(shared.slot_ns, members)
         self.network.begin_episode(episode)
         self.board.begin_episode(episode)
         world.reset(scenario.seed, episode)
@@ -283,6 +289,8 @@ class Kernel:
             self.digest.add("world", _STEP.pack(instant), world.state_bytes())
             self.steps += 1
             self.handover.reward(world.rewards())
+        if self._has_radio:
+            self.network.locate(positions_of(world))
         self._next_step = instant + world.dt_ns
         due = [g for g in world.groups if (instant - began) % g.every_ns == 0]
         if due and instant < self.horizon:
@@ -337,6 +345,7 @@ class Kernel:
         added = list(faults)
         if any(f.time_ns < self.next_gap for f in added):
             raise InvariantError(f"a live fault before {self.next_gap} ns: {added}")
+        self._has_radio = self._has_radio or uses_radio(self.network.table, added)
         self._faults = deque(sorted([*self._faults, *added], key=lambda f: f.time_ns))
 
     @property

@@ -1,6 +1,6 @@
 """The books: every message ends in exactly one place, per source, destination and topic.
 
-sent = delivered + dropped (by reason) + in flight        at every instant
+sent + duplicated = delivered + dropped (by reason) + in flight        at every instant
 
 How long messages took and what they brought is booked some thousand at a time.
 """
@@ -17,12 +17,20 @@ from numpy.typing import NDArray
 from broker.delays import Delays
 from sim.errors import InvariantError
 
-REASONS: Final = ("loss", "partition", "queue", "unreachable", "down", "episode", "burst", "budget")
+REASONS: Final = (
+    "loss", "partition", "queue", "unreachable", "down", "episode", "burst", "outage", "corrupt",
+    "expired", "range", "fading", "collision", "budget",
+)  # fmt: skip
 """Why a message is dropped: lost on a link, cut, no room in a queue, no route, receiver not alive,
-episode over, lost in a burst, over the sender's budget."""
-LOSS, PARTITION, QUEUE, UNREACHABLE, DOWN, EPISODE, BURST, BUDGET = range(1, len(REASONS) + 1)
+episode over, lost in a burst, link out, damaged, too old on arrival, out of radio's reach, faded,
+met another on a shared medium, over the sender's budget."""
+(
+    LOSS, PARTITION, QUEUE, UNREACHABLE, DOWN, EPISODE, BURST, OUTAGE, CORRUPT, EXPIRED,
+    RANGE, FADING, COLLISION, BUDGET,
+) = range(1, len(REASONS) + 1)  # fmt: skip
 _SENT, _DELIVERED, _DROPPED, _BYTES = 0, 1, 1, 2 + len(REASONS)
-_COLUMNS: Final = _BYTES + 1
+_DUPLICATED: Final = _BYTES + 1
+_COLUMNS: Final = _DUPLICATED + 1
 _SHARES: Final = (0.5, 0.95, 0.99)
 _AT_ONCE: Final = 4096
 ALL: Final = "*"
@@ -46,6 +54,7 @@ class Account:
     dropped: dict[str, int]
     in_flight: int
     bytes: int
+    duplicated: int = 0
     delivered_bytes: int = 0
     delay_p50: float | None = None
     delay_p95: float | None = None
@@ -83,6 +92,10 @@ class Ledger:
         np.add.at(self._counts[:, _SENT], rows, 1)
         np.add.at(self._counts[:, _BYTES], rows, lengths)
 
+    def count_duplicated(self, rows: NDArray[np.intp]) -> None:
+        """Second copies that links made, each of which ends like a message."""
+        np.add.at(self._counts[:, _DUPLICATED], rows, 1)
+
     def count_delivered(
         self,
         rows: NDArray[np.intp],
@@ -117,7 +130,9 @@ class Ledger:
 
     @property
     def counts(self) -> NDArray[np.int64]:
-        """Shapes: [accounts, columns]: sent, delivered, dropped for each of REASONS, bytes."""
+        """Shapes: [accounts, columns]: sent, delivered, dropped for each of REASONS, bytes,
+        duplicated.
+        """
         return self._counts[: len(self.names)]
 
     @property
@@ -127,16 +142,17 @@ class Ledger:
         return self._arrived_bytes[: len(self.names)]
 
     def totals(self, in_flight: int) -> dict[str, Any]:
-        """The books of the whole network.
+        """The books of the whole network; `duplicated` is there if any message was.
 
         Raises: InvariantError if they do not balance with what the network holds.
         """
         sums = self._counts.sum(axis=0)
         dropped = {r: int(n) for r, n in zip(REASONS, sums[2:_BYTES], strict=True) if n}
-        if sums[_SENT] != sums[_DELIVERED] + sum(dropped.values()) + in_flight:
+        duplicated = int(sums[_DUPLICATED])
+        if sums[_SENT] + duplicated != sums[_DELIVERED] + sum(dropped.values()) + in_flight:
             raise InvariantError(
-                f"books do not balance: sent {sums[_SENT]}, delivered {sums[_DELIVERED]}, "
-                f"dropped {dropped}, in flight {in_flight}"
+                f"books do not balance: sent {sums[_SENT]}, duplicated {duplicated}, delivered "
+                f"{sums[_DELIVERED]}, dropped {dropped}, in flight {in_flight}"
             )
         return {
             "sent": int(sums[_SENT]),
@@ -144,6 +160,7 @@ class Ledger:
             "dropped": dropped,
             "in_flight": in_flight,
             "bytes": int(sums[_BYTES]),
+            **({"duplicated": duplicated} if duplicated else {}),
         }
 
     def accounts(self, of: Callable[[str, str], bool] = lambda a, b: True) -> list[Account]:
@@ -181,9 +198,10 @@ def _account(
     """One line. Shapes: columns as of `Ledger.counts`; delays in ns, -1 if none."""
     counts = columns.tolist()
     dropped = {r: n for r, n in zip(REASONS, counts[2:_BYTES], strict=True) if n}
-    in_flight = counts[_SENT] - counts[_DELIVERED] - sum(dropped.values())
+    begun = counts[_SENT] + counts[_DUPLICATED]
+    in_flight = begun - counts[_DELIVERED] - sum(dropped.values())
     times = [None if ns < 0 else float(f"{ns * 1e-9:.3g}") for ns in delays]
     return Account(
         *names, counts[_SENT], counts[_DELIVERED], dropped, in_flight, counts[_BYTES],
-        int(arrived), *times,
+        counts[_DUPLICATED], int(arrived), *times,
     )  # fmt: skip

@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from sim.scenario.schema import LinkSpec
+from sim.scenario.link import LinkSpec
 from sim.scenario.topology import LinkTable
 from sim.units import NEVER
 

@@ -19,6 +19,7 @@ _EXPORTS = {
     "follow": "agents.hierarchy.member",
     "coordinate": "agents.hierarchy.coordinator",
     "Message": "agents.channels",
+    "Corrupt": "sim.wire.corrupt",
     "Observation": "agents.agent",
     "Policy": "agents.policy",
     "PolicyAgent": "agents.policy",

@@ -149,7 +149,7 @@ def _accounts(detail: Detail, width: int) -> list[Row]:
     for topic, books in detail.accounts.items():
         row: Row = [(left(f"  {plain(topic)}", 27), "bold"), (" ", "")]
         for name, value in books.items():
-            is_loss = name not in ("sent", "delivered")
+            is_loss = name not in ("sent", "delivered", "duplicated")
             row += [(f"{name} ", "dim"), (f"{value:,}  ", "warn" if is_loss and value else "")]
         shares = ("half in", "95 % in", "99 % in")
         for name, seconds in zip(shares, detail.delays.get(topic, ()), strict=False):

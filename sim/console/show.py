@@ -17,8 +17,9 @@ from sim.prepare import Prepared
 from sim.scenario.commands import COMMANDS
 from sim.scenario.faults import idle_faults
 from sim.scenario.learning import Ranges
+from sim.scenario.link import LinkRule, LinkSpec
 from sim.scenario.roster import AgentPlan
-from sim.scenario.schema import Fault, LinkRule, LinkSpec
+from sim.scenario.schema import Fault
 from sim.scenario.sentences import link_text
 from sim.scenario.topology import LinkTable, replace_link
 from sim.units import NEVER, clock_text, duration_text
@@ -225,6 +226,10 @@ def _print_links(console: Console, prepared: Prepared) -> None:
         shown.add_row(f"  {_ends(rule)}", link_text(replace_link(default, rule)))
     if len(network.links) > _LINKS_MAX:
         shown.add_row("", f"and {len(network.links) - _LINKS_MAX} more exceptions")
+    if network.medium is not None:
+        share = f"{len(network.medium.members)} senders share slots of"
+        slot = duration_text(network.medium.slot_ns)
+        shown.add_row("  medium", f"{share} {slot}: who meets in one is lost")
     for topic in network.topics:
         absolute = f" + {topic.noise_absolute:g}" if topic.noise_absolute else ""
         shown.add_row(f"  topic {topic.topic}", f"noise {topic.noise:g} relative{absolute}")

@@ -20,7 +20,8 @@ from broker.in_force import InForce
 from broker.network import Network
 from sim.digest import Digest
 from sim.prepare import Prepared
-from sim.scenario.schema import Fault, LinkSpec
+from sim.scenario.link import LinkSpec
+from sim.scenario.schema import Fault
 
 _NETWORK: Final = ("partition", "link", "noise")
 _PEOPLE: Final = ("kill", "restart")

@@ -100,32 +100,35 @@ def books(run: Evidence) -> list[Cell]:
         return []
     dropped = totals["dropped"]
     reasons = list(dropped)
-    heads = ["topic", "sent", "delivered", *(f"dropped: {r}" for r in reasons), "in flight",
-             "loss", "bytes", *_TIMES]  # fmt: skip
+    copies = ["duplicated"] if totals.get("duplicated") else []
+    heads = ["topic", "sent", *copies, "delivered", *(f"dropped: {r}" for r in reasons),
+             "in flight", "loss", "bytes", *_TIMES]  # fmt: skip
     by_topic = sorted(_topics(run), key=lambda line: -line["sent"])
     rows: list[list[Cell]] = [
-        [line["topic"], *_line(line, reasons), *_times(line)] for line in by_topic[:ROWS_MAX]
+        [line["topic"], *_line(line, copies, reasons), *_times(line)]
+        for line in by_topic[:ROWS_MAX]
     ]
-    rows.append(["all", *_line(totals, reasons), *[""] * len(_TIMES)])
+    rows.append(["all", *_line(totals, copies, reasons), *[""] * len(_TIMES)])
     css = [""] * (len(rows) - 1) + ["total"]
-    words = "Every message ended in exactly one place: sent = delivered + dropped + in flight."
+    begun = " + ".join(["sent", *copies])
+    words = f"Every message ended in exactly one place: {begun} = delivered + dropped + in flight."
     return [
         table(heads, rows, range(1, len(heads)), row_css=css), tag("p", words, "note"),
-        *_by_link(run, reasons),
+        *_by_link(run, copies, reasons),
     ]  # fmt: skip
 
 
-def _by_link(run: Evidence, reasons: Sequence[str]) -> list[Cell]:
+def _by_link(run: Evidence, copies: Sequence[str], reasons: Sequence[str]) -> list[Cell]:
     """The lines of the books that sent most."""
     lines = sorted(run.data.summary.get("accounts", ()), key=lambda line: -line["bytes"])
     if not lines or "goodput" not in lines[0]:
         return []
     shown = lines[:_LINES_MAX]
     told = [reason for reason in reasons if any(reason in line["dropped"] for line in shown)]
-    heads = ["link", "topic", "sent", "delivered", *(f"dropped: {r}" for r in told), "in flight",
-             "loss", "bytes", *_TIMES]  # fmt: skip
+    heads = ["link", "topic", "sent", *copies, "delivered", *(f"dropped: {r}" for r in told),
+             "in flight", "loss", "bytes", *_TIMES]  # fmt: skip
     rows: list[list[Cell]] = [
-        [f"{each['source']} > {each['destination']}", each["topic"], *_line(each, told),
+        [f"{each['source']} > {each['destination']}", each["topic"], *_line(each, copies, told),
          *_times(each)]
         for each in shown
     ]  # fmt: skip
@@ -153,9 +156,10 @@ def _topics(run: Evidence) -> list[dict[str, Any]]:
     return found
 
 
-def _line(line: Mapping[str, Any], reasons: Sequence[str]) -> list[Cell]:
+def _line(line: Mapping[str, Any], copies: Sequence[str], reasons: Sequence[str]) -> list[Cell]:
     dropped = [line["dropped"].get(reason, 0) for reason in reasons]
-    counts = [line["sent"], line["delivered"], *dropped, line["in_flight"]]
+    begun = [line["sent"], *(line.get(name, 0) for name in copies)]
+    counts = [*begun, line["delivered"], *dropped, line["in_flight"]]
     loss = sum(line["dropped"].values()) / line["sent"] if line["sent"] else 0.0
     return [*(f"{int(n):,}" for n in counts), percent(loss), size_text(int(line["bytes"]))]
 

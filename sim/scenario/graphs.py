@@ -18,7 +18,7 @@ import networkx as nx
 from sim import limits
 from sim.errors import BoundError, ScenarioError, UnknownKeyError
 from sim.ids import did_you_mean, nearest
-from sim.scenario.schema import LINK_KEYS
+from sim.scenario.link import LINK_KEYS
 from sim.scenario.tree import Node, node_of, scalar
 
 SUFFIXES: Final = (".graphml", ".csv", ".edges", ".txt")

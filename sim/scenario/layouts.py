@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 from sim.errors import TopologyError
 from sim.ids import nearest
 from sim.rng import generator
-from sim.scenario.schema import LinkRule, LinkValues, NetworkSpec
+from sim.scenario.link import LinkRule, LinkValues
+from sim.scenario.schema import NetworkSpec
 from sim.scenario.topology import find, relay_names
 
 DRAWN: Final = ("random_geometric", "small_world", "scale_free")

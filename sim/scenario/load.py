@@ -14,6 +14,7 @@ from sim import limits
 from sim.errors import BoundError, ScenarioError, UnknownKeyError
 from sim.ids import did_you_mean, nearest
 from sim.scenario.graphs import read_graph
+from sim.scenario.jitters import with_tables
 from sim.scenario.overrides import Overrides, apply_behaviours, apply_overrides
 from sim.scenario.policies import LAST, no_policies, policy_folder
 from sim.scenario.read import read_scenario
@@ -153,7 +154,7 @@ def load_scenario(
     path = find_scenario(os.fspath(path_or_name))
     tree, description = _read_tree(path, ())
     tree = apply_overrides(tree, overrides)
-    tree = apply_behaviours(tree, behaviours)
+    tree = with_tables(apply_behaviours(tree, behaviours))
     return read_scenario(
         tree,
         source=_shown(path),
@@ -175,7 +176,7 @@ def parse_scenario(
     tree = parse(text, source, folder)
     if tree.is_map:
         tree.value.setdefault("name", Node("scenario", source, folder))
-    tree = apply_overrides(tree, overrides)
+    tree = with_tables(apply_overrides(tree, overrides))
     return read_scenario(
         tree,
         source=source,

@@ -15,9 +15,9 @@ from typing import Annotated, Any, Final
 import msgspec
 
 from sim.scenario.budget import Budget
-from sim.scenario.bursts import Burst
 from sim.scenario.keys import Key
 from sim.scenario.learning import LearnSpec, NetworkShape
+from sim.scenario.link import LinkRule, LinkValues
 from sim.scenario.supervision import ON_FAILURE, Limits, Supervision
 
 TOPOLOGIES: Final = (
@@ -25,7 +25,6 @@ TOPOLOGIES: Final = (
     "scale_free", "edges", "file", "world",
 )  # fmt: skip
 ROUTINGS: Final = ("fixed", "reroute")
-JITTERS: Final = ("constant", "uniform", "normal", "exponential", "lognormal")
 FAULTS: Final = (
     "kill", "restart", "hang", "slow", "skew", "sensor", "actuator", "byzantine",
     "partition", "link", "noise", "world", "broker", "heal",
@@ -33,7 +32,6 @@ FAULTS: Final = (
 SENSOR_MODES: Final = ("freeze", "noise", "drop")
 LIES: Final = ("random", "sign-flip", "stale", "inflate")
 """What a byzantine agent makes of its numbers; inflate takes a factor, as inflate:3."""
-LINK_KEYS: Final = ("latency", "jitter", "loss", "burst", "rate", "queue")
 AGENTS_MAX: Final = 10_000
 """Agents one entry may make by `count`."""
 
@@ -42,82 +40,6 @@ LIVE_ID: Final = 2**40
 """Faults injected while a run goes on are numbered from here: after all of the scenario's."""
 YOU: Final = "you, recorded"
 """The cause of what a person did to a run."""
-
-
-class Jitter(msgspec.Struct, frozen=True):
-    """The random part of a latency, added to its floor.
-
-    constant: `a_ns`. uniform: 0 to `a_ns`. normal: mean `a_ns`, standard deviation `b` in
-    nanoseconds, truncated at 0. exponential: mean `a_ns`. lognormal: median `a_ns`, `b` = sigma of
-    the logarithm (no unit). none: nothing.
-    """
-
-    kind: str = "none"
-    a_ns: int = 0
-    b: float = 0.0
-
-
-class LinkSpec(msgspec.Struct, frozen=True):
-    """One directed link, resolved. `jitter`, `a_ns` and `b` are those of `Jitter`."""
-
-    floor_ns: int
-    jitter: str = "none"
-    a_ns: int = 0
-    b: float = 0.0
-    loss_probability: float = 0.0
-    burst: Burst = Burst()
-    rate_bytes_per_s: float = math.inf
-    queue_bytes: int = 16 * 1024 * 1024
-
-
-class LinkValues(msgspec.Struct, frozen=True, kw_only=True):
-    """What an entry says of a link; None leaves a key as it is."""
-
-    latency_ns: Annotated[
-        int | None,
-        Key("duration", "Floor of the latency: no message is faster. 0 is allowed, and slow.",
-            key="latency"),
-    ] = None  # fmt: skip
-    jitter: Annotated[
-        Jitter | None,
-        Key("jitter", "Random part added to the floor: one of {constant: d}, {uniform: d} (0 to "
-            "d), {normal: [mean, std]} (truncated at 0), {exponential: mean}, "
-            "{lognormal: [median, sigma]}, or none."),
-    ] = None  # fmt: skip
-    loss_probability: Annotated[
-        float | None,
-        Key("fraction", "Probability that a message is lost, as 0.01 or 1%; default 0.",
-            key="loss", low=0.0, high=1.0),
-    ] = None  # fmt: skip
-    burst: Annotated[
-        Burst | None,
-        Key("burst", "Further losses that come in bursts: {loss: 10%, length: 5} (messages) or "
-            "{loss: 10%, length: 200ms}, for short 10%:5 and 10%:200ms; {enter: 0.01, leave: 0.2} "
-            "per message; `good` and `bad`: losses outside and within (0 and 1); or none."),
-    ] = None  # fmt: skip
-    rate_bytes_per_s: Annotated[
-        float | None,
-        Key("rate", "Bandwidth, as 250kbit/s; a bare number is bytes per second; default "
-            "unlimited.", key="rate"),
-    ] = None  # fmt: skip
-    queue_bytes: Annotated[
-        int | None,
-        Key("size", "Bytes that may wait for the bandwidth, as 64KiB; more is dropped; default "
-            "16MiB.", key="queue"),
-    ] = None  # fmt: skip
-
-
-class LinkRule(LinkValues, frozen=True, kw_only=True):
-    """An entry of `network.links`: later entries win, key by key."""
-
-    source: Annotated[
-        tuple[str, ...], Key("patterns", "Sending ends: a name, a pattern, or a list.", key="from")
-    ]
-    target: Annotated[
-        tuple[str, ...], Key("patterns", "Receiving ends: a name, a pattern, or a list.", key="to")
-    ]
-    both: Annotated[bool, Key("flag", "Whether the entry counts in both directions.")] = False
-    where: str = ""
 
 
 class FileLink(LinkValues, frozen=True, kw_only=True):
@@ -140,6 +62,21 @@ class TopicSpec(msgspec.Struct, frozen=True, kw_only=True):
         float, Key("number", "Standard deviation in the unit of the numbers themselves.", low=0.0)
     ] = 0.0
     where: str = ""
+
+
+class MediumSpec(msgspec.Struct, frozen=True, kw_only=True):
+    """A medium that senders share in slots: of those that speak in one slot nobody is heard."""
+
+    slot_ns: Annotated[
+        int, Key("duration", "Length of a slot; what is sent in it is decided, and goes on, at its "
+                 "end.", key="slot", low=1)
+    ]  # fmt: skip
+    group: Annotated[
+        tuple[str, ...], Key("patterns", "Who shares it: agents and relays; default all.")
+    ] = ("*",)  # fmt: skip
+    where: str = ""
+    members: frozenset[str] = frozenset()
+    """Who that is, by name."""
 
 
 class NetworkSpec(msgspec.Struct, frozen=True, kw_only=True):
@@ -202,6 +139,11 @@ class NetworkSpec(msgspec.Struct, frozen=True, kw_only=True):
         tuple[LinkRule, ...],
         Key("records", "Exceptions from `default`; later entries win, key by key.", of="LinkRule"),
     ] = ()
+    medium: Annotated[
+        MediumSpec | None,
+        Key("record", "A medium shared in slots, as radio on one channel: {slot: 1ms, group: "
+            '"meter-*"}; messages that meet on it are lost.', of="MediumSpec"),
+    ] = None  # fmt: skip
     topics: Annotated[
         tuple[TopicSpec, ...],
         Key("table", "Noise of topics, by name or pattern.", of="TopicSpec", key="topics"),
@@ -478,9 +420,9 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True):
 RECORDS: Final[dict[str, type[msgspec.Struct]]] = {
     record.__name__: record
     for record in (
-        LinkValues, LinkRule, FileLink, TopicSpec, NetworkSpec, WorldSpec, AgentSpec, Budget,
-        Supervision,
-        Limits, FaultSpec, ConsoleSpec, RecordSpec, NetworkShape, LearnSpec, Scenario,
+        LinkValues, LinkRule, FileLink, MediumSpec, TopicSpec, NetworkSpec, WorldSpec, AgentSpec,
+        Budget, Supervision, Limits, FaultSpec, ConsoleSpec, RecordSpec, NetworkShape, LearnSpec,
+        Scenario,
     )
 }  # fmt: skip
 TABLE_KEYS: Final = {"AgentSpec": "pattern", "TopicSpec": "topic"}

@@ -18,11 +18,18 @@ from numpy.typing import NDArray
 
 from sim.errors import InvariantError, TopologyError, UnknownKeyError
 from sim.ids import did_you_mean, matching
-from sim.scenario.schema import Fault, LinkSpec, LinkValues, NetworkSpec
+from sim.scenario.link import LinkSpec, LinkValues
+from sim.scenario.radio import NO_RADIO
+from sim.scenario.schema import Fault, NetworkSpec
 from sim.units import NEVER, duration_text
 
 Indices = NDArray[np.int64]
 _WILD = frozenset("*?[")
+_ALIKE = [
+    name
+    for name in LinkValues.__struct_fields__
+    if name in LinkSpec.__struct_fields__ and name != "jitter"
+]
 
 
 def replace_link(spec: LinkSpec, values: LinkValues) -> LinkSpec:
@@ -35,8 +42,9 @@ def replace_link(spec: LinkSpec, values: LinkValues) -> LinkSpec:
             "jitter": values.jitter.kind,
             "a_ns": values.jitter.a_ns,
             "b": values.jitter.b,
+            "table": values.jitter.table,
         }
-    for name in ("loss_probability", "burst", "rate_bytes_per_s", "queue_bytes"):
+    for name in _ALIKE:
         value = getattr(values, name)
         if value is not None:
             changes[name] = value
@@ -336,6 +344,13 @@ class LinkTable:
         graph.add_nodes_from(range(len(self.names)))
         graph.add_edges_from(self.links())
         return graph
+
+
+def uses_radio(table: LinkTable, faults: Iterable[Fault]) -> bool:
+    """Whether any link is a radio, or any fault makes one."""
+    values = (fault.values.radio for fault in faults)
+    radios = (*(spec.radio for spec in table.specs), *values)
+    return any(radio not in (None, NO_RADIO) for radio in radios)
 
 
 def link_table(

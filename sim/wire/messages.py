@@ -15,8 +15,9 @@ import numpy as np
 PROTOCOL: Final = 3
 SpaceField: TypeAlias = tuple[str, str, float, float, int, float, int, str]
 """name, unit, low, high, size, default, choices, masks of a `sim.spaces.Field`"""
-PUBLISH, DIRECT, REQUEST, REPLY, REFUSAL = range(5)
-"""What a message is. A refusal is a reply that carries the text of the serving agent's error."""
+PUBLISH, DIRECT, REQUEST, REPLY, REFUSAL, COPIED = range(6)
+"""What a message is. A refusal is a reply that carries the text of the serving agent's error.
+Recordings alone call a second copy that a link made so; its receiver sees the kind of the first."""
 RUNNING, FINISHED, FAILED, OVERDUE = range(4)
 """State of an agent in a yield. Overdue failed by its processor time or memory: a decision of the
 machine's."""

@@ -91,6 +91,9 @@ class World(Protocol):
 
     Optional: `edges`, pairs of names that are linked in `network: {topology: world}`; a name that
     is no agent's is a relay's. A batch world may have it too.
+
+    A world whose agents are somewhere may have `positions() -> {name: (x, y)}` in metres, where
+    they are now: links by radio reach by them.
     """
 
     name: str
@@ -142,6 +145,8 @@ class World(Protocol):
 class BatchWorld(Protocol):
     """Pure physics on tensors [B, ...] float64. `state` is a dict of tensors, never changed in
     place; `advance` of the same state and actions gives the same result, bit for bit.
+
+    `positions(state) -> {name: [B, 2]}` in metres may be there, as that of a `World`.
     """
 
     name: str
@@ -216,6 +221,12 @@ class Single:
         )
         self.last_rewards = {name: r[0].numpy() for name, r in rewards.items()}
 
+    def positions(self) -> dict[str, tuple[float, ...]]:
+        """Where agents are in metres; nothing if the batch does not say."""
+        if not hasattr(self.batch, "positions"):
+            return {}
+        return {name: tuple(p[0].tolist()) for name, p in self.batch.positions(self.state).items()}
+
     def observe(self) -> dict[str, Array]:
         return {name: o[0].numpy() for name, o in self.batch.observe(self.state).items()}
 
@@ -244,6 +255,18 @@ class Single:
     @property
     def is_terminated(self) -> bool:
         return bool(self.batch.terminated(self.state)[0])
+
+
+def positions_of(world: World) -> Mapping[str, Sequence[float]]:
+    """Where a world says that agents are, in metres, since its last step or reset."""
+    told: Any = getattr(world, "positions", dict)
+    found: Mapping[str, Sequence[float]] = told()
+    return found
+
+
+def has_positions(world: World) -> bool:
+    """Whether a world says where its agents are."""
+    return hasattr(getattr(world, "batch", world), "positions")
 
 
 def single(batch: BatchWorld) -> World:

@@ -13,11 +13,14 @@ AGENTS = 4
 RULE = "{from: agent-2, to: '*'"
 NAMES = [f"agent-{i + 1}" for i in range(AGENTS)]
 
+OUTAGES = ("none", "{every: 200ms, for: 30ms, offset: 50ms}", "[[100ms, 250ms], [1s, 1020ms]]")
+
 durations = st.sampled_from(["0ms", "1ms", "7ms", "20ms", "33ms"])
 jitters = st.sampled_from(
     [
         "none", "{constant: 3ms}", "{uniform: 50ms}", "{exponential: 20ms}",
-        "{normal: [5ms, 10ms]}", "{lognormal: [10ms, 1.5]}",
+        "{normal: [5ms, 10ms]}", "{lognormal: [10ms, 1.5]}", "{pareto: [2ms, 0.7]}",
+        "{empirical: [0ms, 1ms, 5ms, 90ms]}",
     ]
 )  # fmt: skip
 topologies = st.sampled_from(
@@ -49,6 +52,14 @@ def links(draw: st.DrawFn, latency: bool = True) -> str:
     if draw(st.booleans()):
         keys.append(f"rate: {draw(st.sampled_from(['2kB/s', '100kB/s']))}")
         keys.append(f"queue: {draw(st.sampled_from([0, 200, 5000]))}")
+    if draw(st.booleans()):
+        keys.append(f"duplicate: {draw(st.sampled_from(['30%', '100%']))}")
+        keys.append(f"order: {draw(st.sampled_from(['keep', 'overtake']))}")
+    if draw(st.booleans()):
+        keys.append(f"corrupt: 40%, integrity: {draw(st.sampled_from(['on', 'off']))}")
+    if draw(st.booleans()):
+        keys.append(f"expiry: {draw(st.sampled_from(['none', '20ms', '60ms']))}")
+        keys.append(f"outages: {draw(st.sampled_from(OUTAGES))}")
     return ", ".join(keys)
 
 

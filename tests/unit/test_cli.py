@@ -24,7 +24,7 @@ from sim.doctor import Check
 from sim.outcome import Result
 from sim.progress import Progress
 from sim.scenario.bursts import burst_of_loss, burst_of_time
-from sim.scenario.schema import LinkSpec
+from sim.scenario.link import LinkSpec
 from sim.scenario.sentences import link_text
 from sim.units import SECOND
 from sim.worlds.grid_data import load_bundled

@@ -13,6 +13,7 @@ Count = Annotated[int, msgspec.Meta(ge=1, le=100)]
 CountOrNone = Annotated[int, msgspec.Meta(ge=0, le=100)]
 Positive = Annotated[float, msgspec.Meta(gt=0)]
 NotNegative = Annotated[float, msgspec.Meta(ge=0)]
+Metres = Annotated[float, msgspec.Meta(gt=0, le=1e6)]
 Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 
 

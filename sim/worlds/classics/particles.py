@@ -76,6 +76,11 @@ class Particles(Classic[P]):
         self.bodies, (self.still, self.stands) = bodies, still
         self.movers = [g for g in self.groups if g.action.slices.keys() & {"move", "push"}]
 
+    def placed(self, state: State, metres: float) -> dict[str, Tensor]:
+        """Where movers are, for radio. Shapes: -> [B, 2] each. Units: m."""
+        names = [name for group in self.movers for name in group.agents]
+        return {name: metres * state["position"][:, i] for i, name in enumerate(names)}
+
     def start(self, state: State) -> State:
         n, m = self.bodies.movers, self.stands
         place = 2 * uniforms(state["key"], state["step"], 2 * (n + m), 0) - 1

@@ -14,7 +14,7 @@ import torch
 
 from sim.worlds.classics import particles
 from sim.worlds.classics.common import RULE, Stepped, Tensors, figure, maker, unknown
-from sim.worlds.classics.fields import Count, CountOrNone, Parameters, sized
+from sim.worlds.classics.fields import Count, CountOrNone, Metres, Parameters, sized
 from sim.worlds.noise import ordered_sum
 from sim.worlds.world import Metric, State
 
@@ -25,12 +25,14 @@ CATCH: Final = 10.0
 
 
 class Params(Parameters, frozen=True):
-    """How many there are of each; continuous: pushes of any strength; dt: of a step."""
+    """How many there are of each; continuous: pushes of any strength; dt: of a step; metres: a
+    unit of the plane, whose square goes from -1 to 1, for links by radio."""
 
     predators: Count = 3
     prey: Count = 1
     obstacles: CountOrNone = 2
     continuous: bool = False
+    metres: Metres = 100.0
 
 
 class PredatorPrey(particles.Particles[Params]):
@@ -77,6 +79,9 @@ class PredatorPrey(particles.Particles[Params]):
 
     def metrics(self, state: State) -> dict[str, Metric]:
         return super().metrics(state) | figure(state, "caught", "touching pairs, summed over steps")
+
+    def positions(self, state: State) -> dict[str, torch.Tensor]:
+        return self.placed(state, self.params.metres)
 
 
 def _outside(x: torch.Tensor) -> torch.Tensor:

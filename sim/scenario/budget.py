@@ -27,5 +27,5 @@ class Budget(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def row(self) -> tuple[int, int, int]:
         """As it travels to the agent: messages, bytes, nanoseconds; -1 for no bound."""
-        messages = -1 if self.messages is None else self.messages
-        return messages, -1 if self.bytes_max is None else self.bytes_max, self.per_ns
+        messages, size = (-1 if n is None else n for n in (self.messages, self.bytes_max))
+        return messages, size, self.per_ns

@@ -82,7 +82,7 @@ def test_many_agents_are_summed_by_role(runs: dict[str, Path], tmp_path: Path) -
     assert "50 up" in text
     assert "Agents are summed by role" in text
     assert "The other 49 agents were up from beginning to end." in text
-    assert text.count("agent-33") == 0
+    assert text.count("agent-33") <= 1  # one of the lines of its books may be among the largest
 
 
 @pytest.mark.parametrize("status", ["failed", "interrupted"])

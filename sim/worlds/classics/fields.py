@@ -23,6 +23,12 @@ class Parameters(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     dt: str | float = "100ms"
 
 
+class Placed(Parameters, frozen=True):
+    """metres: a unit of the plane, for links by radio."""
+
+    metres: Metres = 100.0
+
+
 def sized(**sizes: int) -> list[Field]:
     """Fields by name and size; without those of size 0."""
     return [Field(name, size=size) for name, size in sizes.items() if size]

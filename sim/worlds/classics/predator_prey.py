@@ -14,7 +14,7 @@ import torch
 
 from sim.worlds.classics import particles
 from sim.worlds.classics.common import RULE, Stepped, Tensors, figure, maker, unknown
-from sim.worlds.classics.fields import Count, CountOrNone, Metres, Parameters, sized
+from sim.worlds.classics.fields import Count, CountOrNone, Placed, sized
 from sim.worlds.noise import ordered_sum
 from sim.worlds.world import Metric, State
 
@@ -24,7 +24,7 @@ PREDATOR, PREY, OBSTACLE = 0.075, 0.05, 0.2
 CATCH: Final = 10.0
 
 
-class Params(Parameters, frozen=True):
+class Params(Placed, frozen=True):
     """How many there are of each; continuous: pushes of any strength; dt: of a step; metres: a
     unit of the plane, whose square goes from -1 to 1, for links by radio."""
 
@@ -32,10 +32,9 @@ class Params(Parameters, frozen=True):
     prey: Count = 1
     obstacles: CountOrNone = 2
     continuous: bool = False
-    metres: Metres = 100.0
 
 
-class PredatorPrey(particles.Particles[Params]):
+class PredatorPrey(particles.PlacedParticles[Params]):
     """Shapes: position, velocity [B, n, 2] of predators, then prey; obstacles [B, m, 2]; caught
     [B], pairs that touched, summed over steps."""
 
@@ -79,9 +78,6 @@ class PredatorPrey(particles.Particles[Params]):
 
     def metrics(self, state: State) -> dict[str, Metric]:
         return super().metrics(state) | figure(state, "caught", "touching pairs, summed over steps")
-
-    def positions(self, state: State) -> dict[str, torch.Tensor]:
-        return self.placed(state, self.params.metres)
 
 
 def _outside(x: torch.Tensor) -> torch.Tensor:

@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agents.channels import Message
+from agents.spent import Spent
 from sim.errors import AgentError
 from sim.spaces import Space
 from sim.units import SECOND, duration_ns
@@ -226,6 +227,11 @@ class Agent:
         if reply.kind == REFUSAL:
             raise Refused(f"{to} refused {topic!r}: {reply.payload}")
         return reply
+
+    @property
+    def spent(self) -> Spent:
+        """What this incarnation has sent so far, by topic too, and what its budget leaves it."""
+        return self._cell.channels.spent
 
     # --- time, state, words ---------------------------------------------------------------------
 

@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 
 from agents.loop import AgentLoop
+from agents.spent import Budget, Spent
 from sim.errors import AgentError
 from sim.ids import did_you_mean, is_name
 from sim.limits import MESSAGES_BURST_MAX, SENT_BYTES_BURST_MAX, SENT_BYTES_PER_SECOND_MAX
@@ -82,13 +83,20 @@ class Channels:
     """Mailbox and outbox of one agent."""
 
     def __init__(
-        self, loop: AgentLoop, name: str, roster: list[str], inbox_max: int, rate_max: int
+        self,
+        loop: AgentLoop,
+        name: str,
+        roster: list[str],
+        inbox_max: int,
+        rate_max: int,
+        budget: Budget | None = None,
     ) -> None:
         self.loop = loop
         self.name = name
         self.roster = roster
         self._known = frozenset(roster)
         self.sends: list[Send] = []
+        self.spent = Spent(loop, budget)
         self.subscribes: list[tuple[int, str, bool]] = []
         self.subscribed: set[str] = set()
         self.served: dict[str, Any] = {}
@@ -269,7 +277,8 @@ class Channels:
             message = Message(now, now, reference, self.name, topic, kind, body)
             self.loop.call_soon(self.deliver, message)
         else:
-            self.sends.append(Send(self.loop.now_ns, kind, topic, to, reference, body))
+            is_over = not self.spent.take(topic, len(body))
+            self.sends.append(Send(self.loop.now_ns, kind, topic, to, reference, body, is_over))
         return len(body)
 
     def publish(self, topic: str, payload: Any) -> None:

@@ -72,8 +72,9 @@ class Cell:
         self.loop = AgentLoop(start.callbacks_max, start.name)
         self.context = contextvars.Context()
         self.channels = Channels(
-            self.loop, start.name, roster, start.inbox_max, start.messages_per_second_max
-        )
+            self.loop, start.name, roster, start.inbox_max, start.messages_per_second_max,
+            start.budget,
+        )  # fmt: skip
         self.observation_space = _space(start.observation)
         self.action_space = _space(start.action)
         self.acts: list[Act] = []

@@ -12,8 +12,10 @@ from typing import Any
 from broker.kernel import Kernel
 from broker.server import drive
 from sim.launch.local import process_transport
+from sim.scenario.jitters import Jitter
+from sim.scenario.link import LinkValues
 from sim.scenario.roster import AgentPlan
-from sim.scenario.schema import Jitter, LinkValues, NetworkSpec, Scenario, WorldSpec
+from sim.scenario.schema import NetworkSpec, Scenario, WorldSpec
 from sim.scenario.topology import LinkTable
 from sim.store.runlog import Decision
 from sim.worlds.blank import make

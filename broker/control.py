@@ -24,6 +24,7 @@ from sim.clock import monotonic, pause
 from sim.errors import InvariantError, ScenarioError, SimError
 from sim.ids import did_you_mean
 from sim.scenario.faults import Setting, resolve_fault
+from sim.scenario.radio import NO_RADIO
 from sim.scenario.read import read_fault
 from sim.scenario.schema import LIVE_ID, Fault
 from sim.scenario.tree import parse
@@ -31,6 +32,7 @@ from sim.store.runlog import Input
 from sim.units import format_ns, speed_factor
 from sim.wire.control import ControlServer
 from sim.wire.live import ASKS, Answer, Ask, Frame, Intro, Line, News
+from sim.worlds.world import has_positions
 
 FRAME_SECONDS: Final = 0.1
 """Real time between frames: ten a second."""
@@ -195,6 +197,8 @@ class Control:
             raise ScenarioError(f"command: at {format_ns(at)} is past; it is {format_ns(now)}")
         if spec.kind == "heal" and spec.at_ns is None and not kernel.in_force.faults:
             return "nothing is in force that could be lifted"
+        if spec.radio not in (None, NO_RADIO) and not has_positions(kernel.world):
+            raise ScenarioError("command: radio: this world does not say where its agents are")
         first = 1 + max((f.id for f in self._known() if f.id >= LIVE_ID), default=LIVE_ID - 1)
         index = f"live-{first - LIVE_ID}"
         seed = kernel.scenario.seed

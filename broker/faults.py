@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import fnmatch
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 import numpy as np
@@ -20,11 +20,17 @@ from broker.instruments import Actuators, Sensors
 from broker.network import Bodies, Network, Rows
 from sim.errors import MalformedFrameError
 from sim.rng import generator_at
-from sim.scenario.schema import Fault, LinkSpec, Scenario
+from sim.scenario.link import LinkSpec
+from sim.scenario.schema import Fault, Scenario
 from sim.scenario.topology import replace_link
 from sim.units import NEVER
 from sim.wire.codec import decode_payload, encode_payload
 from sim.worlds.world import World
+
+_YOUNGER: Final = (
+    "burst", "order", "duplicate", "corrupt", "integrity", "expiry_ns", "outages", "preset",
+    "radio",
+)  # fmt: skip
 
 
 class FaultBoard:
@@ -69,7 +75,7 @@ class FaultBoard:
             self._active.pop(fault.id, None)
         self._noises.clear()
         self.has_noise = bool(self._topics) or any(f.kind == "noise" for f in self._active.values())
-        self._redraw()
+        self._redraw(fault.time_ns)
 
     def begin_episode(self, episode: int) -> None:
         """Lifts everything, and keys what is random anew."""
@@ -80,7 +86,7 @@ class FaultBoard:
         self.byzantine.begin_episode(episode)
         self._active.clear()
         self._noises.clear()
-        self._redraw()
+        self._redraw(None)
 
     @property
     def floor_ns(self) -> int:
@@ -92,7 +98,7 @@ class FaultBoard:
         ]
         return min(floors, default=NEVER)
 
-    def _redraw(self) -> None:
+    def _redraw(self, now: int | None) -> None:
         def sides(fault: Fault) -> tuple[set[int], set[int]]:
             first, second = (
                 {self._index[name] for name in names} for names in (fault.targets, fault.targets_b)
@@ -115,7 +121,7 @@ class FaultBoard:
         table = np.zeros((len(cuts), len(self._index)), dtype=np.int8)
         for row, (first, second) in zip(table, cuts, strict=True):
             row[list(first)], row[list(second)] = 1, -1
-        self._network.degrade(overlay, is_cut, table)
+        self._network.degrade(overlay, is_cut, table, now)
 
     # --- noise on payloads ----------------------------------------------------------------------
 
@@ -172,6 +178,10 @@ def disturbed(value: Any, draw: np.random.Generator, relative: float, absolute: 
 def fault_bytes(fault: Fault) -> bytes:
     """A fault in canonical bytes, for the digest; its number among others is no part of it."""
     plain = msgspec.to_builtins(msgspec.structs.replace(fault, id=0))
-    if fault.values.burst is None:
-        del plain["values"]["burst"]  # a key younger than recorded runs, which are verified again
+    values = plain["values"]
+    for name in _YOUNGER:  # than recorded runs, which are verified again
+        if values[name] is None:
+            del values[name]
+    if values["jitter"] is not None and not values["jitter"]["table"]:
+        del values["jitter"]["table"]
     return msgspec.msgpack.encode(plain)

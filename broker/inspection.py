@@ -104,8 +104,8 @@ class Inspection:
             target=self.target,
             messages=[self._known[s] for s in reversed(self._passed) if s in self._known],
             log=log,
-            accounts=self._accounts(),
         )
+        self._add_books(detail)
         if self.target:
             detail.link = self._link()
         else:
@@ -128,26 +128,31 @@ class Inspection:
         if present[plan.slot]:
             detail.action = _named(group.action, values[plan.slot].tolist())
 
-    def _accounts(self) -> dict[str, dict[str, int]]:
-        found: dict[str, dict[str, int]] = {}
-        for account in self._kernel.network.ledger.accounts():
-            is_link = (account.source, account.destination) == (self.agent, self.target)
-            if is_link or (not self.target and self.agent in (account.source, account.destination)):
-                way = account.topic if is_link else (
-                    f"{account.topic} {'to' if account.source == self.agent else 'from'} "
-                    f"{account.destination if account.source == self.agent else account.source}"
-                )  # fmt: skip
-                found[way] = {
-                    "sent": account.sent, "delivered": account.delivered, **account.dropped,
-                }  # fmt: skip
-        return found
+    def _add_books(self, detail: Detail) -> None:
+        """The lines of the books that are about the agent or the link."""
+        about = (self.agent, self.target)
+        for account in self._kernel.network.ledger.accounts(
+            lambda a, b: (a, b) == about or (not self.target and self.agent in (a, b))
+        ):
+            way = account.topic
+            if self.target:
+                delays = (account.delay_p50, account.delay_p95, account.delay_p99)
+                detail.delays[way] = [delay for delay in delays if delay is not None]
+            else:
+                is_out = account.source == self.agent
+                other = account.destination if is_out else account.source
+                way += f" {'to' if is_out else 'from'} {other}"
+            detail.accounts[way] = {
+                "sent": account.sent, "delivered": account.delivered, **account.dropped,
+                **({"duplicated": account.duplicated} if account.duplicated else {}),
+            }  # fmt: skip
 
     def _link(self) -> dict[str, str]:
         network = self._kernel.network
         at, to = self._ends
         names, way = network.table.names, [at]
         while way[-1] != to and len(way) <= len(names):
-            hop = network.table.next_hop(way[-1], to)
+            hop = network.routes.next_hop(way[-1], to)
             if hop < 0:
                 return {"way": "none"}
             way.append(hop)

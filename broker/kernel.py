@@ -26,15 +26,16 @@ from broker.faults import FaultBoard, fault_bytes
 from broker.gate import check_done
 from broker.handover import Handover
 from broker.in_force import InForce
+from broker.medium import Medium
 from broker.network import Network
-from broker.population import ENDED, HUNG, UNPLAYED, UP, Agents, Event, Order
+from broker.population import DOWN, ENDED, HUNG, UNPLAYED, UP, Agents, Event, Order
 from broker.supervision import Supervisor
 from sim.digest import Digest
 from sim.errors import AgentError, InvariantError, WireError
 from sim.limits import ROUNDS_PER_INSTANT_MAX
 from sim.scenario.roster import AgentPlan
 from sim.scenario.schema import Fault, Scenario
-from sim.scenario.topology import LinkTable
+from sim.scenario.topology import LinkTable, uses_radio
 from sim.units import NEVER, SECOND, format_ns
 from sim.wire.messages import (
     FAILED,
@@ -47,7 +48,7 @@ from sim.wire.messages import (
     Work,
     Yield,
 )
-from sim.worlds.world import World
+from sim.worlds.world import World, positions_of
 
 _STEP: Final = struct.Struct("<q")
 _COLLECT_EVERY_STEPS: Final = 256
@@ -93,6 +94,7 @@ class Kernel:
         self.faults_applied: list[Fault] = []
         self.in_force = InForce()
         self._faults = deque(sorted(faults, key=lambda f: f.time_ns))
+        self._has_radio = uses_radio(table, faults)
         self._is_eager = is_eager
         self._table_floor = table.lookahead()[0]
         self._episode_began = 0
@@ -102,6 +104,10 @@ class Kernel:
         self._awaited: dict[int, list[int]] = {}
         self._reports: list[Done] = []
         self._verbs: list[tuple[int, int, int, Act]] = []
+        shared = scenario.network.medium
+        if shared is not None:
+            members = np.array([name in shared.members for name in table.names])
+            self.network.medium = Medium(shared.slot_ns, members)
         self.network.begin_episode(episode)
         self.board.begin_episode(episode)
         world.reset(scenario.seed, episode)
@@ -144,6 +150,7 @@ class Kernel:
         self._reports = []
         self._fold(instant)
         self.now = instant
+        self.network.routes.learn(instant)
         if self.status != "running":
             return iter(())
         if instant < self.horizon:
@@ -162,6 +169,7 @@ class Kernel:
             self._faults[0].time_ns if self._faults else NEVER,
             self._next_grid,
             self.agents.next_start,
+            self.network.routes.next_change,
             self.horizon,
         )
         self._settle(self.until)
@@ -281,6 +289,8 @@ class Kernel:
             self.digest.add("world", _STEP.pack(instant), world.state_bytes())
             self.steps += 1
             self.handover.reward(world.rewards())
+        if self._has_radio:
+            self.network.locate(positions_of(world))
         self._next_step = instant + world.dt_ns
         due = [g for g in world.groups if (instant - began) % g.every_ns == 0]
         if due and instant < self.horizon:
@@ -335,6 +345,7 @@ class Kernel:
         added = list(faults)
         if any(f.time_ns < self.next_gap for f in added):
             raise InvariantError(f"a live fault before {self.next_gap} ns: {added}")
+        self._has_radio = self._has_radio or uses_radio(self.network.table, added)
         self._faults = deque(sorted([*self._faults, *added], key=lambda f: f.time_ns))
 
     @property
@@ -354,6 +365,13 @@ class Kernel:
             while self._faults and self._faults[0].time_ns <= instant:
                 self._apply(self._faults.popleft())
             self._start_due(instant)
+        self._see_down(instant)
+
+    def _see_down(self, now: int) -> None:
+        """Who is down passes nothing on, where messages may go another way."""
+        if not self.network.routes.is_fixed:
+            state = self.agents.state
+            self.network.take_down(slice(len(state)), state == DOWN, now)
 
     def _start_due(self, instant: int) -> None:
         for host in self.agents.start_due(instant):
@@ -378,6 +396,10 @@ class Kernel:
             self.board.switch(fault, self._next_step - self.world.dt_ns)
         else:
             for name in fault.targets:
+                if name not in agents.index:
+                    relay = self.network.table.names.index(name)
+                    self.network.take_down(relay, fault.kind == "kill", fault.time_ns)
+                    continue
                 agent = agents.index[name]
                 if agents.state[agent] == UNPLAYED:
                     continue
@@ -392,6 +414,7 @@ class Kernel:
     def _take_down(self, grid: int) -> None:
         """Agents that ended leave; if one of them may not be missed, the run has failed."""
         error = self.supervisor.take_down(grid, self.episode)
+        self._see_down(grid)
         if error is not None and self.status == "running":
             self.status, self.error = "failed", error
 

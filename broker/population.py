@@ -292,6 +292,7 @@ class Agents:
             inbox_max=scenario.limits.inbox_messages_max,
             messages_per_second_max=scenario.limits.messages_per_second_max,
             cpu_seconds_max=scenario.limits.handler_cpu_ns / SECOND,
+            budget=None if plan.budget is None else plan.budget.row,
         )
 
 

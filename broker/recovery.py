@@ -16,7 +16,7 @@ from typing import Final
 
 import msgspec
 
-from sim.scenario.schema import Supervision
+from sim.scenario.supervision import Supervision
 from sim.wire import codec
 from sim.wire.messages import OVERDUE, Activation, Yield
 

@@ -13,7 +13,7 @@ from broker.handover import Handover
 from broker.network import Network
 from broker.population import DOWN, ENDED, Agents, Event, Failure
 from sim.errors import AgentError, RestartLimitError
-from sim.scenario.schema import Supervision
+from sim.scenario.supervision import Supervision
 from sim.units import NEVER, format_ns
 
 SUPERVISOR: Final = "supervisor"

@@ -11,6 +11,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from broker.delays import BINS, bins, quantiles
 from broker.kernel import Kernel
 from broker.ledger import REASONS
 from broker.population import DOWN, ENDED, HUNG, UNPLAYED, UP, Event
@@ -33,8 +34,6 @@ from sim.wire.transport import HostInfo
 ENDS_MAX: Final = 12
 """Agents above which the link matrix is one of roles."""
 _OTHERS: Final = "others"
-_PER_OCTAVE: Final = 8
-_BINS: Final = 64 * _PER_OCTAVE
 _STATES: Final = {UNPLAYED: "absent", DOWN: "down", UP: "up", HUNG: "hung", ENDED: "finished"}
 _DELIVERED: Final = 1
 _LOST: Final = slice(2, 2 + len(REASONS))
@@ -90,7 +89,7 @@ class Telemetry:
             + [relay] * (len(kernel.network.table.names) - len(names)),
             dtype=np.int64,
         )
-        self._delays = np.zeros((len(self._ends) ** 2, _BINS), dtype=np.int64)
+        self._delays = np.zeros((len(self._ends) ** 2, BINS), dtype=np.int64)
         self._last_ns = np.full(len(names), -1, dtype=np.int64)
         self._accounts: NDArray[np.int64] = np.zeros((0, 2), dtype=np.int64)
         self._failed: dict[str, str] = {}
@@ -104,10 +103,9 @@ class Telemetry:
         if not len(arrived["sequence"]):
             return
         np.maximum.at(self._last_ns, arrived["to"], arrived["arrival"])
-        delay = np.maximum(arrived["arrival"] - arrived["sent"], 0)
-        bins = (np.log2(delay + 1.0) * _PER_OCTAVE).astype(np.int64)
         pair = self._end_of[arrived["sender"]] * len(self._ends) + self._end_of[arrived["to"]]
-        np.add.at(self._delays, (pair, bins), 1)
+        delay = bins(arrived["arrival"] - arrived["sent"])
+        np.add.at(self._delays.reshape(-1), pair * BINS + delay, 1)
 
     def _in_force(self) -> list[ActiveFault]:
         kernel = self._kernel
@@ -268,7 +266,8 @@ class Telemetry:
             )
             is_cut[(first[:, None] * size + second).ravel()] = True
             is_cut[(second[:, None] * size + first).ravel()] = True
-        p50, p95 = self._quantiles(0.5, 0.95)
+        p50, p95, p99 = quantiles(self._delays, (0.5, 0.95, 0.99))
+        lost = counts[:, _LOST]
         return LinkMatrix(
             ends=self._ends,
             sent=square(counts[:, 0]),
@@ -276,16 +275,13 @@ class Telemetry:
             lost=square(counts[:, _LOST].sum(axis=1)),
             p50_ns=p50.reshape(size, size).tolist(),
             p95_ns=p95.reshape(size, size).tolist(),
+            p99_ns=p99.reshape(size, size).tolist(),
+            delivered_bytes=square(kernel.network.ledger.arrived_bytes),
+            reasons={
+                reason: square(lost[:, i]) for i, reason in enumerate(REASONS) if lost[:, i].any()
+            },
             is_cut=is_cut.reshape(size, size).tolist(),
         )
-
-    def _quantiles(self, *shares: float) -> list[NDArray[np.int64]]:
-        """Upper edges of the bins that quantiles fall into, -1 where nothing was delivered."""
-        below = self._delays.cumsum(axis=1)
-        total = below[:, -1]
-        places = [(below < q * total[:, None]).sum(axis=1) for q in shares]
-        edges = [np.exp2((place + 1) / _PER_OCTAVE) for place in places]
-        return [np.where(total > 0, edge, -1).astype(np.int64) for edge in edges]
 
 
 def lines(events: Sequence[Event], first: int) -> list[Line]:

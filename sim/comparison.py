@@ -140,7 +140,7 @@ def plans_of(scenario: Scenario, world: World, column: str) -> tuple[AgentPlan, 
 def _who(plans: Sequence[AgentPlan]) -> list[tuple[Any, ...]]:
     """What makes two rosters the same run."""
     return [
-        (p.name, p.behaviour, p.params if p.behaviour != "none" else {}, p.processing_ns)
+        (p.name, p.behaviour, p.params if p.behaviour != "none" else {}, p.processing_ns, p.budget)
         for p in plans
     ]
 

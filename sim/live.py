@@ -282,6 +282,7 @@ class Live:
             actions=_unpunctual(kernel),
             folds=list(kernel.digest.folds),
             accounts=kernel.network.ledger.accounts(),
+            topics=kernel.network.ledger.topics(),
             events=self.events,
             run_dir=self.recorder.path,
             error=str(error) if error is not None else "",

@@ -21,6 +21,10 @@ BOUNDS: Final = ("bound", "optimum")
 GAP: Final = "gap"
 NO_MESSAGES: Final = {"sent": 0, "delivered": 0, "dropped": {}, "in_flight": 0, "bytes": 0}
 
+ACCOUNTS_MAX: Final = 1_000
+"""Lines of the books in what `--json` prints."""
+_ENDS: Final = ("source", "destination", "topic")
+
 
 @dataclass
 class Result:
@@ -29,7 +33,7 @@ class Result:
     metrics:   the outcome by name, with units; `gap` where there is a bound and a `no control`.
     reference: other columns of the same metrics: no control, rule, bound or optimum.
     messages:  the books of the whole network; `accounts` are their lines, one per source,
-               destination and topic.
+               destination and topic, `topics` their sums by topic; see `links`.
     folds:     (virtual time in ns, chain of the digest) at each grid point.
     actions:   per agent that ever was late or missed a decision: {"late": n, "missing": n}.
     events:    the story: time (virtual seconds), kind, agent, text.
@@ -56,6 +60,7 @@ class Result:
     actions: dict[str, dict[str, int]] = field(default_factory=dict)
     folds: list[tuple[int, str]] = field(default_factory=list, repr=False)
     accounts: Sequence[Any] = field(default=(), repr=False)
+    topics: Sequence[Any] = field(default=(), repr=False)
     events: list[dict[str, Any]] = field(default_factory=list, repr=False)
     learning: dict[str, Any] = field(default_factory=dict)
     run_dir: Path | None = None
@@ -67,12 +72,28 @@ class Result:
         """Whether a person did something to it while it went on."""
         return any(fault.get("cause") == YOU for fault in self.faults)
 
-    def summary(self) -> dict[str, Any]:
-        """The document that `--json` prints and `summary.json` holds.
+    def bytes_per_gain(self, over: str = NO_CONTROL) -> float | None:
+        """What coordination cost: bytes sent per unit by which the objective beats a column.
 
-        Units: metrics as `sim show` states them; `bytes` of payloads as sent. `learning` and
-        `error` are there only if the run learned or failed.
+        over: a column of `reference`. None if it is not there, or not beaten.
         """
+        for name, metric in self.metrics.items():
+            other = self.reference.get(over, {}).get(name)
+            if metric.objective and other is not None:
+                sign = 1 if metric.better == "higher" else -1
+                gain = sign * (metric.value - other)
+                return float(self.messages["bytes"]) / gain if gain > 0 else None
+        return None
+
+    def summary(self) -> dict[str, Any]:
+        """The document that `--json` prints and `summary.json` holds, but for its `accounts`: the
+        `ACCOUNTS_MAX` of most bytes, and in `accounts_left_out` how many more there are, if any.
+
+        Units: metrics as `sim show` states them; `bytes` of payloads as sent; delays in seconds,
+        `goodput` in delivered bytes per virtual second. `learning` and `error` are there only if
+        the run learned or failed.
+        """
+        lines = sorted(self.accounts, key=lambda account: -account.bytes)
         document: dict[str, Any] = {
             "scenario": self.scenario,
             "seed": self.seed,
@@ -84,6 +105,8 @@ class Result:
             "processes": self.processes,
             "digest": self.digest,
             "messages": self.messages,
+            "topics": {account.topic: self._line(account, _ENDS) for account in self.topics},
+            "accounts": [self._line(account) for account in lines[:ACCOUNTS_MAX]],
             "agent_failures": self.agent_failures,
             "faults": self.faults,
             "metrics": {name: metric.value for name, metric in self.metrics.items()},
@@ -91,13 +114,41 @@ class Result:
             "activations": self.activations,
             "real_time_decisions": self.real_time_decisions,
         }
+        if len(lines) > ACCOUNTS_MAX:
+            document["accounts_left_out"] = len(lines) - ACCOUNTS_MAX
         if self.learning:
             document["learning"] = self.learning
         return {**document, "error": self.error} if self.error else document
 
     def record(self) -> dict[str, Any]:
-        """What `summary.json` holds: the summary, and the books line by line."""
-        return {**self.summary(), "accounts": [dataclasses.asdict(a) for a in self.accounts]}
+        """What `summary.json` holds: the summary, with all lines of the books."""
+        document = {**self.summary(), "accounts": [self._line(each) for each in self.accounts]}
+        document.pop("accounts_left_out", None)
+        return document
+
+    def _line(self, account: Any, without: Iterable[str] = ()) -> dict[str, Any]:
+        """A line of the books as plain data, with its goodput."""
+        line = {name: v for name, v in dataclasses.asdict(account).items() if name not in without}
+        seconds = self.virtual_seconds
+        return {**line, "goodput": round(account.delivered_bytes / seconds, 3) if seconds else 0.0}
+
+    @property
+    def links(self) -> pd.DataFrame:
+        """A row per source, destination and topic: sent, delivered, in_flight, dropped and, by
+        reason, `dropped.<reason>`; bytes and delivered_bytes, goodput (bytes per virtual second),
+        quantiles of the delay in seconds. The columns of `RunData.links`, without its recording.
+        """
+        import pandas as pd
+
+        rows = []
+        for account in self.accounts:
+            line = self._line(account)
+            reasons = line.pop("dropped")
+            by_reason = {f"dropped.{reason}": number for reason, number in reasons.items()}
+            rows.append({**line, "dropped": sum(reasons.values()), **by_reason})
+        frame = pd.DataFrame(rows)
+        counts = [name for name in frame.columns if name.startswith("dropped")]
+        return frame.astype(dict.fromkeys(counts, "Int64")).fillna(dict.fromkeys(counts, 0))
 
     def metrics_frame(self) -> pd.DataFrame:
         """A row per metric: unit, better, this run, then the reference columns."""

@@ -14,13 +14,14 @@ from sim.errors import ScenarioError
 from sim.online import LEARNER_PROGRAM, is_online, with_learner
 from sim.scenario.casting import cast
 from sim.scenario.faults import Setting, resolve_faults, setting_of
+from sim.scenario.layouts import laid_out
 from sim.scenario.load import at_world, load_scenario
 from sim.scenario.overrides import Overrides
 from sim.scenario.roster import AgentPlan, resolve_roster
 from sim.scenario.schema import Fault, Scenario
-from sim.scenario.topology import LinkTable, link_table
+from sim.scenario.topology import LinkTable, find, link_table, uses_radio
 from sim.worlds import catalogue
-from sim.worlds.world import World
+from sim.worlds.world import World, has_positions
 
 
 @dataclass(frozen=True)
@@ -106,14 +107,35 @@ def with_plans(scenario: Scenario, world: World, plans: Sequence[AgentPlan]) -> 
     """
     names = [plan.name for plan in plans]
     kind = scenario.world.kind
+    edges = getattr(world, "edges", ())
+    network = laid_out(scenario.network, names, scenario.seed, edges)
+    scenario = msgspec.structs.replace(scenario, network=network)
     setting = fault_setting(scenario, world, plans)
     faults = resolve_faults(scenario, setting, scenario.seed)
     table = link_table(scenario.network, names, faults)
+    if uses_radio(table, faults) and not has_positions(world):
+        raise ScenarioError(
+            f"{scenario.network.where}: links by radio need a world that says where its agents "
+            f"are; {kind!r} does not"
+        )
+    scenario = _with_members(scenario, table)
     players = cast(plans, catalogue.rules(kind), kind)
     _check_policies(world, players)
     return Prepared(
         scenario, world, players, table, tuple(_every_episode(scenario, faults))
     )  # fmt: skip
+
+
+def _with_members(scenario: Scenario, table: LinkTable) -> Scenario:
+    """The scenario, with the names of those who share its medium. Raises: UnknownKeyError."""
+    network = scenario.network
+    if network.medium is None:
+        return scenario
+    where = f"{network.medium.where}.group"
+    members = frozenset(find(network.medium.group, table.names, where, "agent or relay"))
+    medium = msgspec.structs.replace(network.medium, members=members)
+    shared = msgspec.structs.replace(network, medium=medium)
+    return msgspec.structs.replace(scenario, network=shared)
 
 
 def fault_setting(scenario: Scenario, world: World, plans: Sequence[AgentPlan]) -> Setting:

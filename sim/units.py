@@ -27,6 +27,8 @@ _SIZES: Final = {
     "B": 1, "kB": 1_000, "MB": 1_000_000, "GB": 1_000_000_000,
     "KiB": 1024, "MiB": 1024**2, "GiB": 1024**3,
 }  # fmt: skip
+_FREQUENCIES: Final = {"Hz": 1.0, "kHz": 1e3, "MHz": 1e6, "GHz": 1e9}
+_DISTANCES: Final = {"m": 1.0, "km": 1e3}
 _QUANTITY: Final = re.compile(r"\s*([+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)\s*([^\d\s]*)\s*")
 _PARTS: Final = re.compile(r"\s*(\d+\.?\d*|\.\d+)\s*([a-zµ]+)")
 
@@ -122,6 +124,16 @@ def size_bytes(text: str | int | float) -> int:
     if not 0 <= size < 2**63:
         raise ValueError(f"expected a size from 0 bytes, found {text!r}")
     return round(size)
+
+
+def frequency_hz(text: str | int | float) -> float:
+    """Hertz of `5.9GHz`, or of a bare number of them. Raises: ValueError."""
+    return _parse(text, _FREQUENCIES, 1.0, "a frequency")
+
+
+def distance_m(text: str | int | float) -> float:
+    """Metres of `300m` or `1.5km`, or of a bare number of them. Raises: ValueError."""
+    return _parse(text, _DISTANCES, 1.0, "a distance")
 
 
 def fraction(text: str | int | float) -> float:

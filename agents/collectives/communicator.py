@@ -205,6 +205,22 @@ class Communicator:
         found = await self._call(elect.elect, wanted=0, **options)
         return _with(found, None if found.value is None else self.members[found.value])
 
+    # --- one's own --------------------------------------------------------------------------------
+
+    @property
+    def neighbours(self) -> dict[int, list[int]]:
+        """Of every rank, ascending, in the graph of the members."""
+        return self._neighbours
+
+    @property
+    def seed(self) -> int:
+        """The run's, for lots that all members draw alike."""
+        return self._agent._cell.start.seed
+
+    async def run(self, operation: Callable[[Call], Any], **options: Any) -> Collected:
+        """An operation of one's own: a coroutine function of a `Call` that returns a part."""
+        return await self._call(operation, **options)
+
     # --- how a call is made -----------------------------------------------------------------------
 
     async def _call(

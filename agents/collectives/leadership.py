@@ -43,17 +43,13 @@ async def leadership(
     `<tag>-word`, elections on `<tag>`. Iterate to the end of the run: it is the iteration that
     leads and listens; work belongs into a task beside it.
     """
-    view = _View(agent, members, tag, duration_ns(period), patience, options)
-    told: str | None = ""
-    while True:
-        if view.leader != told:
-            told = view.leader
-            yield told
-        await view.step()
+    view = View(agent, members, tag, duration_ns(period), patience, options)
+    async for leader in view.changes():
+        yield leader
 
 
-class _View:
-    """Whom one member follows, in which term.
+class View:
+    """Whom one member follows, in which term; true while `changes` is iterated.
 
     leader:  by name, None while there is none. heard_ns: when its last word came.
     """
@@ -75,6 +71,15 @@ class _View:
         self.term, self.heard_ns = 0, agent.now_ns
         self.leader: str | None = None
         agent._cell.channels.protocols[self._topic] = self._on_word
+
+    async def changes(self) -> AsyncIterator[str | None]:
+        """Each new leader, as `leadership` tells of it."""
+        told: str | None = ""
+        while True:
+            if self.leader != told:
+                told = self.leader
+                yield told
+            await self.step()
 
     async def step(self) -> None:
         """What comes next: an election, a word, or waiting for one."""

@@ -27,9 +27,11 @@ class Books(Panel):
         books = frame.books
         dropped = {k: int(v) for k, v in books.get("dropped", {}).items() if v}
         lost = sum(dropped.values())
+        twice = int(books.get("duplicated", 0))
+        copies: Row = [(" + duplicated ", "dim"), (count(twice), "bold")] if twice else []
         head: Row = [
             (" sent ", "dim"), (count(int(books.get("sent", 0))), "bold"),
-            (" = delivered ", "dim"), (count(int(books.get("delivered", 0))), "bold"),
+            *copies, (" = delivered ", "dim"), (count(int(books.get("delivered", 0))), "bold"),
             (" + dropped ", "dim"), (count(lost), "warn" if lost else "bold"),
         ]  # fmt: skip
         flight: Row = [(" + in flight ", "dim"), (count(int(books.get("in_flight", 0))), "bold")]

@@ -172,6 +172,8 @@ def _equation(frame: Frame) -> str:
     dropped = {k: int(v) for k, v in books.get("dropped", {}).items() if v}
     reasons = ", ".join(f"{k} {count(v)}" for k, v in dropped.items())
     sent, delivered, flying = (int(books.get(k, 0)) for k in ("sent", "delivered", "in_flight"))
-    text = f"sent {count(sent)} = delivered {count(delivered)}"
+    twice = int(books.get("duplicated", 0))
+    copies = f" + duplicated {count(twice)}" if twice else ""
+    text = f"sent {count(sent)}{copies} = delivered {count(delivered)}"
     text += f" + dropped {count(sum(dropped.values()))}{f' ({reasons})' if reasons else ''}"
     return f"{text} + in flight {count(flying)}; {size_text(books.get('bytes', 0))}"

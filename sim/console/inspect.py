@@ -10,7 +10,7 @@ from sim.console.ink import Picture, Row, cut, join, left, plain, right
 from sim.console.state import State
 from sim.console.story import line_row
 from sim.console.words import action, age, clock, count, delay, number
-from sim.units import size_text
+from sim.units import SECOND, size_text
 from sim.wire.live import Detail, Passed
 
 _VALUES: Final = 6
@@ -149,8 +149,11 @@ def _accounts(detail: Detail, width: int) -> list[Row]:
     for topic, books in detail.accounts.items():
         row: Row = [(left(f"  {plain(topic)}", 27), "bold"), (" ", "")]
         for name, value in books.items():
-            is_loss = name not in ("sent", "delivered")
+            is_loss = name not in ("sent", "delivered", "duplicated")
             row += [(f"{name} ", "dim"), (f"{value:,}  ", "warn" if is_loss and value else "")]
+        shares = ("half in", "95 % in", "99 % in")
+        for name, seconds in zip(shares, detail.delays.get(topic, ()), strict=False):
+            row += [(f"{name} ", "dim"), (f"{delay(round(seconds * SECOND))}  ", "")]
         rows.append(row)
     return rows or [[("nothing was sent", "dim")]]
 

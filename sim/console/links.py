@@ -1,4 +1,6 @@
-"""The links as a matrix: what is lost lately, how long the slow ones take, how much is sent."""
+"""The links as a matrix: what is lost lately, how long the slow ones take, how much is sent and
+comes through.
+"""
 
 from __future__ import annotations
 
@@ -8,12 +10,13 @@ from sim.console.board import Panel
 from sim.console.ink import Picture, Row, left, right
 from sim.console.state import State
 from sim.console.words import delay, short_name
-from sim.units import size_text
+from sim.units import SECOND, size_text
 from sim.wire.live import LinkMatrix
 
-MODES: Final = ("loss", "delay", "sent")
+MODES: Final = ("loss", "delay", "sent", "goodput")
 TITLES: Final = {
     "loss": "loss % lately", "delay": "delay p95 in ms", "sent": "messages sent",
+    "goodput": "goodput in bytes/s",
 }  # fmt: skip
 _EACH: Final = (4, 6)
 """Narrowest and widest of a cell."""
@@ -137,8 +140,10 @@ class Links(Panel):
         if not links.sent[i][j]:
             return "·", "faint"
         if self.mode == "sent":
-            value = links.sent[i][j]
-            return (f"{value}" if value < 1000 else f"{value / 1000:.2g}k"), ""
+            return _short(links.sent[i][j]), ""
+        if self.mode == "goodput":
+            goodput = self._goodput(links, i, j)
+            return ("-" if goodput is None else _short(goodput)), ""
         if self.mode == "delay":
             ms = links.p95_ns[i][j] / 1e6
             return ("-" if ms < 0 else f"{ms:.0f}" if ms < 999.5 else f"{ms / 1000:.2g}s"), ""
@@ -151,16 +156,29 @@ class Links(Panel):
             "bad" if share > 0.2 else "warn" if share > 0.05 else "good" if share else "dim",
         )
 
+    def _goodput(self, links: LinkMatrix, i: int, j: int) -> float | None:
+        """Delivered bytes per virtual second; None before time has passed, or if not recorded."""
+        now = self.state.frame.now_ns if self.state.frame else 0
+        if not links.delivered_bytes or not now:
+            return None
+        return links.delivered_bytes[i][j] * SECOND / now
+
     def _foot(self, links: LinkMatrix, width: int) -> Row:
         ends, frame = self.ends, self.state.frame
         if ends is None or frame is None:
             return []
         i, j = (links.ends.index(end) for end in ends)
         if links.sent[i][j]:
-            text = f"{ends[0]} > {ends[1]}: {links.sent[i][j]:,} sent, {links.lost[i][j]:,} lost, "
-            text += f"half in {delay(links.p50_ns[i][j])}, 95 % in {delay(links.p95_ns[i][j])}"
+            text = f"{ends[0]} > {ends[1]}: {links.sent[i][j]:,} sent, {links.lost[i][j]:,} lost"
+            why = [f"{r} {n[i][j]:,}" for r, n in links.reasons.items() if n[i][j]]
+            text += f" ({', '.join(why)})" if why else ""
             if links.is_cut[i][j]:
                 text += ", cut"
+            text += f", half in {delay(links.p50_ns[i][j])}, 95 % in {delay(links.p95_ns[i][j])}"
+            if links.p99_ns:
+                text += f", 99 % in {delay(links.p99_ns[i][j])}"
+            goodput = self._goodput(links, i, j)
+            text += f", {size_text(goodput)}/s" if goodput else ""
         else:
             total = int(frame.books.get("bytes", 0))
             text = f"{ends[0]} > {ends[1]}: nothing sent; {size_text(total)} in all"
@@ -179,6 +197,16 @@ def _recent(
             return recent_lost, recent_lost / recent
     total = lost + delivered
     return lost, lost / total if total else None
+
+
+def _short(value: float) -> str:
+    """At most four characters: `3`, `412`, `1.2k`, `87M`."""
+    for unit in ("", "k", "M"):
+        if value < 999.5:
+            is_whole = value >= 9.95 or (not unit and value == int(value))
+            return f"{value:.{0 if is_whole else 1}f}{unit}"
+        value /= 1000
+    return f"{value:.0f}G"
 
 
 def _scrolled(first: int, at: int, view: int, size: int) -> int:

@@ -17,14 +17,16 @@ from sim.prepare import Prepared
 from sim.scenario.commands import COMMANDS
 from sim.scenario.faults import idle_faults
 from sim.scenario.learning import Ranges
+from sim.scenario.link import LinkRule, LinkSpec
 from sim.scenario.roster import AgentPlan
-from sim.scenario.schema import Fault, LinkRule, LinkSpec
+from sim.scenario.schema import Fault
 from sim.scenario.sentences import link_text
-from sim.scenario.topology import replace_link
+from sim.scenario.topology import LinkTable, replace_link
 from sim.units import NEVER, clock_text, duration_text
 from sim.worlds import catalogue
 
 _FAULTS_MAX: Final = 30
+_DIAMETER_NODES_MAX: Final = 4_000
 _LINKS_MAX: Final = 20
 _STATES: Final = {"ok": ("✓", "green"), "note": ("-", "yellow"), "fault": ("✗", "bold red")}
 
@@ -214,6 +216,7 @@ def _print_rounds(console: Console, prepared: Prepared) -> None:
 def _print_links(console: Console, prepared: Prepared) -> None:
     network, table = prepared.scenario.network, prepared.table
     _title(console, f"links: {table.link_count:,} directed, topology {network.topology}")
+    console.print(f"  {_extent(table, len(prepared.plans))}", highlight=False)
     shown = _grid()
     shown.add_column("  links", overflow="fold")
     shown.add_column("", overflow="fold")
@@ -223,6 +226,10 @@ def _print_links(console: Console, prepared: Prepared) -> None:
         shown.add_row(f"  {_ends(rule)}", link_text(replace_link(default, rule)))
     if len(network.links) > _LINKS_MAX:
         shown.add_row("", f"and {len(network.links) - _LINKS_MAX} more exceptions")
+    if network.medium is not None:
+        share = f"{len(network.medium.members)} senders share slots of"
+        slot = duration_text(network.medium.slot_ns)
+        shown.add_row("  medium", f"{share} {slot}: who meets in one is lost")
     for topic in network.topics:
         absolute = f" + {topic.noise_absolute:g}" if topic.noise_absolute else ""
         shown.add_row(f"  topic {topic.topic}", f"noise {topic.noise:g} relative{absolute}")
@@ -231,6 +238,20 @@ def _print_links(console: Console, prepared: Prepared) -> None:
     ahead = "no bound: there are no links" if floor >= NEVER else duration_text(floor)
     by = f", bounded by {bound}" if floor < NEVER else ""
     console.print(Text.assemble("  lookahead ", (ahead, "bold"), by))
+
+
+def _extent(table: LinkTable, agents: int) -> str:
+    """How far it is from one end to the other."""
+    nodes = len(table.names)
+    found = f"{nodes:,} nodes"
+    if nodes > agents:
+        found += f" ({agents:,} agents, {nodes - agents:,} that only pass on)"
+    if nodes > _DIAMETER_NODES_MAX and not table.is_complete:
+        return found
+    hops = table.diameter()
+    if hops < 0:
+        return f"{found}; not everybody has a way to everybody"
+    return f"{found}, diameter {hops} hop{'s' if hops != 1 else ''}"
 
 
 def _ends(rule: LinkRule) -> str:

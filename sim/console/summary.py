@@ -150,7 +150,8 @@ def books(result: Result) -> str:
     m = result.messages
     reasons = ", ".join(f"{reason} {count:,}" for reason, count in m["dropped"].items())
     dropped = f"{sum(m['dropped'].values()):,}" + (f" ({reasons})" if reasons else "")
+    copies = f"+ duplicated {m['duplicated']:,} " if m.get("duplicated") else ""
     return (
-        f"sent {m['sent']:,} = delivered {m['delivered']:,} + dropped {dropped} "
+        f"sent {m['sent']:,} {copies}= delivered {m['delivered']:,} + dropped {dropped} "
         f"+ in flight {m['in_flight']:,}   {size_text(m['bytes'])}"
     )

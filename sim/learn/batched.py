@@ -22,8 +22,8 @@ from sim.errors import BoundError, ScenarioError
 from sim.learn.arrays import arrays_on
 from sim.learn.cast import Cast, cast_rollout
 from sim.learn.central import central_state
-from sim.learn.course import missing
-from sim.learn.links import LinkMode, link_mode, queued
+from sim.learn.course import missing, rerouted
+from sim.learn.links import LinkMode, coupled, link_mode
 from sim.learn.record import Actor, Episode, Record, Side
 from sim.learn.seats import blamed
 from sim.learn.stage import Stage
@@ -300,8 +300,12 @@ def why_not(prepared: Prepared, cast: Cast, mode: LinkMode) -> str:
         (first, spec), *more = cast.programs.items()
         others = f" and {len(more)} more" if more else ""
         return f"{first} plays {spec}, a program{others}; kernels in memory run it"
-    if not mode.is_ideal and (queues := queued(prepared)):
+    if not mode.is_ideal and (queues := coupled(prepared)):
         return f"{queues}; kernels in memory have queues"
+    if why := rerouted(prepared):
+        return f"{why}; kernels in memory find the ways"
+    if not mode.is_ideal and (bound := [p.name for p in prepared.plans if p.budget]):
+        return f"{bound[0]} has a budget; kernels in memory have them"
     if kinds := missing(prepared):
         return f"the scenario has faults of kind {', '.join(kinds)}; kernels in memory have them"
     try:

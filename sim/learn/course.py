@@ -20,7 +20,8 @@ from broker.in_force import InForce
 from broker.network import Network
 from sim.digest import Digest
 from sim.prepare import Prepared
-from sim.scenario.schema import Fault, LinkSpec
+from sim.scenario.link import LinkSpec
+from sim.scenario.schema import Fault
 
 _NETWORK: Final = ("partition", "link", "noise")
 _PEOPLE: Final = ("kill", "restart")
@@ -75,8 +76,20 @@ class Course:
 
 
 def missing(prepared: Prepared) -> list[str]:
-    """Kinds of scheduled faults that a batch does not have."""
+    """Kinds of scheduled faults that a batch does not have; see `rerouted` too."""
     return sorted({f.kind for f in _episode(prepared)} - _KNOWN)
+
+
+def rerouted(prepared: Prepared) -> str:
+    """Why the ways of messages change in an episode, in words; "" if they do not."""
+    names = {plan.name for plan in prepared.plans}
+    faults = _episode(prepared)
+    if any(f.kind == "kill" and not names.issuperset(f.targets) for f in faults):
+        return "a fault kills a relay"
+    changes = ("partition", "link", *_PEOPLE)
+    if prepared.table.routing != "fixed" and any(f.kind in changes for f in faults):
+        return "messages go round what faults cut (network.routing: reroute)"
+    return ""
 
 
 def course_of(prepared: Prepared, is_ideal: bool = False) -> Course:

@@ -25,6 +25,7 @@ from sim.learn.stage import Stage
 from sim.prepare import Prepared
 from sim.process import one_thread
 from sim.scenario.faults import resolve_faults
+from sim.scenario.layouts import DRAWN
 from sim.scenario.schema import Scenario
 
 _TOLD: Final = 50
@@ -70,10 +71,15 @@ def play_all(job: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _alike(scenario: Scenario, column: str, seeds: Sequence[int]) -> list[list[int]]:
-    """Seeds with the same schedule of faults, which may be drawn: a batch has one of them."""
+    """Seeds with the same network and the same schedule of faults, which may be drawn: a batch has
+    one of each.
+    """
     setting = prepared_of(scenario, column).setting
     found: dict[bytes, list[int]] = {}
     for seed in seeds:
+        if scenario.network.topology in DRAWN:
+            found[str(seed).encode()] = [seed]
+            continue
         faults = resolve_faults(scenario, setting, seed)
         found.setdefault(msgspec.json.encode(faults), []).append(seed)
     return list(found.values())

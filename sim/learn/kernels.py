@@ -25,7 +25,9 @@ from sim.learn.seats import Crowd, Seats
 from sim.learn.trail import Step, Trail, record_of
 from sim.prepare import Prepared, make_world, with_plans
 from sim.process import no_collector, one_thread
-from sim.scenario.schema import Jitter, LinkValues, NetworkSpec
+from sim.scenario.jitters import Jitter
+from sim.scenario.link import LinkValues
+from sim.scenario.schema import NetworkSpec
 from sim.worlds.world import Group
 
 _BUNDLED = "agents.behaviours."
@@ -359,7 +361,7 @@ def network_of(network: NetworkSpec, mode: LinkMode, seed: int, episode: int) ->
         none = LinkValues(
             latency_ns=_IDEAL_NS, jitter=Jitter(), loss_probability=0.0, rate_bytes_per_s=inf
         )
-        return replace(network, default=none, links=(), topics=())
+        return replace(network, default=none, links=(), topics=(), medium=None)
     drawn = mode.drawn(seed, episode)
     values = {n: v for n in _DRAWN if (v := getattr(drawn, n)) is not None}
     if not values:

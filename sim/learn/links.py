@@ -1,10 +1,11 @@
 """The network's links in a batch: the same draws, so the same losses and arrivals as in a run.
 
-What a link does is `broker.links`: cut, loss, bursts, latency floor, jitter, one Philox block per
-message and hop, keyed by (seed, episode, source, target, topic) and counted by the message's number
-on its way, and those of the chains behind bursts (`broker.bursts`). Here all copies and all ways of
-a topic are one array. Absent on purpose: finite rates with their queues, in which messages meet
-each other; the kernel rollout has them (`queued`).
+What a link does is `broker.links`: second copies, cut, outages, loss, bursts, damage, latency
+floor, jitter, expiry, with Philox blocks keyed by (seed, episode, source, target, topic) and
+counted by the message's number on its way, the hop and the copy, and those of the chains behind
+bursts (`broker.bursts`). Here all episodes of the batch and all ways of a topic are one array.
+Absent on purpose: all in which messages meet each other, as in the queues of finite rates, and
+radio, whose reach depends on where agents will be; the kernel rollout has it (`coupled`).
 """
 
 from __future__ import annotations
@@ -20,19 +21,25 @@ from numpy.typing import NDArray
 from scipy.special import ndtri
 
 from broker.bursts import Chains, burst_losses
-from broker.links import KINDS, LOSS_AND_JITTER
+from broker.jitters import KINDS, Tables, jitters
+from broker.links import COPY, COPY_AND_DAMAGE, LOSS_AND_JITTER
+from broker.outages import OutageSets, are_out
 from sim.errors import BoundError, UnknownKeyError
 from sim.ids import did_you_mean
 from sim.learn.arrays import Array, Arrays
 from sim.learn.course import Course
 from sim.prepare import Prepared
 from sim.rng import key_of, uniforms, uniforms_torch
-from sim.scenario.schema import LinkValues
-from sim.units import duration_ns
+from sim.scenario.link import LinkValues
+from sim.scenario.topology import uses_radio
+from sim.units import NEVER, duration_ns
 
 MODES: Final = ("ideal", "scenario")
 _RANGES: Final = ("loss", "latency")
-_LATEST: Final = 4e18
+_FLOATS: Final = ("a", "b", "loss", "duplicate", "corrupt")
+_INTEGERS: Final = (
+    "floor", "kind", "cut", "chain", "is_own_floor", "is_own_loss", "expiry", "outages", "checked",
+)  # fmt: skip
 Start: TypeAlias = tuple[int, int]
 """What an episode follows from: seed and number."""
 
@@ -122,12 +129,20 @@ def _fraction(value: Any) -> float:
     return float(text[:-1]) / 100 if text.endswith("%") else float(text)
 
 
-def queued(prepared: Prepared) -> str:
-    """The first link or fault that gives a finite rate; "" if there is none."""
-    if any(np.isfinite(spec.rate_bytes_per_s) for spec in prepared.table.specs):
+def coupled(prepared: Prepared) -> str:
+    """Why links do more than a batch can say, by the first of them or fault; "" if they do not."""
+    specs, values = prepared.table.specs, [f.values for f in prepared.faults]
+    if any(np.isfinite(spec.rate_bytes_per_s) for spec in specs):
         return "links have a finite rate"
-    values = (f.values.rate_bytes_per_s for f in prepared.faults)
-    return "a fault gives links a finite rate" if any(v is not None for v in values) else ""
+    if any(spec.order == "keep" for spec in specs):
+        return "links keep the order of messages"
+    if prepared.scenario.network.medium is not None:
+        return "senders share a medium"
+    if any(v.rate_bytes_per_s is not None for v in values):
+        return "a fault gives links a finite rate"
+    if any(v.order == "keep" for v in values):
+        return "a fault keeps the order of messages"
+    return "links reach by radio" if uses_radio(prepared.table, prepared.faults) else ""
 
 
 class Ways:
@@ -137,6 +152,7 @@ class Ways:
             in `links`, [R, S, H]; `is_apart` [E, R, S]. A way that does not exist has no hops and
             loses everything.
     links:  the ends of the directed links with bursts in time in any era, by name.
+    copies: the hops at which any link makes second copies.
     """
 
     def __init__(
@@ -147,12 +163,13 @@ class Ways:
         ends = [[(index[s], index[r]) for s in senders] for r in receivers]
         routes = [[_route(table, *pair) for pair in row] for row in ends]
         shape = (len(receivers), len(senders), max(len(w) for row in routes for w in row) or 1)
-        columns = {name: np.zeros((len(course.eras), *shape)) for name in ("a", "b", "loss")}
-        for name in ("floor", "kind", "cut", "chain", "is_own_floor", "is_own_loss"):
+        columns = {name: np.zeros((len(course.eras), *shape)) for name in _FLOATS}
+        for name in _INTEGERS:
             columns[name] = np.zeros((len(course.eras), *shape), dtype=np.int64)
         is_hop = np.zeros(shape, dtype=bool)
         is_apart = np.zeros((len(course.eras), *shape[:2]), dtype=bool)
-        link, chains = np.zeros(shape, dtype=np.int64), Chains()
+        link = np.zeros(shape, dtype=np.int64)
+        chains, tables, outages = Chains(), Tables(), OutageSets()
         places: dict[tuple[str, str], int] = {}
         for e, era in enumerate(course.eras):
             for r, s in np.ndindex(*shape[:2]):
@@ -162,8 +179,13 @@ class Ways:
                     is_hop[r, s, h] = True
                     at = (e, r, s, h)
                     columns["floor"][at], columns["kind"][at] = spec.floor_ns, KINDS[spec.jitter]
-                    columns["a"][at], columns["b"][at] = spec.a_ns, spec.b
+                    a = tables.number(spec.table) if spec.table else spec.a_ns
+                    columns["a"][at], columns["b"][at] = a, spec.b
                     columns["loss"][at], columns["cut"][at] = spec.loss_probability, is_cut
+                    columns["duplicate"][at], columns["corrupt"][at] = spec.duplicate, spec.corrupt
+                    columns["expiry"][at] = spec.expiry_ns
+                    columns["checked"][at] = spec.integrity == "on"
+                    columns["outages"][at] = outages.number(spec.outages)
                     columns["chain"][at] = chains.number(spec.burst)
                     if spec.burst.length_ns:
                         names = table.names[hop[0]], table.names[hop[1]]
@@ -175,6 +197,10 @@ class Ways:
         self.kinds = set(np.unique(columns["kind"][:, is_hop]).tolist())
         self.is_lossy = bool(columns["loss"].any())
         self.has_bursts = bool(columns["chain"].any())
+        self.copies = np.flatnonzero(columns["duplicate"].any(axis=(0, 1, 2))).tolist()
+        self._has_damage = bool(columns["corrupt"].any())
+        self._has_outages = bool(columns["outages"].any())
+        self._has_expiry = bool((columns["expiry"][:, is_hop] < NEVER).any())
         self.links = tuple(places)
         self.hops = shape[2]
         self._is_plain = len(course.eras) == 1
@@ -182,32 +208,44 @@ class Ways:
         self._columns = {name: arrays.put(column) for name, column in columns.items()}
         self._is_hop, self._is_apart = arrays.put(is_hop), arrays.put(is_apart)
         self._link = arrays.put(link)
-        self._chains = {name: arrays.put(column) for name, column in chains.columns.items()}
+        self._chains, self._tables, self._outages = (
+            {name: arrays.put(column) for name, column in kept.columns.items()}
+            for kept in (chains, tables, outages)
+        )
         self._rows = arrays.put(np.arange(shape[0])[:, None] + 0 * np.arange(shape[1]))
         self._cols = arrays.put(0 * np.arange(shape[0])[:, None] + np.arange(shape[1]))
         self._arrays = arrays
 
     def needs_draws(self, drawn: Mapping[str, Array]) -> bool:
         """Whether anything random happens on these ways."""
-        is_random = self.is_lossy or self.has_bursts or bool(self.kinds - {0, 1})
-        return is_random or "loss" in drawn
+        is_lossy = self.is_lossy or self.has_bursts or self._has_damage or "loss" in drawn
+        return is_lossy or bool(self.copies) or bool(self.kinds - {0, 1})
 
     def cross(
         self, keys: Array | None, serials: Array, sent: Array, drawn: Mapping[str, Array],
-        clocks: Array | None = None,
-    ) -> tuple[Array, Array]:  # fmt: skip
-        """Arrival times, and which messages are lost.
+        clocks: Array | None = None, copied: int = -1,
+    ) -> tuple[Array, Array, Array]:  # fmt: skip
+        """Arrival times, which messages are lost, and which of the others cannot be read.
 
         Shapes: keys, serials, sent [B, R, S], clocks (keys of `links`) [B, L] -> int64 [B, R, S],
-                bool [B, R, S].
+                bool [B, R, S], bool [B, R, S].
         drawn:  per copy, [B, 1, 1]: the `loss` and `floor` that replace every link's own; what a
                 fault gives a link, it keeps.
+        copied: the hop at which the second copies are made that this is about; lost is then what
+                was not copied too. -1: the messages themselves.
         """
         xp = array_namespace(sent)
         now, lost = sent, serials < 0
+        is_damaged = lost
         for hop in range(self.hops):
             link, is_apart = self._links_at(now, hop)
             is_hop = self._is_hop[..., hop][None]
+            number = 0 if hop < copied else copied + 1
+            if hop == copied:
+                first = self._draw(keys, serials, hop, COPY_AND_DAMAGE)[0]
+                lost = lost | ~(is_hop & (first < link["duplicate"]))
+            if self._has_outages:
+                lost = lost | (is_hop & are_out(self._outages, link["outages"], now))
             lost = lost | (is_hop & ((link["cut"] > 0) | is_apart))
             if hop == 0:
                 lost = lost | ~is_hop
@@ -219,16 +257,24 @@ class Ways:
             )
             arrival = now + floor
             if keys is not None:
-                first, second = self._draw(keys, serials, hop)
+                word = hop + COPY * number
+                first, second = self._draw(keys, serials, word)
                 if self.has_bursts:
                     burst = self._bursts(xp, link["chain"], keys, clocks, serials, now, hop)
                     loss = loss + (1.0 - loss) * burst
                 lost = lost | (is_hop & (first < loss))
                 arrival = arrival + self._jitter(xp, link, second)
+                if self._has_damage:
+                    second = self._draw(keys, serials, word, COPY_AND_DAMAGE)[1]
+                    is_hit = is_hop & (second < link["corrupt"])
+                    lost = lost | (is_hit & (link["checked"] > 0))
+                    is_damaged = is_damaged | is_hit
             elif 1 in self.kinds:
-                arrival = arrival + self._jitter(xp, link, None)
+                arrival = arrival + self._jitter(xp, link, 0.0)
+            if self._has_expiry:
+                lost = lost | (is_hop & (arrival - sent > link["expiry"]))
             now = xp.where(is_hop, arrival, now) if self.hops > 1 else arrival
-        return now, lost
+        return now, lost, is_damaged & ~lost
 
     def _links_at(self, now: Array, hop: int) -> tuple[dict[str, Array], Array]:
         """Parameters of each message's hop as it begins. Shapes: [B or 1, R, S]."""
@@ -244,14 +290,14 @@ class Ways:
         at = (era, self._rows[None], self._cols[None])
         return {n: c[..., hop][at] for n, c in columns.items()}, self._is_apart[at]
 
-    def _draw(self, keys: Array, serials: Array, hop: int) -> tuple[Array, Array]:
+    def _draw(
+        self, keys: Array, serials: Array, hop: int, stage: int = LOSS_AND_JITTER
+    ) -> tuple[Array, Array]:
         if not self._arrays.is_numpy:
-            return uniforms_torch(keys, serials, LOSS_AND_JITTER, hop)
+            return uniforms_torch(keys, serials, stage, hop)
         shape = keys.shape
         counters = serials.reshape(-1).astype(np.uint64)
-        drawn = uniforms(
-            keys.reshape(-1), counters, LOSS_AND_JITTER, np.full(len(counters), hop, np.uint64)
-        )
+        drawn = uniforms(keys.reshape(-1), counters, stage, np.full(len(counters), hop, np.uint64))
         return drawn[0].reshape(shape), drawn[1].reshape(shape)
 
     def _bursts(
@@ -264,22 +310,10 @@ class Ways:
         flat = (xp.broadcast_to(column, serials.shape).reshape(-1) for column in each)
         return burst_losses(xp, self._chains, *flat).reshape(serials.shape)
 
-    def _jitter(self, xp: Any, link: Mapping[str, Array], uniform: Array | None) -> Array:
-        """As `broker.links.Links._jitter`: by inversion, in whole ns, never negative."""
-        kind, a, b = link["kind"], link["a"], link["b"]
-        extra = xp.where(kind == 1, a, 0.0 * a)
-        for number in self.kinds - {0, 1}:
-            assert uniform is not None
-            if number == KINDS["uniform"]:
-                drawn = a * uniform
-            elif number == KINDS["exponential"]:
-                drawn = -a * xp.log(uniform)
-            elif number == KINDS["normal"]:
-                drawn = xp.clip(a + b * self._normal(uniform), 0.0, None)
-            else:
-                drawn = a * xp.exp(xp.clip(b * self._normal(uniform), None, 50.0))
-            extra = xp.where(kind == number, drawn, extra)
-        return xp.astype(xp.round(xp.clip(extra, None, _LATEST)), xp.int64)
+    def _jitter(self, xp: Any, link: Mapping[str, Array], uniform: Array | float) -> Array:
+        """As `broker.links.Links._jitter`, in whole ns."""
+        columns = (link["kind"], link["a"], link["b"], self._tables, uniform)
+        return xp.astype(jitters(xp, self.kinds, *columns, self._normal), xp.int64)
 
     def _normal(self, uniform: Array) -> Array:
         if self._arrays.is_numpy:

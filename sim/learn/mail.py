@@ -137,19 +137,22 @@ class Topic:
             pending = pending & (self._is_direct | is_up[..., None])
         posted = pending
         serials, self._serials = self._serials, self._serials + counted
-        if self._ways is None:
-            arrival = leaving + 0 * serials
-        else:
-            arrival, lost = self._ways.cross(
-                self._keys, serials, leaving + 0 * serials, drawn, self._clocks
-            )
-            pending = pending & ~lost
-        if self.books is not None:
-            told = (np.broadcast_to(_host(x), serials.shape) for x in (posted, pending, arrival))
-            self.books.count(self.receivers, self.width, *told)
-        if self._is_heard is not None:
-            pending = pending & self._is_heard
-        self.parcels.append(Parcel(values, serials, leaving, arrival, pending))
+        for copied in (-1, *(() if self._ways is None else self._ways.copies)):
+            arrival, come, is_damaged = leaving + 0 * serials, pending, None
+            if self._ways is not None:
+                arrival, lost, is_damaged = self._ways.cross(
+                    self._keys, serials, arrival, drawn, self._clocks, copied
+                )
+                come = come & ~lost
+            if self.books is not None:
+                begun = posted if copied < 0 else 0 * posted
+                told = (np.broadcast_to(_host(x), serials.shape) for x in (begun, come, arrival))
+                self.books.count(self.receivers, self.width, *told)
+            if self._is_heard is not None:
+                come = come & self._is_heard
+            if is_damaged is not None:
+                come = come & ~is_damaged
+            self.parcels.append(Parcel(values, serials, leaving, arrival, come))
 
     def deliver(self, now: Array, hears: Array, since: Array | None) -> None:
         """What arrived until now goes to those that hear it as policies do: the latest counts.

@@ -20,8 +20,9 @@ from sim.outcome import NO_CONTROL, RULE, bound_of
 from sim.prepare import Prepared, make_world, prepare, with_plans
 from sim.process import no_collector, one_thread
 from sim.runner import make_transport
+from sim.scenario.link import LinkValues
 from sim.scenario.load import parse_scenario
-from sim.scenario.schema import LinkValues, Scenario
+from sim.scenario.schema import Scenario
 from sim.store.recorder import Recorder
 from sim.worlds import catalogue
 

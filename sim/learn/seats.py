@@ -64,7 +64,7 @@ class Player:
     def _begin(self, start: Start, roster: list[str]) -> None:
         self._channels = Channels(
             cast(AgentLoop, self._clock), start.name, roster, start.inbox_max,
-            start.messages_per_second_max,
+            start.messages_per_second_max, start.budget,
         )  # fmt: skip
         self._rounds = {r["topic"]: r for r in start.rounds}
         for topic in self._places.hears:

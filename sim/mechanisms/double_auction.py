@@ -11,6 +11,9 @@ The traded quantity is the largest that willing buyers and sellers share, so the
 of price times quantity over served buys less served sells, is the greatest there is. The price is
 the middle of the interval that supports the allocation, rounded down: nobody served would rather
 not be, and nobody unserved would trade at it. The last step served may be served in part.
+
+Under `pay_as_bid` the same steps are served, and each at the price it named; what the buyers pay
+more than the sellers get stays with the auctioneer.
 """
 
 from __future__ import annotations
@@ -43,6 +46,21 @@ def clear(bids: Any, present: Any, key: Any = 0) -> Any:
     net = xp.sum(served, axis=-1)
     both = xp.stack((net, xp.where(present, price[:, None], xp.zeros_like(net))), axis=-1)
     return xp.astype(both, bids.dtype)
+
+
+def pay_as_bid(bids: Any, present: Any, key: Any = 0) -> Any:
+    """Awards where every step trades at its own price: net quantity, and what is paid for it.
+
+    Shapes: as `clear` -> [B, n, 2], typed as the bids; who sells is paid, so pays less than 0.
+    Units:  payments in quantity times price, exact up to 2^53. Their sum is the auctioneer's, and
+            never below 0: it is the welfare of the allocation.
+    """
+    xp = array_namespace(bids)
+    served, _ = fills(bids, present, key)
+    price = xp.where(served != 0, xp.round(bids[..., 1::2]), xp.zeros_like(bids[..., 1::2]))
+    paid = xp.sum(xp.astype(price, xp.float64) * xp.astype(served, xp.float64), axis=-1)
+    net = xp.astype(xp.sum(served, axis=-1), xp.float64)
+    return xp.astype(xp.stack((net, paid), axis=-1), bids.dtype)
 
 
 def fills(bids: Any, present: Any, key: Any = 0) -> tuple[Any, Any]:

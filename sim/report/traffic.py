@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
-import pandas as pd
 
 from sim.report.bars import histograms
 from sim.report.cells import heat, shade
@@ -16,6 +15,8 @@ from sim.report.words import percent, span
 from sim.units import size_text
 
 _TOPICS_MAX: Final = 9
+_LINES_MAX: Final = 40
+_TIMES: Final = ("goodput", "half in", "95 % in", "99 % in")
 
 
 def links(run: Evidence) -> list[Cell]:
@@ -93,35 +94,80 @@ def delays(run: Evidence) -> list[Cell]:
 
 
 def books(run: Evidence) -> list[Cell]:
-    """Where every message ended."""
+    """Where every message ended, by topic and by link."""
     totals = run.data.summary.get("messages") or run.last_books
     if not totals:
         return []
     dropped = totals["dropped"]
     reasons = list(dropped)
-    heads = ["topic", "sent", "delivered", *(f"dropped: {r}" for r in reasons), "in flight",
-             "loss", "bytes"]  # fmt: skip
-    rows: list[list[Cell]] = []
-    if run.has_messages:
-        by_topic = run.data.links.groupby("topic", observed=True).sum(numeric_only=True)
-        for topic, row in by_topic.sort_values("sent", ascending=False).iterrows():
-            rows.append(
-                [str(topic), *_counts(row, reasons), percent(row["dropped"] / row["sent"]),
-                 size_text(row["bytes"])]
-            )  # fmt: skip
-    rows = rows[:ROWS_MAX]
-    lost = sum(dropped.values())
-    rows.append(
-        ["all", f"{totals['sent']:,}", f"{totals['delivered']:,}",
-         *(f"{dropped[r]:,}" for r in reasons), f"{totals['in_flight']:,}",
-         percent(lost / totals["sent"] if totals["sent"] else 0.0), size_text(totals["bytes"])]
-    )  # fmt: skip
+    copies = ["duplicated"] if totals.get("duplicated") else []
+    heads = ["topic", "sent", *copies, "delivered", *(f"dropped: {r}" for r in reasons),
+             "in flight", "loss", "bytes", *_TIMES]  # fmt: skip
+    by_topic = sorted(_topics(run), key=lambda line: -line["sent"])
+    rows: list[list[Cell]] = [
+        [line["topic"], *_line(line, copies, reasons), *_times(line)]
+        for line in by_topic[:ROWS_MAX]
+    ]
+    rows.append(["all", *_line(totals, copies, reasons), *[""] * len(_TIMES)])
     css = [""] * (len(rows) - 1) + ["total"]
-    words = "Every message ended in exactly one place: sent = delivered + dropped + in flight."
-    return [table(heads, rows, range(1, len(heads)), row_css=css), tag("p", words, "note")]
+    begun = " + ".join(["sent", *copies])
+    words = f"Every message ended in exactly one place: {begun} = delivered + dropped + in flight."
+    return [
+        table(heads, rows, range(1, len(heads)), row_css=css), tag("p", words, "note"),
+        *_by_link(run, copies, reasons),
+    ]  # fmt: skip
 
 
-def _counts(row: pd.Series[Any], reasons: Sequence[str]) -> list[str]:
-    dropped = [row.get(f"dropped.{reason}", 0) for reason in reasons]
-    values = [row["sent"], row["delivered"], *dropped, row["in_flight"]]
-    return [f"{int(value):,}" for value in values]
+def _by_link(run: Evidence, copies: Sequence[str], reasons: Sequence[str]) -> list[Cell]:
+    """The lines of the books that sent most."""
+    lines = sorted(run.data.summary.get("accounts", ()), key=lambda line: -line["bytes"])
+    if not lines or "goodput" not in lines[0]:
+        return []
+    shown = lines[:_LINES_MAX]
+    told = [reason for reason in reasons if any(reason in line["dropped"] for line in shown)]
+    heads = ["link", "topic", "sent", *copies, "delivered", *(f"dropped: {r}" for r in told),
+             "in flight", "loss", "bytes", *_TIMES]  # fmt: skip
+    rows: list[list[Cell]] = [
+        [f"{each['source']} > {each['destination']}", each["topic"], *_line(each, copies, told),
+         *_times(each)]
+        for each in shown
+    ]  # fmt: skip
+    words = "By link and topic, most bytes first; goodput is what was delivered per virtual second."
+    if len(lines) > len(shown):
+        words += f" {len(lines) - len(shown):,} more are left out."
+    return [
+        tag("div", table(heads, rows, range(2, len(heads))), "scroll"), tag("p", words, "note")
+    ]  # fmt: skip
+
+
+def _topics(run: Evidence) -> list[dict[str, Any]]:
+    """The books by topic, of older runs without delays."""
+    topics = run.data.summary.get("topics")
+    if topics is not None:
+        return [{"topic": topic, **line} for topic, line in topics.items()]
+    if not run.has_messages:
+        return []
+    found = []
+    by_topic = run.data.links.groupby("topic", observed=True).sum(numeric_only=True)
+    for topic, row in by_topic.iterrows():
+        counts = {str(name): int(row[name]) for name in row.index}
+        dropped = {n.partition(".")[2]: c for n, c in counts.items() if n.startswith("dropped.")}
+        found.append({**counts, "topic": str(topic), "dropped": dropped})
+    return found
+
+
+def _line(line: Mapping[str, Any], copies: Sequence[str], reasons: Sequence[str]) -> list[Cell]:
+    dropped = [line["dropped"].get(reason, 0) for reason in reasons]
+    begun = [line["sent"], *(line.get(name, 0) for name in copies)]
+    counts = [*begun, line["delivered"], *dropped, line["in_flight"]]
+    loss = sum(line["dropped"].values()) / line["sent"] if line["sent"] else 0.0
+    return [*(f"{int(n):,}" for n in counts), percent(loss), size_text(int(line["bytes"]))]
+
+
+def _times(line: Mapping[str, Any]) -> list[Cell]:
+    """Goodput, and how long messages took."""
+    if "goodput" not in line:
+        return [""] * len(_TIMES)
+    delays = [line[f"delay_{name}"] for name in ("p50", "p95", "p99")]
+    goodput = f"{size_text(round(line['goodput']))}/s" if line["goodput"] else ""
+    return [goodput, *("" if delay is None else span(delay) for delay in delays)]

@@ -19,6 +19,7 @@ from sim import units
 from sim.errors import ScenarioError, UnknownKeyError
 from sim.ids import did_you_mean, matching, nearest
 from sim.scenario.bursts import burst_of_text
+from sim.scenario.link_presets import PRESETS
 
 if TYPE_CHECKING:
     from sim.wire.live import Intro
@@ -126,6 +127,12 @@ def _mode(value: str) -> str:
     return value
 
 
+def _preset(value: str) -> str:
+    if value not in PRESETS:
+        raise ValueError(f"there is no preset {value!r}; {did_you_mean(value, PRESETS)}")
+    return value
+
+
 _FOR: Final = Option("for", "for", "DURATION", "lifted after this virtual time", _above_0)
 _CHOOSE: Final = Option("choose", "choose", "N", "only so many of them, drawn by the seed", _count)
 _TOPICS: Final = Option("topic", "topics", "TOPIC", "only this topic; may be repeated", _text, True)
@@ -139,6 +146,9 @@ _LINK: Final = (
         "further losses in bursts, as 10%:5 or 10%:200ms; or none",
         burst_of_text,
     ),
+    Option("duplicate", "duplicate", "SHARE", "probability of a second copy", _share),
+    Option("corrupt", "corrupt", "SHARE", "probability that bytes are changed", _share),
+    Option("preset", "preset", "NAME", "a technology's figures, as wifi or lora", _preset),
     Option("latency", "latency", "DURATION", "no message is faster", units.duration_ns),
     Option("rate", "rate", "RATE", "bandwidth, as 250kbit/s", units.rate_bytes_per_s),
     Option("queue", "queue", "SIZE", "bytes that may wait, as 64KiB", units.size_bytes),
@@ -172,7 +182,7 @@ COMMANDS: Final[dict[str, Command]] = {
             ),
         ),
         Command(
-            "link", "link FROM TO [--loss P] [--burst P:L] [--latency D] [--rate R] [--queue S] [--one-way] [--for D]",  # noqa: E501
+            "link", "link FROM TO [--loss P] [--burst P:L] [--duplicate P] [--corrupt P] [--preset NAME] [--latency D] [--rate R] [--queue S] [--one-way] [--for D]",  # noqa: E501
             "Replaces what links between two ends are like; --loss 1 cuts them.",
             "link battery-2 market --loss 30% --latency 80ms --for 60s", ("ends", "ends"),
             (

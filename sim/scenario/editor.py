@@ -8,8 +8,11 @@ from typing import Any, Final
 import msgspec
 
 from sim.scenario.bursts import BURST_KEYS
+from sim.scenario.jitters import JITTERS, PAIRS, POINTS
 from sim.scenario.keys import Key, keys_of
-from sim.scenario.schema import JITTERS, LIES, RECORDS, Scenario
+from sim.scenario.outages import OUTAGE_KEYS
+from sim.scenario.radio import RADIO_KEYS
+from sim.scenario.schema import LIES, RECORDS, Scenario
 from sim.units import duration_text
 
 _QUANTITY: Final = {"type": ["string", "number"]}
@@ -19,6 +22,7 @@ _PATTERNS: Final = {"oneOf": [_TEXT, {"type": "array", "items": _TEXT, "minItems
 _FIELD: Final = {"type": ["string", "integer"]}
 _PAIR: Final = {"type": "array", "minItems": 2, "maxItems": 2}
 _TWO: Final = {**_PAIR, "items": _QUANTITY}
+_SAMPLES: Final = {"type": "array", "items": _QUANTITY, "minItems": 2, "maxItems": POINTS}
 _JITTER: Final = {
     "oneOf": [
         {"const": "none"},
@@ -27,9 +31,8 @@ _JITTER: Final = {
             "minProperties": 1,
             "maxProperties": 1,
             "additionalProperties": False,
-            "properties": {
-                kind: _TWO if kind in ("normal", "lognormal") else _DURATION for kind in JITTERS
-            },
+            "properties": {kind: _TWO if kind in PAIRS else _DURATION for kind in JITTERS}
+            | {"empirical": {"oneOf": [{**_TEXT, "pattern": r"\.csv(:.+)?$"}, _SAMPLES]}},
         },
     ]
 }
@@ -41,6 +44,11 @@ def _only(*pairs: Any) -> dict[str, Any]:
     return {"type": "object", "additionalProperties": False, "properties": properties}
 
 
+_OUTAGE: Final = _only(*(part for key in OUTAGE_KEYS for part in (key, _DURATION)))
+_FADING: Final = {"oneOf": [{"enum": ["none", "rayleigh"]}, _only("nakagami", {"type": "number"})]}
+_RADIO: Final = _only(
+    *(part for key in RADIO_KEYS for part in (key, _FADING if key == "fading" else _QUANTITY))
+)
 _FORMS: Final[dict[str, dict[str, Any]]] = {
     "name": _TEXT,
     "text": _TEXT,
@@ -66,6 +74,15 @@ _FORMS: Final[dict[str, dict[str, Any]]] = {
             _only(*(part for key in BURST_KEYS for part in (key, _QUANTITY))),
         ]
     },
+    "expiry": {**_QUANTITY, "examples": ["500ms", "none"]},
+    "outages": {
+        "oneOf": [
+            {"enum": ["none", None]},
+            _OUTAGE,
+            {"type": "array", "items": {"oneOf": [_OUTAGE, _TWO]}},
+        ]
+    },
+    "radio": {"oneOf": [{"const": "none"}, _RADIO]},
     "flag": {"type": "boolean"},
     "params": {"type": "object"},
     "assignments": {"type": "object", "additionalProperties": _TEXT},
@@ -86,6 +103,8 @@ def _fragment(key: Key) -> dict[str, Any]:
         return reference
     if key.form == "records":
         return {"type": "array", "items": reference}
+    if key.form == "graph":
+        return {"oneOf": [_TEXT, {"type": "array", "items": reference}]}
     if key.form == "table":
         return {"type": "object", "additionalProperties": reference}
     if key.form == "choice":

@@ -14,7 +14,7 @@ import msgspec
 import numpy as np
 
 from sim.errors import BoundError, ScenarioError, UnknownKeyError
-from sim.ids import did_you_mean
+from sim.ids import did_you_mean, matching
 from sim.rng import generator
 from sim.scenario.schema import Fault, FaultSpec, NetworkSpec, Scenario
 from sim.scenario.sentences import people, sentence
@@ -211,6 +211,8 @@ def _named(spec: FaultSpec, setting: Setting) -> Fault:
         targets = spec.topics or ("*",)
     elif kind == "world":
         targets = _struck_by_world(spec, setting, where)
+    elif kind in ("kill", "restart"):
+        targets = _struck(getattr(spec, kind), setting, where)
     elif kind not in ("broker", "heal"):
         targets = tuple(find(getattr(spec, kind), setting.names, where, "agent"))
     if spec.field:
@@ -221,6 +223,16 @@ def _named(spec: FaultSpec, setting: Setting) -> Fault:
         values=spec.values, number=number, offset_ns=spec.offset_ns or 0, mode=mode,
         topics=spec.topic, fields=spec.field, event=spec.world,
     )  # fmt: skip
+
+
+def _struck(patterns: Sequence[str], setting: Setting, where: str) -> tuple[str, ...]:
+    """Agents; or relays, where a pattern matches no agent."""
+    found: set[str] = set()
+    for pattern in patterns:
+        is_agent = bool(matching(pattern, setting.names)) or setting.nodes == setting.names
+        known, what = (setting.names, "agent") if is_agent else (setting.nodes, "agent or relay")
+        found.update(find([pattern], known, where, what))
+    return tuple(name for name in setting.nodes if name in found)
 
 
 def _degree(spec: FaultSpec) -> tuple[str, float]:

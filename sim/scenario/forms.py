@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from sim import units
 from sim.errors import BoundError, ScenarioError
 from sim.scenario.keys import Key
 from sim.scenario.tree import Node
@@ -54,3 +55,13 @@ def integer(node: Node, path: str, key: Key) -> int:
         raise wrong(node, path, "a whole number")
     bounded(node.value, node, path, key)
     return node.value
+
+
+def duration(node: Node, path: str) -> int:
+    """Nanoseconds."""
+    if node.value is None or node.is_map or node.is_list:
+        raise wrong(node, path, "a value such as 20ms, 15min or 6h10min")
+    try:
+        return units.duration_ns(node.value)
+    except ValueError as error:
+        raise ScenarioError(f"{node.where}: {path}: {error}") from None

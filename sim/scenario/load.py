@@ -13,6 +13,8 @@ import yaml
 from sim import limits
 from sim.errors import BoundError, ScenarioError, UnknownKeyError
 from sim.ids import did_you_mean, nearest
+from sim.scenario.graphs import read_graph
+from sim.scenario.jitters import with_tables
 from sim.scenario.overrides import Overrides, apply_behaviours, apply_overrides
 from sim.scenario.policies import LAST, no_policies, policy_folder
 from sim.scenario.read import read_scenario
@@ -152,7 +154,7 @@ def load_scenario(
     path = find_scenario(os.fspath(path_or_name))
     tree, description = _read_tree(path, ())
     tree = apply_overrides(tree, overrides)
-    tree = apply_behaviours(tree, behaviours)
+    tree = with_tables(apply_behaviours(tree, behaviours))
     return read_scenario(
         tree,
         source=_shown(path),
@@ -174,7 +176,7 @@ def parse_scenario(
     tree = parse(text, source, folder)
     if tree.is_map:
         tree.value.setdefault("name", Node("scenario", source, folder))
-    tree = apply_overrides(tree, overrides)
+    tree = with_tables(apply_overrides(tree, overrides))
     return read_scenario(
         tree,
         source=source,
@@ -252,6 +254,10 @@ def _document(tree: Node) -> dict[str, Any]:
     for group, entry in groups.value.items() if groups is not None and groups.is_map else ():
         if str(entry.value).startswith("policy:"):
             document["learn"]["groups"][group] = _absolute(entry, tree.folder, name)
+    network = tree.value.get("network") if tree.is_map else None
+    file = network.value.get("file") if network is not None and network.is_map else None
+    if file is not None and isinstance(file.value, str):
+        document["network"]["file"] = read_graph(file).plain()
     for section in ("agents", "as"):
         entries = tree.value.get(section) if tree.is_map else None
         for pattern, entry in entries.value.items() if entries and entries.is_map else ():

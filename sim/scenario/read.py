@@ -18,21 +18,24 @@ from sim import units
 from sim.errors import BoundError, ScenarioError, TopologyError, UnknownKeyError
 from sim.ids import did_you_mean, is_name
 from sim.scenario.bursts import read_burst
-from sim.scenario.forms import bounded, integer, items, number, pair, wrong
+from sim.scenario.forms import bounded, duration, integer, items, number, pair, wrong
+from sim.scenario.graphs import read_graph
+from sim.scenario.jitters import read_jitter
 from sim.scenario.keys import Key, keys_of
 from sim.scenario.learn_forms import FORMS, check_learn
 from sim.scenario.learning import LearnSpec
+from sim.scenario.link import LINK_KEYS
+from sim.scenario.link_presets import PRESETS
+from sim.scenario.outages import read_outages
+from sim.scenario.radio import read_radio
 from sim.scenario.schema import (
     FAULTS,
-    JITTERS,
     LIES,
-    LINK_KEYS,
     RECORDS,
     SENSOR_MODES,
     TABLE_KEYS,
     AgentSpec,
     FaultSpec,
-    Jitter,
     Scenario,
 )
 from sim.scenario.tree import Node, node_of
@@ -58,7 +61,15 @@ _FAULT_KEYS: Final = {
     "broker": (),
     "heal": (),
 }
-_TOPOLOGY_KEYS: Final = {"hub": "star", "branching": "tree", "edges": "edges"}
+_TOPOLOGY_KEYS: Final = {
+    "hub": ("star",), "branching": ("tree",), "rows": ("grid",), "columns": ("grid",),
+    "wrap": ("grid",), "radius": ("random_geometric",), "k": ("small_world",),
+    "p": ("small_world",), "m": ("scale_free",), "file": ("file",),
+    "edges": ("edges", "file", "world"),
+}  # fmt: skip
+_REQUIRED: Final = {"star": ("hub",), "grid": ("rows", "columns"), "file": ("file",),
+                    "edges": ("edges",)}  # fmt: skip
+"""Per topology, the keys of which it needs one."""
 
 
 @functools.cache
@@ -179,32 +190,13 @@ def _mode(node: Node, path: str, key: Key) -> tuple[str, float]:
         raise wrong(node, path, "inflate with a factor, such as inflate:3") from None
 
 
-def _jitter(node: Node, path: str, key: Key) -> Jitter:
-    expected = f"none, or a mapping of one of {', '.join(JITTERS)}"
-    if node.value == "none":
-        return Jitter()
-    if not node.is_map:
-        raise wrong(node, path, expected)
-    for kind, value in node.value.items():
-        if kind not in JITTERS:
-            raise UnknownKeyError(
-                f"{value.where}: {path}: unknown key {kind!r}; {did_you_mean(kind, JITTERS)}"
-            )
-    if len(node.value) != 1:
-        raise ScenarioError(
-            f"{node.where}: {path}: expected {expected}, found {_listed(node.value) or 'none'}"
-        )
-    [(kind, value)] = node.value.items()
-    path = f"{path}.{kind}"
-    duration = Key("duration", "")
-    if kind not in ("normal", "lognormal"):
-        return Jitter(kind, _duration(value, path, duration))
-    names = "[mean, standard deviation]" if kind == "normal" else "[median, sigma]"
-    first, second = pair(value, path, names)
-    a_ns = _duration(first, f"{path}[0]", duration)
-    if kind == "normal":
-        return Jitter(kind, a_ns, float(_duration(second, f"{path}[1]", duration)))
-    return Jitter(kind, a_ns, number(second, f"{path}[1]", Key("number", "", low=0.0, high=10.0)))
+def _expiry(node: Node, path: str, key: Key) -> int:
+    if node.value in (None, "none"):
+        return units.NEVER
+    found = duration(node, path)
+    if found == 0:
+        raise BoundError(str(wrong(node, path, "a duration above 0, or none")))
+    return found
 
 
 def _behaviour(node: Node, path: str, key: Key) -> str:
@@ -229,6 +221,12 @@ def _record(node: Node, path: str, key: Key) -> Any:
 
 def _records(node: Node, path: str, key: Key) -> tuple[Any, ...]:
     return tuple(_record(child, at, key) for child, at in items(node, path, "a list"))
+
+
+def _graph(node: Node, path: str, key: Key) -> tuple[Any, ...]:
+    if node.is_list:
+        return _records(node, path, key)
+    return _records(read_graph(Node(_text(node, path, key), node.where, node.folder)), path, key)
 
 
 def _entries(node: Node, path: str, key: Key) -> Iterator[tuple[str, Node, str]]:
@@ -266,9 +264,10 @@ _READERS: Final[dict[str, Callable[[Node, str, Key], Any]]] = {
     "duration": _duration, "fraction": _quantity(units.fraction),
     "rate": _quantity(units.rate_bytes_per_s), "size": _quantity(units.size_bytes),
     "speed": _quantity(units.speed_factor), "offset": _quantity(units.offset_ns),
-    "drift": _quantity(units.drift), "fields": _fields, "mode": _mode, "jitter": _jitter,
-    "burst": read_burst, "behaviour": _behaviour, "params": _params, "record": _record,
-    "records": _records, "table": _table, "assignments": _assignments, **FORMS,
+    "drift": _quantity(units.drift), "fields": _fields, "mode": _mode, "jitter": read_jitter,
+    "burst": read_burst, "expiry": _expiry, "outages": read_outages, "radio": read_radio,
+    "behaviour": _behaviour, "params": _params, "record": _record, "records": _records,
+    "graph": _graph, "table": _table, "assignments": _assignments, **FORMS,
 }  # fmt: skip
 
 
@@ -283,7 +282,7 @@ def read_record(record: type[Record], node: Node, path: str, **given: Any) -> Re
     rest = next((field for field, key in keys.values() if key.form == "rest"), None)
     values: dict[str, Any] = dict(given)
     others: dict[str, Node] = {}
-    for name, child in node.value.items():
+    for name, child in (_with_preset(node) if "preset" in keys else node.value).items():
         field, key = keys.get(name, ("", None))
         at = f"{path}.{name}" if path else name
         if key is not None and key.form != "rest":
@@ -313,6 +312,16 @@ def read_record(record: type[Record], node: Node, path: str, **given: Any) -> Re
     return record(**values)
 
 
+def _with_preset(node: Node) -> dict[str, Node]:
+    """The keys of a mapping, with those that a link's `preset` stands for before them."""
+    written: dict[str, Node] = node.value
+    name = written.get("preset")
+    if name is None or not isinstance(name.value, str) or name.value not in PRESETS:
+        return written
+    preset: dict[str, Node] = node_of(PRESETS[name.value].keys, name.where).value
+    return {**preset, **written}
+
+
 def _check(record: str, node: Node, path: str) -> None:
     """What depends on more than one key of a record."""
     if record == "NetworkSpec":
@@ -321,6 +330,8 @@ def _check(record: str, node: Node, path: str) -> None:
         check_learn(node.value, path)
     elif record == "FaultSpec":
         _check_fault(node.value, node, path)
+    elif record == "Budget" and node.value.keys().isdisjoint(("messages", "bytes")):
+        raise ScenarioError(f"{node.where}: {path}: expected messages, bytes or both")
     elif record == "LinkRule" and node.value.keys().isdisjoint(LINK_KEYS):
         raise ScenarioError(f"{node.where}: {path}: expected at least one of {_listed(LINK_KEYS)}")
 
@@ -330,19 +341,28 @@ def _listed(names: Any) -> str:
 
 
 def _check_network(values: dict[str, Node], node: Node, path: str) -> None:
-    if "latency" not in values["default"].value:
+    if values["default"].value.keys().isdisjoint(("latency", "preset")):
         raise ScenarioError(
             f"{values['default'].where}: {path}.default.latency: a required key is missing: the "
             "smallest time a message takes, such as 20ms; the larger it is, the faster a run"
         )
     topology = values["topology"].value if "topology" in values else "complete"
-    for key, owner in _TOPOLOGY_KEYS.items():
-        if key in values and topology != owner:
+    for key, owners in _TOPOLOGY_KEYS.items():
+        if key in values and topology not in owners:
             raise TopologyError(
-                f"{values[key].where}: {path}.{key}: belongs to topology {owner}, not {topology}"
+                f"{values[key].where}: {path}.{key}: belongs to topology "
+                f"{' or '.join(owners)}, not {topology}"
             )
-        if key not in values and topology == owner != "tree":
-            raise TopologyError(f"{node.where}: {path}.{key}: required by topology {topology}")
+    needed = _REQUIRED.get(topology, ())
+    if needed and values.keys().isdisjoint(needed):
+        keys = " or ".join(needed)
+        raise TopologyError(f"{node.where}: {path}.{keys}: required by topology {topology}")
+    routing = values["routing"].value if "routing" in values else "fixed"
+    if "detection" in values and routing != "reroute":
+        raise TopologyError(
+            f"{values['detection'].where}: {path}.detection: belongs to routing reroute, "
+            f"not {routing}"
+        )
 
 
 def _check_fault(values: dict[str, Node], node: Node, path: str) -> None:

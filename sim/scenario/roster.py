@@ -13,6 +13,7 @@ import msgspec
 
 from sim.errors import ScenarioError, UnknownKeyError
 from sim.ids import did_you_mean, is_name, matching
+from sim.scenario.budget import Budget
 from sim.scenario.faults import idle_faults as idle_faults
 from sim.scenario.load import behaviour_file
 from sim.scenario.policies import policy_file
@@ -52,6 +53,7 @@ class AgentPlan(msgspec.Struct, frozen=True, kw_only=True):
     params: dict[str, Any] = {}
     processing_ns: int = 0
     on_failure: str = "stop"
+    budget: Budget | None = None
     folder: str = ""
     where: str = ""
     is_privileged: bool = False
@@ -132,6 +134,8 @@ def _apply(plan: AgentPlan, spec: AgentSpec) -> AgentPlan:
         changes["processing_ns"] = spec.processing_ns
     if spec.on_failure is not None:
         changes["on_failure"] = spec.on_failure
+    if spec.budget is not None:
+        changes["budget"] = spec.budget
     return msgspec.structs.replace(plan, params=params, **changes)
 
 

@@ -14,15 +14,17 @@ from typing import Annotated, Any, Final
 
 import msgspec
 
-from sim import limits
-from sim.scenario.bursts import Burst
+from sim.scenario.budget import Budget
 from sim.scenario.keys import Key
 from sim.scenario.learning import LearnSpec, NetworkShape
-from sim.units import SECOND
+from sim.scenario.link import LinkRule, LinkValues
+from sim.scenario.supervision import ON_FAILURE, Limits, Supervision
 
-TOPOLOGIES: Final = ("complete", "star", "ring", "tree", "edges")
-ON_FAILURE: Final = ("stop", "fallback", "restart")
-JITTERS: Final = ("constant", "uniform", "normal", "exponential", "lognormal")
+TOPOLOGIES: Final = (
+    "complete", "star", "ring", "line", "tree", "grid", "random_geometric", "small_world",
+    "scale_free", "edges", "file", "world",
+)  # fmt: skip
+ROUTINGS: Final = ("fixed", "reroute")
 FAULTS: Final = (
     "kill", "restart", "hang", "slow", "skew", "sensor", "actuator", "byzantine",
     "partition", "link", "noise", "world", "broker", "heal",
@@ -30,7 +32,6 @@ FAULTS: Final = (
 SENSOR_MODES: Final = ("freeze", "noise", "drop")
 LIES: Final = ("random", "sign-flip", "stale", "inflate")
 """What a byzantine agent makes of its numbers; inflate takes a factor, as inflate:3."""
-LINK_KEYS: Final = ("latency", "jitter", "loss", "burst", "rate", "queue")
 AGENTS_MAX: Final = 10_000
 """Agents one entry may make by `count`."""
 
@@ -41,79 +42,11 @@ YOU: Final = "you, recorded"
 """The cause of what a person did to a run."""
 
 
-class Jitter(msgspec.Struct, frozen=True):
-    """The random part of a latency, added to its floor.
+class FileLink(LinkValues, frozen=True, kw_only=True):
+    """A link of a network's file: two nodes, and what the file says of it; or one node alone."""
 
-    constant: `a_ns`. uniform: 0 to `a_ns`. normal: mean `a_ns`, standard deviation `b` in
-    nanoseconds, truncated at 0. exponential: mean `a_ns`. lognormal: median `a_ns`, `b` = sigma of
-    the logarithm (no unit). none: nothing.
-    """
-
-    kind: str = "none"
-    a_ns: int = 0
-    b: float = 0.0
-
-
-class LinkSpec(msgspec.Struct, frozen=True):
-    """One directed link, resolved. `jitter`, `a_ns` and `b` are those of `Jitter`."""
-
-    floor_ns: int
-    jitter: str = "none"
-    a_ns: int = 0
-    b: float = 0.0
-    loss_probability: float = 0.0
-    burst: Burst = Burst()
-    rate_bytes_per_s: float = math.inf
-    queue_bytes: int = 16 * 1024 * 1024
-
-
-class LinkValues(msgspec.Struct, frozen=True, kw_only=True):
-    """What an entry says of a link; None leaves a key as it is."""
-
-    latency_ns: Annotated[
-        int | None,
-        Key("duration", "Floor of the latency: no message is faster. 0 is allowed, and slow.",
-            key="latency"),
-    ] = None  # fmt: skip
-    jitter: Annotated[
-        Jitter | None,
-        Key("jitter", "Random part added to the floor: one of {constant: d}, {uniform: d} (0 to "
-            "d), {normal: [mean, std]} (truncated at 0), {exponential: mean}, "
-            "{lognormal: [median, sigma]}, or none."),
-    ] = None  # fmt: skip
-    loss_probability: Annotated[
-        float | None,
-        Key("fraction", "Probability that a message is lost, as 0.01 or 1%; default 0.",
-            key="loss", low=0.0, high=1.0),
-    ] = None  # fmt: skip
-    burst: Annotated[
-        Burst | None,
-        Key("burst", "Further losses that come in bursts: {loss: 10%, length: 5} (messages) or "
-            "{loss: 10%, length: 200ms}, for short 10%:5 and 10%:200ms; {enter: 0.01, leave: 0.2} "
-            "per message; `good` and `bad`: losses outside and within (0 and 1); or none."),
-    ] = None  # fmt: skip
-    rate_bytes_per_s: Annotated[
-        float | None,
-        Key("rate", "Bandwidth, as 250kbit/s; a bare number is bytes per second; default "
-            "unlimited.", key="rate"),
-    ] = None  # fmt: skip
-    queue_bytes: Annotated[
-        int | None,
-        Key("size", "Bytes that may wait for the bandwidth, as 64KiB; more is dropped; default "
-            "16MiB.", key="queue"),
-    ] = None  # fmt: skip
-
-
-class LinkRule(LinkValues, frozen=True, kw_only=True):
-    """An entry of `network.links`: later entries win, key by key."""
-
-    source: Annotated[
-        tuple[str, ...], Key("patterns", "Sending ends: a name, a pattern, or a list.", key="from")
-    ]
-    target: Annotated[
-        tuple[str, ...], Key("patterns", "Receiving ends: a name, a pattern, or a list.", key="to")
-    ]
-    both: Annotated[bool, Key("flag", "Whether the entry counts in both directions.")] = False
+    source: Annotated[str, Key("name", "A node: an agent, or a relay.", key="from")]
+    target: Annotated[str, Key("name", "The node it is linked with.", key="to")] = ""
     where: str = ""
 
 
@@ -129,6 +62,21 @@ class TopicSpec(msgspec.Struct, frozen=True, kw_only=True):
         float, Key("number", "Standard deviation in the unit of the numbers themselves.", low=0.0)
     ] = 0.0
     where: str = ""
+
+
+class MediumSpec(msgspec.Struct, frozen=True, kw_only=True):
+    """A medium that senders share in slots: of those that speak in one slot nobody is heard."""
+
+    slot_ns: Annotated[
+        int, Key("duration", "Length of a slot; what is sent in it is decided, and goes on, at its "
+                 "end.", key="slot", low=1)
+    ]  # fmt: skip
+    group: Annotated[
+        tuple[str, ...], Key("patterns", "Who shares it: agents and relays; default all.")
+    ] = ("*",)  # fmt: skip
+    where: str = ""
+    members: frozenset[str] = frozenset()
+    """Who that is, by name."""
 
 
 class NetworkSpec(msgspec.Struct, frozen=True, kw_only=True):
@@ -147,10 +95,43 @@ class NetworkSpec(msgspec.Struct, frozen=True, kw_only=True):
     branching: Annotated[
         int, Key("integer", "Children of each node of a tree, in roster order.", low=1, high=1e6)
     ] = 2
+    rows: Annotated[
+        int, Key("integer", "Rows of a grid; nodes fill it row by row, in roster order.", low=1,
+                 high=1e6)
+    ] = 0  # fmt: skip
+    columns: Annotated[
+        int, Key("integer", "Columns of a grid; rows or columns are enough.", low=1, high=1e6)
+    ] = 0
+    wrap: Annotated[bool, Key("flag", "Whether the ends of a grid's rows and columns meet.")] = (
+        False
+    )
+    radius: Annotated[
+        float,
+        Key("number", "Distance within which nodes of a random_geometric network are linked, drawn "
+            "in a square of side 1; default: the smallest that leaves nobody out.", low=0.0),
+    ] = 0.0  # fmt: skip
+    k: Annotated[
+        int, Key("integer", "Neighbours of each node of a small_world before some are rewired.",
+                 low=2, high=1e6)
+    ] = 4  # fmt: skip
+    p: Annotated[
+        float, Key("fraction", "Share of a small_world's links that are rewired.", low=0.0,
+                   high=1.0)
+    ] = 0.1  # fmt: skip
+    m: Annotated[
+        int, Key("integer", "Links that each further node of a scale_free network brings.", low=1,
+                 high=1e6)
+    ] = 2  # fmt: skip
+    file: Annotated[
+        tuple[FileLink, ...],
+        Key("graph", "A network's file (topology: file), relative to this one: .graphml, or a list "
+            "of links, .csv, .edges or .txt; or the links themselves.", of="FileLink"),
+    ] = ()  # fmt: skip
     edges: Annotated[
         tuple[tuple[str, str], ...],
-        Key("pairs", "Pairs of names or patterns, linked in both directions (topology: edges)."),
-    ] = ()
+        Key("pairs", "Pairs of names or patterns, linked in both directions (topology: edges; or "
+            "in addition to file and world)."),
+    ] = ()  # fmt: skip
     relays: Annotated[
         tuple[str, ...], Key("names", "Further nodes that only pass messages on.")
     ] = ()  # fmt: skip
@@ -158,11 +139,27 @@ class NetworkSpec(msgspec.Struct, frozen=True, kw_only=True):
         tuple[LinkRule, ...],
         Key("records", "Exceptions from `default`; later entries win, key by key.", of="LinkRule"),
     ] = ()
+    medium: Annotated[
+        MediumSpec | None,
+        Key("record", "A medium shared in slots, as radio on one channel: {slot: 1ms, group: "
+            '"meter-*"}; messages that meet on it are lost.', of="MediumSpec"),
+    ] = None  # fmt: skip
     topics: Annotated[
         tuple[TopicSpec, ...],
         Key("table", "Noise of topics, by name or pattern.", of="TopicSpec", key="topics"),
     ] = ()
+    routing: Annotated[
+        str,
+        Key("choice", "Whether ways stay as they are, or lead round what is cut or down.",
+            choices=ROUTINGS),
+    ] = "fixed"  # fmt: skip
+    detection_ns: Annotated[
+        int, Key("duration", "How long it takes until messages go another way (routing: reroute).",
+                 key="detection")
+    ] = 0  # fmt: skip
     where: str = ""
+    pairs: tuple[tuple[str, str], ...] | None = None
+    """The links that `sim.scenario.layouts.laid_out` made of the topology, where it must."""
 
 
 class WorldSpec(msgspec.Struct, frozen=True, kw_only=True):
@@ -200,6 +197,10 @@ class AgentSpec(msgspec.Struct, frozen=True, kw_only=True):
         Key("choice", "What happens if it fails; default supervision.on_failure.",
             choices=ON_FAILURE),
     ] = None  # fmt: skip
+    budget: Annotated[
+        Budget | None,
+        Key("record", "What it may send: messages and bytes per span of time.", of="Budget"),
+    ] = None
     count: Annotated[
         int | None,
         Key("integer", "Makes so many agents without a slot in the world; `*` in the name becomes "
@@ -208,65 +209,6 @@ class AgentSpec(msgspec.Struct, frozen=True, kw_only=True):
     where: str = ""
     folder: str = ""
     """Folder of the file that named the behaviour; "" for an option: the working folder."""
-
-
-class Supervision(msgspec.Struct, frozen=True, kw_only=True):
-    """What happens when an agent fails."""
-
-    on_failure: Annotated[
-        str,
-        Key("choice", "stop ends the run; fallback leaves the device to its own; restart starts "
-            "the agent anew.", choices=ON_FAILURE),
-    ] = "stop"  # fmt: skip
-    restarts: Annotated[
-        int, Key("integer", "Restarts of one agent `within` that time; after one more, `then`.",
-                 low=0, high=1e9)
-    ] = 3  # fmt: skip
-    within_ns: Annotated[
-        int, Key("duration", "Virtual time over which restarts are counted.", key="within")
-    ] = 3600 * SECOND
-    backoff_ns: Annotated[
-        int, Key("duration", "Virtual time from a failure to the restart; doubled with each "
-                 "further one `within` that time.", key="backoff")
-    ] = SECOND  # fmt: skip
-    then: Annotated[
-        str,
-        Key("choice", "What happens when there were more restarts than that: stop ends the run; "
-            "fallback leaves the device to its own.", choices=("stop", "fallback")),
-    ] = "stop"  # fmt: skip
-    recover: Annotated[
-        str,
-        Key("choice", "How a process that died from outside comes back: afresh, as any agent that "
-            "failed; replay feeds a new one what the old one was given, so that nothing changes.",
-            choices=("afresh", "replay")),
-    ] = "afresh"  # fmt: skip
-
-
-class Limits(msgspec.Struct, frozen=True, kw_only=True):
-    """Bounds on one agent (`memory`: on its process); more is a failure that names it."""
-
-    handler_cpu_ns: Annotated[
-        int, Key("duration", "Processor time of one activation.", key="handler_cpu")
-    ] = int(limits.HANDLER_CPU_SECONDS * SECOND)
-    handler_blocked_ns: Annotated[
-        int, Key("duration", "Real time without use of the processor.", key="handler_blocked")
-    ] = int(limits.HANDLER_BLOCKED_SECONDS * SECOND)
-    memory_bytes_max: Annotated[
-        int, Key("size", "Private memory of one process; not with --inline.", low=1e8, high=2**62,
-                 key="memory")
-    ] = limits.MEMORY_BYTES  # fmt: skip
-    messages_per_second_max: Annotated[
-        int, Key("integer", "Messages sent per virtual second, sustained.", low=1, high=1e12,
-                 key="messages_per_second")
-    ] = limits.MESSAGES_PER_SECOND_MAX  # fmt: skip
-    callbacks_per_instant_max: Annotated[
-        int, Key("integer", "Callbacks at one virtual instant.", low=1, high=1e12,
-                 key="callbacks_per_instant")
-    ] = limits.CALLBACKS_PER_INSTANT_MAX  # fmt: skip
-    inbox_messages_max: Annotated[
-        int, Key("integer", "Unread messages kept per topic; the oldest go first.", low=1,
-                 high=1e9, key="inbox_messages")
-    ] = limits.INBOX_MESSAGES_MAX  # fmt: skip
 
 
 class FaultSpec(LinkValues, frozen=True, kw_only=True):
@@ -282,8 +224,10 @@ class FaultSpec(LinkValues, frozen=True, kw_only=True):
         int | None, Key("duration", "Lifts the fault after this time; a killed agent restarts.",
                         key="for")
     ] = None  # fmt: skip
-    kill: Annotated[tuple[str, ...], Key("patterns", "Agents whose process is killed.")] = ()
-    restart: Annotated[tuple[str, ...], Key("patterns", "Agents started anew.")] = ()
+    kill: Annotated[
+        tuple[str, ...], Key("patterns", "Agents whose process is killed; or relays.")
+    ] = ()
+    restart: Annotated[tuple[str, ...], Key("patterns", "Agents started anew; or relays.")] = ()
     hang: Annotated[tuple[str, ...], Key("patterns", "Agents whose process is stopped.")] = ()
     slow: Annotated[tuple[str, ...], Key("patterns", "Agents that take longer to act.")] = ()
     factor: Annotated[
@@ -476,8 +420,9 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True):
 RECORDS: Final[dict[str, type[msgspec.Struct]]] = {
     record.__name__: record
     for record in (
-        LinkValues, LinkRule, TopicSpec, NetworkSpec, WorldSpec, AgentSpec, Supervision, Limits,
-        FaultSpec, ConsoleSpec, RecordSpec, NetworkShape, LearnSpec, Scenario,
+        LinkValues, LinkRule, FileLink, MediumSpec, TopicSpec, NetworkSpec, WorldSpec, AgentSpec,
+        Budget, Supervision, Limits, FaultSpec, ConsoleSpec, RecordSpec, NetworkShape, LearnSpec,
+        Scenario,
     )
 }  # fmt: skip
 TABLE_KEYS: Final = {"AgentSpec": "pattern", "TopicSpec": "topic"}

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import math
 
-from sim.scenario.schema import Fault, LinkSpec
-from sim.units import duration_text
+from sim.scenario.link import LinkSpec
+from sim.scenario.radio import NO_RADIO
+from sim.scenario.schema import Fault
+from sim.units import NEVER, duration_text
+
+_OUTAGES_SHOWN = 3
 
 
 def people(names: tuple[str, ...]) -> str:
@@ -101,11 +105,19 @@ def _about(fault: Fault) -> str:
 def link_text(spec: LinkSpec) -> str:
     """`20ms + exponential 5ms, loss 1 %, 250 kB/s (queue 64 kB)`."""
     parts = [duration_text(spec.floor_ns)]
+    if spec.preset:
+        parts[0] = f"{spec.preset}: {parts[0]}"
     first = duration_text(spec.a_ns)
     if spec.jitter == "normal":
         parts[0] += f" + normal {first} +- {duration_text(round(spec.b))}"
     elif spec.jitter == "lognormal":
         parts[0] += f" + lognormal {first}, sigma {spec.b:g}"
+    elif spec.jitter == "pareto":
+        parts[0] += f" + pareto {first}, shape {spec.b:g}"
+    elif spec.jitter == "empirical":
+        quantiles = (spec.table[round(q * (len(spec.table) - 1))] for q in (0.5, 0.99))
+        half, most = map(duration_text, quantiles)
+        parts[0] += f" + measured (half within {half}, 99 % within {most})"
     elif spec.jitter != "none":
         parts[0] += f" + {spec.jitter} {first}"
     if spec.loss_probability:
@@ -114,4 +126,18 @@ def link_text(spec: LinkSpec) -> str:
         parts.append(spec.burst.text)
     if math.isfinite(spec.rate_bytes_per_s):
         parts.append(f"{spec.rate_bytes_per_s:,.0f} B/s (queue {spec.queue_bytes:,} B)")
+    if spec.radio != NO_RADIO:
+        parts.append(spec.radio.text)
+    if spec.order == "keep":
+        parts.append("in order")
+    if spec.duplicate:
+        parts.append(f"duplicates {spec.duplicate * 100:g} %")
+    if spec.corrupt:
+        fate = "dropped" if spec.integrity == "on" else "delivered"
+        parts.append(f"corrupts {spec.corrupt * 100:g} % ({fate})")
+    if spec.expiry_ns < NEVER:
+        parts.append(f"expires after {duration_text(spec.expiry_ns)}")
+    parts += [outage.text for outage in spec.outages[:_OUTAGES_SHOWN]]
+    if len(spec.outages) > _OUTAGES_SHOWN:
+        parts.append(f"and {len(spec.outages) - _OUTAGES_SHOWN} more outages")
     return ", ".join(parts)

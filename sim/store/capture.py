@@ -42,7 +42,7 @@ COLUMNS: Final = {
 }  # fmt: skip
 TOPICS: Final = "/messages/topics"
 EVENTS: Final = "/events"
-KINDS: Final = ("publish", "direct", "request", "reply", "refusal")
+KINDS: Final = ("publish", "direct", "request", "reply", "refusal", "copy")
 FRAME_PARTS: Final = ("/run", "/metrics", "/scene", "/agents", "/links", "/faults", "/books")
 INTRO: Final = "intro.json"
 METADATA: Final = "sim"
@@ -108,6 +108,7 @@ class BooksPart(msgspec.Struct):
     dropped: dict[str, int]
     in_flight: int
     bytes: int
+    duplicated: int = 0
 
 
 class _Stamp(msgspec.Struct):

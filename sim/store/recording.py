@@ -24,6 +24,7 @@ from sim.store.columns import FILE as COLUMNS_FILE
 from sim.store.columns import Columns
 from sim.store.mcapfile import McapFile
 from sim.wire.live import ActiveFault, AgentColumns, Detail, Frame, Intro, Line, LinkMatrix, Passed
+from sim.wire.messages import COPIED
 from sim.wire.payload import payload_text
 
 IN_FLIGHT, DELIVERED = -1, 0
@@ -293,14 +294,18 @@ class Recording:
         )
 
     def _accounts(self, rows: Ints, fates: Ints) -> dict[str, dict[str, int]]:
-        topics = self.messages.topic[rows]
-        found = {}
+        topics, is_copy = self.messages.topic[rows], self.messages.kind[rows] == COPIED
+        found: dict[str, dict[str, int]] = {}
         for topic in np.unique(topics).tolist():
             codes, counts = np.unique(fates[topics == topic], return_counts=True)
             by_fate = {
                 self.fate(c): n for c, n in zip(codes.tolist(), counts.tolist(), strict=True)
             }
-            found[self.topics[topic]] = {"sent": int(counts.sum()), "delivered": 0, **by_fate}
+            copies = int(is_copy[topics == topic].sum())
+            begun = {"sent": int(counts.sum()) - copies, "delivered": 0}
+            found[self.topics[topic]] = begun | by_fate
+            if copies:
+                found[self.topics[topic]]["duplicated"] = copies
         return found
 
 

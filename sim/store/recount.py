@@ -51,6 +51,7 @@ class Account:
     dropped: Counter[str] = field(default_factory=Counter)
     in_flight: int = 0
     bytes: int = 0
+    duplicated: int = 0
 
 
 @dataclass
@@ -65,8 +66,10 @@ class Books:
         dropped: Counter[str] = Counter()
         for account in self.accounts.values():
             dropped += account.dropped
-        names = ("sent", "delivered", "in_flight", "bytes")
+        names = ("sent", "delivered", "in_flight", "bytes", "duplicated")
         sums = {n: sum(getattr(a, n) for a in self.accounts.values()) for n in names}
+        if not sums["duplicated"]:
+            del sums["duplicated"]
         return {**sums, "dropped": dict(dropped)}
 
 
@@ -116,9 +119,8 @@ def count(path: Path) -> Books:
                     found.take(record)
         if found.facts.get("messages") == "all":
             place = "in what it tells of itself"
-            return _Count(found.agents, found.topics, found.facts["reasons"].split()).of(
-                found.columns
-            )
+            reasons, kinds = (found.facts[name].split() for name in ("reasons", "kinds"))
+            return _Count(found.agents, found.topics, reasons, kinds).of(found.columns)
     except FileNotFoundError:
         raise CheckpointError(f"{path} cannot be counted: there is no such file") from None
     except _DAMAGE as error:
@@ -177,7 +179,10 @@ def _columns(channel: Channel, message: Message) -> dict[str, NDArray[Any]]:
 class _Count:
     """Every message's row, by its sequence number."""
 
-    def __init__(self, agents: list[str], topics: dict[int, str], reasons: list[str]) -> None:
+    def __init__(
+        self, agents: list[str], topics: dict[int, str], reasons: list[str], kinds: list[str]
+    ) -> None:
+        self._kinds = kinds
         self._agents = agents
         self._topics = topics
         self._reasons = reasons
@@ -189,7 +194,9 @@ class _Count:
         dropped = _joined(columns.get("/messages/dropped", []))
         rows = sent["sequence"].tolist() if sent else []
         self._say("sent twice", [n for n, k in Counter(rows).items() if k > 1])
-        self._say("never sent, though later ones were", self._gaps(rows))
+        kinds = sent["kind"].tolist() if sent else []
+        first = [n for n, kind in zip(rows, kinds, strict=True) if self._kinds[kind] != "copy"]
+        self._say("never sent, though later ones were", self._gaps(first))
         place = {sequence: row for row, sequence in enumerate(rows)}
         ends: Counter[int] = Counter()
         fate: dict[int, str] = {}
@@ -212,9 +219,9 @@ class _Count:
         accounts: dict[Key, Account] = {}
         if not sent:
             return accounts
-        names = ("sequence", "sender", "to", "topic", "length")
+        names = ("sequence", "sender", "to", "topic", "length", "kind")
         unknown = set()
-        for sequence, sender, to, topic, length in zip(
+        for sequence, sender, to, topic, length, kind in zip(
             *(sent[name].tolist() for name in names), strict=True
         ):
             if topic not in self._topics or not max(sender, to) < len(self._agents):
@@ -222,8 +229,11 @@ class _Count:
                 continue
             key = self._agents[sender], self._agents[to], self._topics[topic]
             account = accounts.setdefault(key, Account())
-            account.sent += 1
-            account.bytes += length
+            if self._kinds[kind] == "copy":
+                account.duplicated += 1
+            else:
+                account.sent += 1
+                account.bytes += length
             end = fate.get(sequence)
             if end is None:
                 account.in_flight += 1
@@ -276,11 +286,11 @@ def _joined(blocks: list[dict[str, NDArray[Any]]]) -> dict[str, NDArray[Any]]:
 def _compare_totals(books: Books, told: dict[str, Any]) -> list[str]:
     found = []
     totals = books.totals()
-    for name in ("sent", "delivered", "in_flight", "bytes"):
-        if totals[name] != told.get(name):
+    for name in ("sent", "delivered", "in_flight", "bytes", "duplicated"):
+        if totals.get(name) != told.get(name):
             found.append(
                 f"{name.replace('_', ' ')}: the summary says {told.get(name)}, "
-                f"the recording {totals[name]}"
+                f"the recording {totals.get(name)}"
             )
     dropped = told.get("dropped", {})
     for reason in sorted({*dropped, *totals["dropped"]}):
@@ -298,7 +308,7 @@ def _compare_accounts(books: Books, told: list[dict[str, Any]]) -> list[str]:
     for key in sorted({*named, *books.accounts}):
         mine = books.accounts.get(key, Account())
         theirs = named.get(key, {})
-        for name in ("sent", "delivered", "in_flight", "bytes", "dropped"):
+        for name in ("sent", "delivered", "in_flight", "bytes", "dropped", "duplicated"):
             is_map = name == "dropped"
             counted = dict(mine.dropped) if is_map else getattr(mine, name)
             said = theirs.get(name, {} if is_map else 0)

@@ -22,6 +22,7 @@ from sim.store.recording import DELIVERED, IN_FLIGHT, Recording, open_recording
 from sim.store.rundir import find_run
 from sim.store.runlog import Decision, End, Fold, Input, Record, scan_log
 from sim.units import SECOND
+from sim.wire.messages import COPIED
 
 TABLES: Final = ("metrics", "agents", "messages", "links", "faults", "events", "frames")
 """Properties of `RunData` that are tables."""
@@ -281,7 +282,8 @@ class RunData:
     @functools.cached_property
     def links(self) -> pd.DataFrame:
         """A row per source, destination and topic: sent, delivered, in_flight, dropped and, by
-        reason, `dropped.<reason>`; bytes; quantiles of the delay of what was delivered.
+        reason, `dropped.<reason>`; `duplicated`, if any was; bytes, and those delivered; quantiles
+        of the delay of what was delivered.
         """
         recording = self._with_messages()
         m = recording.messages
@@ -293,13 +295,13 @@ class RunData:
             found = np.bincount(row[chosen], weights, minlength=len(keys))
             return found.astype(np.int64)
 
-        is_dropped = m.fate > 0
+        is_dropped, is_first = m.fate > 0, m.kind != COPIED
         table = pd.DataFrame(
             {
                 "source": _named(keys // topics // size, recording.names),
                 "destination": _named(keys // topics % size, recording.names),
                 "topic": _named(keys % topics, recording.topics),
-                "sent": count(slice(None)),
+                "sent": count(is_first),
                 "delivered": count(m.fate == DELIVERED),
                 "in_flight": count(m.fate == IN_FLIGHT),
                 "dropped": count(is_dropped),
@@ -308,8 +310,11 @@ class RunData:
         for number, reason in enumerate(recording.reasons, start=1):
             if (m.fate == number).any():
                 table[f"dropped.{reason}"] = count(m.fate == number)
-        table["bytes"] = count(slice(None), m.length)
+        if not is_first.all():
+            table["duplicated"] = count(~is_first)
+        table["bytes"] = count(is_first, m.length[is_first])
         is_there = m.fate == DELIVERED
+        table["delivered_bytes"] = count(is_there, m.length[is_there])
         delays = pd.Series((m.arrived - m.sent)[is_there] / SECOND).groupby(row[is_there])
         for name, q in (("p50", 0.5), ("p95", 0.95), ("p99", 0.99), ("max", 1.0)):
             table[f"delay_{name}"] = delays.quantile(q).reindex(range(len(keys))).to_numpy()

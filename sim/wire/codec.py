@@ -2,7 +2,8 @@
 
 Frames (activation, yield, hello) are typed msgpack. Payloads are what agents say to each other:
 None, bool, int of 64 bits, float (non-finite ones too: a broken sensor is worth sending), str,
-bytes, lists and tuples, dicts keyed by str or int, NumPy arrays and scalars. A tuple arrives as a
+bytes, lists and tuples, dicts keyed by str or int, NumPy arrays and scalars, and the `Corrupt` that
+a link left of any of these. A tuple arrives as a
 list, a NumPy scalar as a Python one, an array with its dtype and shape, aligned and writable. Sets
 are refused: their order is not deterministic. Nothing is ever unpickled.
 """
@@ -17,11 +18,15 @@ import numpy as np
 
 from sim import limits
 from sim.errors import FrameTooLargeError, MalformedFrameError
+from sim.wire.corrupt import Corrupt
 from sim.wire.messages import Activation, Hello, Yield
 
 Buffer: TypeAlias = bytes | bytearray | memoryview
 _ARRAY: Final = 1
 """Ext type of an array: kind, item size, dimensions (a byte each), shape (uint32), raw values."""
+_CORRUPT: Final = 2
+"""Ext type of a `Corrupt`: size, first, count."""
+_DAMAGE: Final = struct.Struct("<qqq")
 _HEADER: Final = struct.Struct("<cBB")
 _DTYPES: Final = {
     (kind.encode(), size): np.dtype(f"<{kind}{size}")
@@ -35,7 +40,7 @@ _DTYPES: Final = {
     for size in sizes
 }
 _DIMENSIONS_MAX: Final = 32
-_PLAIN: Final = frozenset({type(None), bool, int, float, str, bytes})
+_PLAIN: Final = frozenset({type(None), bool, int, float, str, bytes, Corrupt})
 _KEYS: Final = frozenset({str, int})
 _ALLOWED: Final = (
     "allowed are None, bool, int, float, str, bytes, list, tuple, dict with str or int keys, "
@@ -176,7 +181,9 @@ def _check_array(value: np.ndarray[Any, Any] | np.generic, where: str) -> None:
 
 
 def _pack(value: Any) -> Any:
-    """What msgspec does not know: NumPy arrays and scalars, checked before."""
+    """What msgspec does not know: NumPy arrays and scalars, checked before, and damage."""
+    if isinstance(value, Corrupt):
+        return msgspec.msgpack.Ext(_CORRUPT, _DAMAGE.pack(value.size, value.first, value.count))
     if isinstance(value, np.ndarray):
         kind, size = value.dtype.kind.encode(), value.dtype.itemsize
         header = _HEADER.pack(kind, size, value.ndim) + struct.pack(f"<{value.ndim}I", *value.shape)
@@ -185,8 +192,10 @@ def _pack(value: Any) -> Any:
     return value.item()
 
 
-def _unpack(code: int, data: memoryview) -> np.ndarray[Any, Any]:
-    """An array out of an ext value."""
+def _unpack(code: int, data: memoryview) -> np.ndarray[Any, Any] | Corrupt:
+    """An array, or what is left of a payload, out of an ext value."""
+    if code == _CORRUPT and len(data) == _DAMAGE.size:
+        return Corrupt(*_DAMAGE.unpack(data))
     if code != _ARRAY:
         raise ValueError(f"ext type {code}")
     try:

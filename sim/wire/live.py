@@ -95,8 +95,9 @@ class AgentColumns(msgspec.Struct, kw_only=True):
 class LinkMatrix(msgspec.Struct, kw_only=True):
     """Messages between ends: agents if they are few, roles otherwise. Sums since the start.
 
-    Shapes: [ends][ends], row sends to column. p95_ns: 95 % of what was delivered was faster; -1 if
-    nothing was. is_cut: some pair of them is cut now.
+    Shapes: [ends][ends], row sends to column. p95_ns: 95 % of what was delivered was faster, within
+    3 %; -1 if nothing was. is_cut: some pair of them is cut now. delivered_bytes: of payloads.
+    reasons: what was lost by reason. What older recordings do not have is empty.
     """
 
     ends: list[str]
@@ -106,6 +107,9 @@ class LinkMatrix(msgspec.Struct, kw_only=True):
     p50_ns: list[list[int]]
     p95_ns: list[list[int]]
     is_cut: list[list[bool]]
+    p99_ns: list[list[int]] = []
+    delivered_bytes: list[list[int]] = []
+    reasons: dict[str, list[list[int]]] = {}
 
 
 class ActiveFault(msgspec.Struct, frozen=True):
@@ -183,6 +187,7 @@ class Detail(msgspec.Struct, kw_only=True):
 
     observed: (field, values, unit) as it last saw them, at observed_ns. link: what the link is
     now, by key, as a person reads it. accounts: topic -> sent, delivered, dropped by reason.
+    delays: of a link, topic -> seconds in which half, 95 and 99 % of what was delivered came.
     """
 
     agent: str
@@ -195,6 +200,7 @@ class Detail(msgspec.Struct, kw_only=True):
     log: list[Line] = []
     link: dict[str, str] = {}
     accounts: dict[str, dict[str, int]] = {}
+    delays: dict[str, list[float]] = {}
 
 
 class Ask(msgspec.Struct, frozen=True):

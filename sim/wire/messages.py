@@ -12,11 +12,12 @@ from typing import Any, Final, TypeAlias
 import msgspec
 import numpy as np
 
-PROTOCOL: Final = 2
+PROTOCOL: Final = 3
 SpaceField: TypeAlias = tuple[str, str, float, float, int, float, int, str]
 """name, unit, low, high, size, default, choices, masks of a `sim.spaces.Field`"""
-PUBLISH, DIRECT, REQUEST, REPLY, REFUSAL = range(5)
-"""What a message is. A refusal is a reply that carries the text of the serving agent's error."""
+PUBLISH, DIRECT, REQUEST, REPLY, REFUSAL, COPIED = range(6)
+"""What a message is. A refusal is a reply that carries the text of the serving agent's error.
+Recordings alone call a second copy that a link made so; its receiver sees the kind of the first."""
 RUNNING, FINISHED, FAILED, OVERDUE = range(4)
 """State of an agent in a yield. Overdue failed by its processor time or memory: a decision of the
 machine's."""
@@ -39,7 +40,7 @@ DELIVERY_DTYPE: Final = np.dtype(
 class Start(msgspec.Struct, array_like=True, frozen=True):
     """Everything a host needs to begin an agent, or to begin it anew.
 
-    fields of spaces: as `SpaceField`.
+    fields of spaces: as `SpaceField`. budget: as `sim.scenario.budget.Budget.row`.
     """
 
     name: str
@@ -59,6 +60,7 @@ class Start(msgspec.Struct, array_like=True, frozen=True):
     inbox_max: int
     messages_per_second_max: int
     cpu_seconds_max: float
+    budget: tuple[int, int, int] | None = None
 
 
 class Observed(msgspec.Struct, array_like=True, frozen=True):
@@ -104,7 +106,10 @@ class Activation(msgspec.Struct, array_like=True, frozen=True, tag="A"):
 
 
 class Send(msgspec.Struct, array_like=True, frozen=True):
-    """One message leaving an agent. `to` is empty for a publication."""
+    """One message leaving an agent. `to` is empty for a publication.
+
+    is_over: it is over the agent's budget, and goes no further than the books.
+    """
 
     time: int
     kind: int
@@ -112,6 +117,7 @@ class Send(msgspec.Struct, array_like=True, frozen=True):
     to: str
     reference: int
     body: bytes
+    is_over: bool = False
 
 
 class Act(msgspec.Struct, array_like=True, frozen=True):

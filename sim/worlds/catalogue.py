@@ -33,6 +33,7 @@ WORLDS: Final[dict[str, str]] = {
     "pettingzoo": "sim.worlds.pettingzoo",
     "predator_prey": "sim.worlds.classics.predator_prey",
     "rendezvous": "sim.worlds.rendezvous",
+    "sharing": "sim.worlds.sharing",
     "signalling": "sim.worlds.classics.signalling",
     "smart_grid": "sim.worlds.smart_grid",
     "speaker_listener": "sim.worlds.classics.speaker_listener",

@@ -104,6 +104,19 @@ class SmartGrid:
         )
         self._on: dict[str, _Constants] = {}
 
+    @property
+    def edges(self) -> list[tuple[str, str]]:
+        """The feeder as a network: a relay per bus and a link per line; devices at their bus, the
+        market and the operator at the busbar of the substation.
+        """
+        branches, roster = self.grid.branches, self.roster
+        ends = zip(branches.from_bus.tolist(), branches.to_bus.tolist(), strict=True)
+        placed = dict(zip(roster.names, roster.bus.tolist(), strict=True))
+        names = [name for group in self.groups for name in group.agents]
+        return [(f"bus-{a}", f"bus-{b}") for a, b in ends] + [
+            (f"bus-{placed.get(name, roster.busbar)}", name) for name in names
+        ]
+
     def constants(self, device: str) -> _Constants:
         """Tables and matrices on one device, made once."""
         if device not in self._on:

@@ -88,6 +88,12 @@ class PhysicalEvent:
 class World(Protocol):
     """One copy of a world, as the broker drives it. Calls come in this order:
     `reset`, `observe`, then for each step `advance`, `observe`.
+
+    Optional: `edges`, pairs of names that are linked in `network: {topology: world}`; a name that
+    is no agent's is a relay's. A batch world may have it too.
+
+    A world whose agents are somewhere may have `positions() -> {name: (x, y)}` in metres, where
+    they are now: links by radio reach by them.
     """
 
     name: str
@@ -139,6 +145,8 @@ class World(Protocol):
 class BatchWorld(Protocol):
     """Pure physics on tensors [B, ...] float64. `state` is a dict of tensors, never changed in
     place; `advance` of the same state and actions gives the same result, bit for bit.
+
+    `positions(state) -> {name: [B, 2]}` in metres may be there, as that of a `World`.
     """
 
     name: str
@@ -190,6 +198,10 @@ class Single:
         self.rounds = self.batch.rounds
         self.events = self.batch.events
 
+    @property
+    def edges(self) -> Sequence[tuple[str, str]]:
+        return getattr(self.batch, "edges", ())
+
     def reset(self, seed: int, episode: int) -> None:
         self.state = self.batch.reset([(seed, episode)])
         self.last_rewards = {
@@ -208,6 +220,12 @@ class Single:
             {name: torch.from_numpy(p)[None] for name, p in present.items()},
         )
         self.last_rewards = {name: r[0].numpy() for name, r in rewards.items()}
+
+    def positions(self) -> dict[str, tuple[float, ...]]:
+        """Where agents are in metres; nothing if the batch does not say."""
+        if not hasattr(self.batch, "positions"):
+            return {}
+        return {name: tuple(p[0].tolist()) for name, p in self.batch.positions(self.state).items()}
 
     def observe(self) -> dict[str, Array]:
         return {name: o[0].numpy() for name, o in self.batch.observe(self.state).items()}
@@ -237,6 +255,18 @@ class Single:
     @property
     def is_terminated(self) -> bool:
         return bool(self.batch.terminated(self.state)[0])
+
+
+def positions_of(world: World) -> Mapping[str, Sequence[float]]:
+    """Where a world says that agents are, in metres, since its last step or reset."""
+    told: Any = getattr(world, "positions", dict)
+    found: Mapping[str, Sequence[float]] = told()
+    return found
+
+
+def has_positions(world: World) -> bool:
+    """Whether a world says where its agents are."""
+    return hasattr(getattr(world, "batch", world), "positions")
 
 
 def single(batch: BatchWorld) -> World:

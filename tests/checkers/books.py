@@ -1,6 +1,6 @@
 """Invariant: every message ends in exactly one place, at every instant.
 
-    sent = delivered + dropped + in flight        per account, and in total
+    sent + duplicated = delivered + dropped + in flight        per account, and in total
 
 `Recount` counts for itself what hosts send and get, from the records on their way, and compares
 that with the kernel's books after every window.
@@ -25,8 +25,8 @@ def check_books(kernel: Kernel) -> None:
     held = Counter(network.rows["account"].tolist())
     for row, account in enumerate(network.ledger.accounts()):
         found = account.delivered + sum(account.dropped.values()) + held[row]
-        counts = (account.delivered, held[row], *account.dropped.values())
-        if account.sent != found or min(counts) < 0:
+        counts = (account.delivered, held[row], account.duplicated, *account.dropped.values())
+        if account.sent + account.duplicated != found or min(counts) < 0:
             raise AssertionError(f"{account}, and {held[row]} in flight, at {kernel.now} ns")
     if len(held) > len(network.ledger.names):
         raise AssertionError("messages in flight without an account")

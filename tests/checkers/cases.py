@@ -13,11 +13,14 @@ AGENTS = 4
 RULE = "{from: agent-2, to: '*'"
 NAMES = [f"agent-{i + 1}" for i in range(AGENTS)]
 
+OUTAGES = ("none", "{every: 200ms, for: 30ms, offset: 50ms}", "[[100ms, 250ms], [1s, 1020ms]]")
+
 durations = st.sampled_from(["0ms", "1ms", "7ms", "20ms", "33ms"])
 jitters = st.sampled_from(
     [
         "none", "{constant: 3ms}", "{uniform: 50ms}", "{exponential: 20ms}",
-        "{normal: [5ms, 10ms]}", "{lognormal: [10ms, 1.5]}",
+        "{normal: [5ms, 10ms]}", "{lognormal: [10ms, 1.5]}", "{pareto: [2ms, 0.7]}",
+        "{empirical: [0ms, 1ms, 5ms, 90ms]}",
     ]
 )  # fmt: skip
 topologies = st.sampled_from(
@@ -25,8 +28,13 @@ topologies = st.sampled_from(
         "topology: complete", "topology: star, hub: centre", "topology: star, hub: agent-2",
         "topology: ring", "topology: tree, relays: [r1, r2]",
         "topology: edges, edges: [[agent-1, agent-2], [agent-2, agent-3]]",
+        "topology: line", "topology: grid, rows: 2, wrap: true, relays: [r1, r2]",
+        "topology: random_geometric, relays: [r1, r2, r3]", "topology: scale_free, m: 1",
     ]
 )  # fmt: skip
+routings = st.sampled_from(
+    ["", "routing: fixed, ", "routing: reroute, ", "routing: reroute, detection: 120ms, "]
+)
 steps = st.sampled_from(["100ms", "70ms"])
 names = st.sampled_from(['"*"', "agent-1", "agent-2", "[agent-1, agent-3]"])
 instants = st.sampled_from([0, 1, 50, 99, 100, 101, 250, 333, 500, 760, 999])
@@ -44,6 +52,14 @@ def links(draw: st.DrawFn, latency: bool = True) -> str:
     if draw(st.booleans()):
         keys.append(f"rate: {draw(st.sampled_from(['2kB/s', '100kB/s']))}")
         keys.append(f"queue: {draw(st.sampled_from([0, 200, 5000]))}")
+    if draw(st.booleans()):
+        keys.append(f"duplicate: {draw(st.sampled_from(['30%', '100%']))}")
+        keys.append(f"order: {draw(st.sampled_from(['keep', 'overtake']))}")
+    if draw(st.booleans()):
+        keys.append(f"corrupt: 40%, integrity: {draw(st.sampled_from(['on', 'off']))}")
+    if draw(st.booleans()):
+        keys.append(f"expiry: {draw(st.sampled_from(['none', '20ms', '60ms']))}")
+        keys.append(f"outages: {draw(st.sampled_from(OUTAGES))}")
     return ", ".join(keys)
 
 
@@ -78,7 +94,7 @@ def cases(draw: st.DrawFn) -> Case:
         'agents: {"agent-*": {}, agent-3: {processing: '
         + draw(st.sampled_from(["0ms", "9ms", "120ms"]))
         + "}}",
-        f"network: {{{draw(topologies)}, default: {{{draw(links())}}}, ",
+        f"network: {{{draw(topologies)}, {draw(routings)}default: {{{draw(links())}}}, ",
         f"  links: [{draw(st.sampled_from(['', f'{RULE}, {draw(links())}}}']))}]}}",
         "faults: [" + ", ".join(draw(st.lists(faults(), max_size=5))) + "]",
     ]

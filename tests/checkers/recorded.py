@@ -14,10 +14,12 @@ from broker.ledger import REASONS
 from broker.server import drive
 from broker.tape import Tape
 from broker.telemetry import Telemetry, intro, lines
+from sim.outcome import Result
 from sim.prepare import load, prepare
 from sim.store.capture import FILE, Capture
 from sim.store.recorder import Recorder
 from sim.store.rundir import to_json
+from sim.units import SECOND
 from sim.wire.live import Frame
 from sim.wire.memory import MemoryTransport
 
@@ -62,10 +64,14 @@ class Recorded:
 
     def summary(self, **more: Any) -> dict[str, Any]:
         kernel = self.kernel
+        ledger, seconds = kernel.network.ledger, kernel.now / SECOND
+        books = Result(
+            "", 0, "", seconds, accounts=ledger.accounts(), topics=ledger.topics()
+        ).record()
         return {
             "scenario": kernel.scenario.name, "seed": kernel.scenario.seed,
             "status": kernel.status, "messages": kernel.network.totals(),
-            "accounts": kernel.network.ledger.accounts(), **more,
+            "topics": books["topics"], "accounts": books["accounts"], **more,
         }  # fmt: skip
 
 

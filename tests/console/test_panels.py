@@ -9,6 +9,7 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 from console.fakes import replace, stored
 
@@ -210,6 +211,30 @@ def test_losses_are_those_of_late_and_a_cut_is_a_cross() -> None:
     links.move(2)
     links.turn(9)
     assert links.ends == ("agent-3", "agent-3")
+
+
+def test_the_foot_tells_all_of_a_link() -> None:
+    state = state_of("quickstart", 52)
+    assert state.frame is not None
+    matrix = state.frame.links
+    links, size = Links(state), range(len(matrix.ends))
+    old = text_of(links, 140, 12).splitlines()[-1]
+    assert "half in" in old
+    assert "99 %" not in old, "older recordings do not have it"
+    each = [[i + 10 * j for i in size] for j in size]
+    matrix.reasons = {"loss": each, "queue": each}
+    matrix.p99_ns = [[7_000_000 for _ in size] for _ in size]
+    matrix.delivered_bytes = [
+        [round(2e3 * state.frame.now_ns / SECOND) for _ in size] for _ in size
+    ]
+    links.move(1)
+    links.turn(1)
+    links.turn(1)
+    foot = text_of(links, 140, 12).splitlines()[-1]
+    assert "lost (loss 12, queue 12)" in foot
+    assert "99 % in 7ms, 2 kB/s" in foot
+    links.mode = "goodput"
+    assert text_of(links, 50, 12).count("2.0k") == np.count_nonzero(matrix.sent)
 
 
 def test_charts_mark_faults() -> None:

@@ -30,7 +30,8 @@ agents:
 network:
   topology: {topology}
   default: {{latency: {latency}, jitter: {{exponential: 30ms}}, loss: 0.1, rate: 20kB/s,
-            burst: 4%:200ms}}
+            burst: 4%:200ms, duplicate: 5%, corrupt: 3%, expiry: 2s, order: keep,
+            outages: {{every: 1s, for: 30ms, offset: 100ms}}}}
   topics: {{ticked: {{noise: 0.1}}}}
 faults:
   - {{at: 1s, kill: agent-2, for: 600ms}}
@@ -80,7 +81,10 @@ def test_runs_are_repeated_and_seeds_differ(expected: list[object]) -> None:
     assert finish(make(seed=2)) != expected
     books = expected[1]
     assert books["delivered"] > 100
-    assert {"loss", "burst", "partition", "down"} <= set(books["dropped"])
+    assert {
+        "loss", "burst", "partition", "down", "corrupt", "outage"
+    } <= set(books["dropped"])  # fmt: skip
+    assert books["duplicated"] > 20
 
 
 @pytest.mark.parametrize("agents_per_host", [2, 3, 8])

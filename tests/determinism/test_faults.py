@@ -49,7 +49,8 @@ ENTRIES = {
     "stale": "{at: 805ms, byzantine: agent-4, mode: stale, field: x, for: 600ms}",
     "inflate": "{every: 500ms, byzantine: 'agent-*', choose: 1, mode: 'inflate:3', for: 99ms}",
     "partition": "{at: 1s, partition: [[agent-1, agent-2], '*'], for: 300ms}",
-    "link": "{at: 1100ms, link: ['agent-*', agent-4], burst: 40%:90ms, latency: 15ms, for: 500ms}",
+    "link": "{at: 1100ms, link: ['agent-*', agent-4], burst: 40%:90ms, duplicate: 50%, "
+    "corrupt: 9%, latency: 15ms, for: 500ms}",
     "noise": "{at: 300ms, noise: 5%, topics: [state], for: 900ms}",
     "broker": "",
 }

@@ -24,7 +24,10 @@ agents:
 network:
   default: {{latency: 10ms, jitter: {{lognormal: [20ms, 0.5]}}, {lost}}}
 """
-LOST = ("loss: 0.3", "burst: 30%:5", "burst: 30%:300ms")
+LOST = (
+    "loss: 0.3", "burst: 30%:5", "burst: 30%:300ms", "duplicate: 0.4", "corrupt: 0.3",
+    "expiry: 40ms, duplicate: 0.1",
+)  # fmt: skip
 
 
 class Silent:

@@ -23,6 +23,8 @@ GOOD = (
   - {at: 5s, link: ["*", agent-1], loss: 0.3, latency: 80ms, jitter: {normal: [5ms, 1ms]}, for: 1s}
   - {at: 5s, link: ["*", agent-1], burst: {loss: 5%, length: 9, good: 1%}, for: 1s}
   - {at: 5s, link: ["*", agent-1], burst: 10%:200ms, for: 1s}
+  - {at: 5s, link: ["*", agent-1], outages: [{every: 9s, for: 1s}, [1s, 2s]], preset: lora, for: 1s}
+  - {at: 5s, link: ["*", agent-1], radio: {range: 1km, fading: {nakagami: 2}}, expiry: 9s, for: 1s}
   - {every: 7s, hang: "agent-*", choose: 1, for: 1s}
   - {at: 5s, slow: agent-1, factor: 3}
   - {at: 5s, skew: agent-1, offset: -2s, drift: 50ppm}

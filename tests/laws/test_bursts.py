@@ -18,7 +18,7 @@ from broker.ledger import BURST, LOSS
 from broker.links import Links
 from sim.rng import key_of, uniform_pair, uniforms
 from sim.scenario.bursts import Burst, burst_of_loss, burst_of_messages, burst_of_time
-from sim.scenario.schema import LinkSpec
+from sim.scenario.link import LinkSpec
 
 MS = 1_000_000
 N = 300_000

@@ -16,7 +16,7 @@ from scipy import stats
 from broker.ledger import LOSS, PARTITION, QUEUE
 from broker.links import Links
 from sim.rng import key_of
-from sim.scenario.schema import LinkSpec
+from sim.scenario.link import LinkSpec
 
 MS = 1_000_000
 N = 200_000
@@ -81,6 +81,7 @@ JITTERS = {
     "exponential": (5 * MS, 0.0, stats.expon(0, 5 * MS)),
     "lognormal": (20 * MS, 0.5, stats.lognorm(0.5, 0, 20 * MS)),
     "normal": (50 * MS, 5.0 * MS, stats.norm(50 * MS, 5 * MS)),
+    "pareto": (20 * MS, 5.0, stats.pareto(5, 0, 20 * MS)),
 }
 
 

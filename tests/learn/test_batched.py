@@ -51,6 +51,20 @@ CASES: dict[str, tuple[str, list[str], Any, dict[str, Any], int, list[str]]] = {
             "faults=[{at: 1s, link: [agent-2, '*'], burst: {enter: 0.1, leave: 0.2}, for: 2s}]",
         ],
     ),
+    "stages": (
+        "rendezvous",
+        ["agent"],
+        RANDOM,
+        TALK,
+        22,
+        [
+            "duration=4s",
+            "network.default={latency: 20ms, jitter: {pareto: [5ms, 1.1]}, duplicate: 40%, "
+            "corrupt: 5%, integrity: off, expiry: 120ms, outages: {every: 2s, for: 200ms}}",
+            "faults=[{at: 1s, link: [agent-2, '*'], duplicate: 0, corrupt: 40%, integrity: 'on', "
+            "jitter: {empirical: [1ms, 9ms, 80ms]}, for: 2s}]",
+        ],
+    ),
     "signals": ("signalling", ["sender", "receiver"], "scenario", {}, 15, ["duration=2s"]),
     "market": ("smart_grid", ["battery", "pv"], "scenario", {}, 2, ["duration=1h"]),
 }
@@ -130,7 +144,7 @@ def test_control_other_links_are_seen() -> None:
     assert "seen" in differences(one, other)
 
 
-@pytest.mark.parametrize("case", ["struck", "bursts", "market"])
+@pytest.mark.parametrize("case", ["struck", "bursts", "stages", "market"])
 def test_torch_and_numpy_agree(case: str) -> None:
     """What policies get on another device, here on the processor."""
     name, learning, links, params, decisions, options = CASES[case]
@@ -147,7 +161,7 @@ def test_torch_and_numpy_agree(case: str) -> None:
         assert differences(one[group], other[group]) == []
 
 
-@pytest.mark.parametrize("case", ["struck", "bursts", "market"])
+@pytest.mark.parametrize("case", ["struck", "bursts", "stages", "market"])
 def test_a_snapshot_goes_on_to_the_same_records(case: str) -> None:
     name, learning, links, params, decisions, options = CASES[case]
 
@@ -302,7 +316,15 @@ PROGRAM = ["agents={agent-2: {behaviour: agents.policy:MechanismAgent}}"]
         (PROGRAM, "agent-2"),
         (["network.default.rate=1kB/s"], "finite rate"),
         (["faults=[{at: 500ms, link: [agent-1, agent-2], rate: 1kB/s}]"], "finite rate"),
+        (["network.default.order=keep"], "order of messages"),
+        (["faults=[{at: 500ms, link: [agent-1, agent-2], order: keep}]"], "order of messages"),
         (["faults=[{at: 500ms, hang: agent-1}]"], "hang"),
+        (["faults=[{at: 500ms, kill: r}]", "network.relays=[r]"], "kills a relay"),
+        (["faults=[{at: 500ms, kill: agent-1}]", "network.routing=reroute"], "go round"),
+        (
+            ["faults=[{at: 0s, link: [agent-1, agent-2], loss: 1}]", "network.routing=reroute"],
+            "go round",
+        ),
     ],
 )
 def test_what_a_batch_cannot_have_goes_to_kernels(options: list[str], word: str) -> None:
@@ -318,6 +340,8 @@ def test_what_a_batch_cannot_have_goes_to_kernels(options: list[str], word: str)
 def test_the_reason_is_told() -> None:
     prepared = made("rendezvous", ["duration=1s"])
     assert make_rollout(prepared, ["agent"], 2).kind == "batched"
+    calm = made("rendezvous", ["duration=1s", "network.routing=reroute", "faults=[]"])
+    assert make_rollout(calm, ["agent"], 2).kind == "batched"
     forced = make_rollout(prepared, ["agent"], 2, force="kernel")
     assert (forced.kind, forced.reason) == ("kernel", "asked for")
     forced.close()

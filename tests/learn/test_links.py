@@ -16,7 +16,7 @@ from sim.learn.course import course_of, missing
 from sim.learn.links import Ways, clock_keys, link_mode, way_keys
 from sim.prepare import load, prepare
 from sim.rng import key_of, uniforms, uniforms_torch
-from sim.scenario.schema import LinkSpec
+from sim.scenario.link import LinkSpec
 
 pytestmark = pytest.mark.torch
 
@@ -57,7 +57,7 @@ def ways_of(options: list[str], is_numpy: bool) -> Ways:
 
 JITTERS = (
     "{uniform: 70ms}", "{exponential: 30ms}", "{normal: [20ms, 50ms]}", "{lognormal: [9ms, 1.3]}",
-    "{constant: 5ms}", "none",
+    "{constant: 5ms}", "none", "{pareto: [4ms, 1.5]}", "{empirical: [1ms, 4ms, 5ms, 70ms]}",
 )  # fmt: skip
 
 
@@ -70,7 +70,7 @@ def test_one_hop_is_what_a_link_of_the_broker_does(jitter: str, data: Any) -> No
     keys = keys.reshape(2, 3, 3)
     serials = np.full(keys.shape, data.draw(counts), dtype=np.int64)
     sent = np.full(keys.shape, data.draw(st.integers(0, 10**12)), dtype=np.int64)
-    arrival, lost = ways_of(options, True).cross(keys, serials, sent, {})
+    arrival, lost, _ = ways_of(options, True).cross(keys, serials, sent, {})
     links = Links()
     links.add([prepare(load("rendezvous", overrides=options)).table.specs[0]], [False])
     rows, flat = np.zeros(18, dtype=np.intp), sent.reshape(-1)
@@ -95,8 +95,8 @@ def test_torch_crosses_as_numpy_does(jitter: str) -> None:
     keys = draws.integers(0, 2**63, (40, 3, 3)).astype(np.uint64) * np.uint64(2)
     serials = draws.integers(0, 1000, keys.shape)
     sent = draws.integers(0, 60 * 10**9, (40, 1, 1)) + 0 * serials
-    arrival, lost = ways_of(options, True).cross(keys, serials, sent, {})
-    there, gone = ways_of(options, False).cross(
+    arrival, lost, _ = ways_of(options, True).cross(keys, serials, sent, {})
+    there, gone, _ = ways_of(options, False).cross(
         torch.from_numpy(keys.view(np.int64)), torch.from_numpy(serials), torch.from_numpy(sent), {}
     )
     assert (lost == gone.numpy()).all()
@@ -129,8 +129,8 @@ def test_torch_loses_in_the_bursts_that_numpy_does(burst: str) -> None:
     clocks = draws.integers(0, 2**63, (40, len(ours.links))).astype(np.uint64)
     assert len(ours.links) >= 2
     assert ours.needs_draws({})
-    arrival, lost = ours.cross(keys, serials, sent, {}, clocks)
-    there, gone = theirs.cross(
+    arrival, lost, _ = ours.cross(keys, serials, sent, {}, clocks)
+    there, gone, _ = theirs.cross(
         *(torch.from_numpy(x) for x in (keys.view(np.int64), serials, sent)), {},
         torch.from_numpy(clocks.view(np.int64)),
     )  # fmt: skip
@@ -138,6 +138,40 @@ def test_torch_loses_in_the_bursts_that_numpy_does(burst: str) -> None:
     assert (arrival == there.numpy()).all()
     rest = ~np.eye(3, dtype=bool)[None].repeat(40, 0)
     assert 0.1 < lost[rest].mean() < 0.8
+
+
+STAGES = (
+    "duplicate: 30%", "corrupt: 30%", "corrupt: 30%, integrity: off", "expiry: 20ms",
+    "outages: {every: 10s, for: 3s, offset: 1s}", "outages: [[5s, 10s], [20s, 40s]]",
+    "duplicate: 40%, corrupt: 20%, loss: 10%, expiry: 60ms, outages: [[5s, 10s]], burst: '20%:3'",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_torch_knows_every_stage(stage: str) -> None:
+    """On two hops, with a link that has less of them and a fault that has more."""
+    default = f"{{latency: 3ms, jitter: {{uniform: 30ms}}, {stage}}}"
+    options = [
+        f"network={{topology: star, hub: hub, default: {default}, "
+        "links: [{from: agent-1, to: hub, duplicate: 0, corrupt: 0, expiry: none}]}",
+        "faults=[{at: 20s, link: [agent-2, hub], corrupt: 50%, jitter: {empirical: [1ms, 50ms]}}]",
+    ]  # fmt: skip
+    draws = np.random.Generator(np.random.Philox(5))
+    keys = draws.integers(0, 2**63, (40, 3, 3)).astype(np.uint64) * np.uint64(2)
+    serials = draws.integers(0, 1000, keys.shape)
+    sent = draws.integers(0, 60 * 10**9, (40, 1, 1)) + 0 * serials
+    ours, theirs = ways_of(options, True), ways_of(options, False)
+    assert ours.copies == ([0, 1] if "duplicate" in stage else [])
+    for copied in (-1, *ours.copies):
+        found = ours.cross(keys, serials, sent, {}, None, copied)
+        there = theirs.cross(
+            *(torch.from_numpy(x) for x in (keys.view(np.int64), serials, sent)), {}, None, copied
+        )
+        assert all((one == other.numpy()).all() for one, other in zip(found, there, strict=True))
+        rest = ~np.eye(3, dtype=bool)[None].repeat(40, 0)
+        _, lost, is_damaged = found
+        assert 0.05 < (lost | is_damaged)[rest].mean() < 0.95
+        assert is_damaged.any() == ("integrity" in stage)
 
 
 def test_eras_follow_the_schedule() -> None:

@@ -24,6 +24,7 @@ JITTERS = [
     "{jitter: {exponential: 50ms}, latency: 99ms}",
     "{jitter: {constant: 3ms}, latency: 20ms}",
 ]
+AGED = "copies, damage, outages, age"
 CASES = {
     "its own faults": ("rendezvous", ["duration=105s"]),
     "two hours of a grid": ("smart_grid", ["duration=2h", "network.default.loss=15%", "faults=[]"]),
@@ -57,6 +58,17 @@ CASES = {
             "bad: 80%}}, {from: hub, to: agent-1, loss: 10%, burst: '10%:3'}]}",
             "faults=[{at: 7s, link: [agent-3, hub], burst: '40%:300ms', for: 6s}, "
             "{at: 9.05s, link: [agent-1, hub], burst: '20%:3', for: 7s}]",
+        ],
+    ),
+    AGED: (
+        "rendezvous",
+        [
+            "duration=20s",
+            "network={topology: star, hub: hub, default: {latency: 20ms, jitter: {pareto: [5ms, 1]}"
+            ", duplicate: 40%, corrupt: 10%, expiry: 300ms, outages: {every: 3s, for: 200ms}}, "
+            "links: [{from: agent-2, to: hub, duplicate: 0, burst: '20%:3'}]}",
+            "faults=[{at: 7s, link: [agent-3, hub], duplicate: 100%, outages: [[8s, 9s]], for: 6s}"
+            ", {at: 9.05s, link: [agent-1, hub], jitter: {empirical: [0ms, 9ms, 1s]}, for: 7s}]",
         ],
     ),
     "slow agents": (
@@ -98,7 +110,7 @@ def test_every_message_has_the_same_fate(monkeypatch: pytest.MonkeyPatch, case: 
         if ours[name] != fate and not (fate == "down" and isinstance(ours[name], int))
     ]
     assert not differ, differ[:5]
-    if case in ("its own faults", "relays", "bursts of messages", "bursts in time"):
+    if case in ("its own faults", "relays", "bursts of messages", "bursts in time", AGED):
         assert "lost" in theirs.values()
 
 

@@ -54,6 +54,10 @@ def test_a_page_has_everything_and_stands_alone(name: str, runs: dict[str, Path]
     summary = json.loads((runs[name] / "summary.json").read_text())
     assert summary["digest"] in text
     assert f"{summary['messages']['sent']:,}" in text
+    line = max(summary["accounts"], key=lambda account: account["bytes"])
+    assert f"{line['source']} > {line['destination']} {line['topic']} {line['sent']:,}" in text
+    for title in ("goodput", "half in", "99 % in"):
+        assert title in text
     assert f"sim verify {runs[name]}" in text
     assert "no control" in text
     assert path.stat().st_size < 2_000_000
@@ -78,7 +82,7 @@ def test_many_agents_are_summed_by_role(runs: dict[str, Path], tmp_path: Path) -
     assert "50 up" in text
     assert "Agents are summed by role" in text
     assert "The other 49 agents were up from beginning to end." in text
-    assert text.count("agent-33") == 0
+    assert text.count("agent-33") <= 1  # one of the lines of its books may be among the largest
 
 
 @pytest.mark.parametrize("status", ["failed", "interrupted"])

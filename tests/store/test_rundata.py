@@ -12,6 +12,7 @@ from checkers.recorded import Recorded, record_run
 
 import sim
 from sim.errors import CheckpointError, UnknownKeyError
+from sim.outcome import Result
 from sim.store.columns import Column, write_columns
 from sim.store.rundata import RunData
 from sim.store.rundir import find_run
@@ -54,6 +55,8 @@ def test_messages_and_links_agree_with_the_books(run: Recorded) -> None:
     accounts = run.kernel.network.ledger.accounts()
     by_name = links.set_index(["source", "destination", "topic"])
     assert len(by_name) == len(accounts)
+    result = Result("s", 1, "completed", virtual_seconds=2.0, accounts=accounts)
+    live = result.links.set_index(["source", "destination", "topic"])
     for account in accounts:
         row = by_name.loc[(account.source, account.destination, account.topic)]
         assert row["sent"] == account.sent
@@ -66,6 +69,15 @@ def test_messages_and_links_agree_with_the_books(run: Recorded) -> None:
                         & (messages["receiver"] == account.destination)]  # fmt: skip
         assert row["delay_p95"] == pytest.approx(mine["delay"].quantile(0.95))
         assert row["delay_max"] == mine["delay"].max()
+        assert row["delivered_bytes"] == mine["bytes"][mine["fate"] == "delivered"].sum()
+        line = live.loc[(account.source, account.destination, account.topic)]
+        assert line["goodput"] == row["delivered_bytes"] / 2.0
+        for name in ("sent", "delivered", "dropped", "bytes", "delivered_bytes"):
+            assert line[name] == row[name]
+        ranked = mine["delay"].dropna().sort_values().to_numpy()
+        for name, share in (("p50", 0.5), ("p95", 0.95), ("p99", 0.99)):
+            true = ranked[int(np.ceil(share * len(ranked))) - 1]
+            assert line[f"delay_{name}"] == pytest.approx(true, rel=0.037)  # 3 digits are told
 
 
 def test_a_whole_run_of_processes_and_files(

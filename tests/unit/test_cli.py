@@ -24,7 +24,7 @@ from sim.doctor import Check
 from sim.outcome import Result
 from sim.progress import Progress
 from sim.scenario.bursts import burst_of_loss, burst_of_time
-from sim.scenario.schema import LinkSpec
+from sim.scenario.link import LinkSpec
 from sim.scenario.sentences import link_text
 from sim.units import SECOND
 from sim.worlds.grid_data import load_bundled
@@ -32,8 +32,8 @@ from sim.worlds.world import Metric
 
 KEYS = [
     "scenario", "seed", "status", "virtual_seconds", "wall_seconds", "steps", "agents", "processes",
-    "digest", "messages", "agent_failures", "faults", "metrics", "reference", "activations",
-    "real_time_decisions",
+    "digest", "messages", "topics", "accounts", "agent_failures", "faults", "metrics",
+    "reference", "activations", "real_time_decisions",
 ]  # fmt: skip
 FAILS = """
 import sim
@@ -88,9 +88,17 @@ def test_the_document_of_the_directory_is_the_one_that_is_printed(
     document = json.loads(out)
     assert set(document["reference"]) == {"no control", "rule", "optimum"}
     stored = json.loads((tmp_path / "runs/last/summary.json").read_text())
-    accounts = stored.pop("accounts")
+    accounts, shown = stored.pop("accounts"), document.pop("accounts")
     assert document == stored
-    assert sum(account["sent"] for account in accounts) == document["messages"]["sent"]
+    assert shown == sorted(accounts, key=lambda account: -account["bytes"])
+    for name in ("sent", "bytes"):
+        total = document["messages"][name]
+        assert sum(account[name] for account in accounts) == total
+        assert sum(topic[name] for topic in document["topics"].values()) == total
+    assert {account["topic"] for account in accounts} == set(document["topics"])
+    for line in (*accounts, *document["topics"].values()):
+        assert 0.02 < line["delay_p50"] <= line["delay_p95"] <= line["delay_p99"] < 1
+        assert line["goodput"] == round(line["delivered_bytes"] / document["virtual_seconds"], 3)
 
 
 def test_outcome_for_people(call: Call) -> None:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy.optimize import linprog
 
-from sim.mechanisms.double_auction import clear, fills, lots, welfare
+from sim.mechanisms.double_auction import clear, fills, lots, pay_as_bid, welfare
 
 
 @st.composite
@@ -80,6 +80,20 @@ def test_libraries_and_batches_agree_to_the_bit(market):
     for row in range(len(bids)):
         one = clear(bids[row : row + 1], present[row : row + 1], key)
         assert np.array_equal(one[0], awards[row])
+
+
+@given(markets())
+@settings(max_examples=100, deadline=None)
+def test_pay_as_bid_serves_the_same_and_keeps_the_welfare(market):
+    bids, present, key = market
+    served, _ = fills(bids, present, key)
+    awards = pay_as_bid(bids, present, key)
+    assert np.array_equal(awards[..., 0], clear(bids, present, key)[..., 0])
+    assert np.array_equal(awards[..., 1].sum(axis=1), welfare(bids, served))
+    assert (awards[..., 1].sum(axis=1) >= 0).all()
+    assert np.array_equal(awards[..., 1], (served * bids[..., 1::2]).sum(axis=2))
+    tensors = pay_as_bid(torch.from_numpy(bids), torch.from_numpy(present), key)
+    assert np.array_equal(awards, tensors.numpy())
 
 
 def test_reference_case():

@@ -20,7 +20,8 @@ from checkers.worlds import Noting, kernel_with
 from broker.kernel import Kernel
 from sim.errors import AgentError, InvariantError, WireError
 from sim.limits import ROUNDS_PER_INSTANT_MAX
-from sim.scenario.schema import Fault, LinkValues
+from sim.scenario.link import LinkValues
+from sim.scenario.schema import Fault
 from sim.units import NEVER
 from sim.wire.codec import decode_payload, encode_payload
 from sim.wire.messages import DIRECT, PUBLISH, Act, Done, Send, Yield

@@ -13,13 +13,13 @@ import pytest
 from sim.errors import BoundError, ScenarioError, TopologyError, UnknownKeyError
 from sim.scenario import load
 from sim.scenario.faults import idle_faults, resolve_faults, setting_of
+from sim.scenario.jitters import Jitter
 from sim.scenario.keys import keys_of
 from sim.scenario.load import at_world, bundled, dump, load_scenario, parse_scenario
 from sim.scenario.roster import resolve_roster
 from sim.scenario.schema import (
     RECORDS,
     Fault,
-    Jitter,
     Scenario,
     json_schema,
 )

@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 
 from sim.errors import TopologyError, UnknownKeyError
 from sim.ids import matching
-from sim.scenario.schema import Fault, Jitter, LinkRule, LinkSpec, LinkValues, NetworkSpec
+from sim.scenario.jitters import Jitter
+from sim.scenario.link import LinkRule, LinkSpec, LinkValues
+from sim.scenario.schema import Fault, NetworkSpec
 from sim.scenario.topology import LinkTable, link_table, replace_link
 from sim.units import NEVER
 

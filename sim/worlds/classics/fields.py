@@ -13,6 +13,7 @@ Count = Annotated[int, msgspec.Meta(ge=1, le=100)]
 CountOrNone = Annotated[int, msgspec.Meta(ge=0, le=100)]
 Positive = Annotated[float, msgspec.Meta(gt=0)]
 NotNegative = Annotated[float, msgspec.Meta(ge=0)]
+Metres = Annotated[float, msgspec.Meta(gt=0, le=1e6)]
 Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 
 
@@ -20,6 +21,12 @@ class Parameters(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """dt: virtual time of a step, in which everybody decides once."""
 
     dt: str | float = "100ms"
+
+
+class Placed(Parameters, frozen=True):
+    """metres: a unit of the plane, for links by radio."""
+
+    metres: Metres = 100.0
 
 
 def sized(**sizes: int) -> list[Field]:

@@ -11,13 +11,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import torch
 
 from sim.spaces import Field
 from sim.worlds.classics.common import Classic, P, Played, Tensor, Tensors, numbered
-from sim.worlds.classics.fields import choice, chosen
+from sim.worlds.classics.fields import Placed, choice, chosen
 from sim.worlds.noise import uniforms
 from sim.worlds.world import State
 
@@ -29,6 +29,9 @@ SENSITIVITY: Final = 5.0
 """Force of a full push, where nothing else is said."""
 _TINY: Final = 1e-300
 """Bodies in the very same place do not push each other."""
+
+
+Q = TypeVar("Q", bound=Placed)
 
 
 @dataclass(frozen=True)
@@ -113,6 +116,16 @@ class Particles(Classic[P]):
             for (name, role), at in zip(names, places, strict=True)
         ]
         return {"kind": "points", "title": self.title(state), "points": points}
+
+
+class PlacedParticles(Particles[Q]):
+    """Those that say where they are, so that links can reach by radio."""
+
+    def positions(self, state: State) -> dict[str, Tensor]:
+        """Of the movers. Shapes: -> [B, 2] each. Units: m."""
+        names = [name for group in self.movers for name in group.agents]
+        here = self.params.metres * state["position"]
+        return {name: here[:, i] for i, name in enumerate(names)}
 
 
 def moves(continuous: bool) -> Field:

@@ -14,7 +14,7 @@ import torch
 
 from sim.worlds.classics import particles
 from sim.worlds.classics.common import RULE, Stepped, Tensors, figure, maker, unknown
-from sim.worlds.classics.fields import Count, CountOrNone, Parameters, sized
+from sim.worlds.classics.fields import Count, CountOrNone, Placed, sized
 from sim.worlds.noise import ordered_sum
 from sim.worlds.world import Metric, State
 
@@ -24,8 +24,9 @@ PREDATOR, PREY, OBSTACLE = 0.075, 0.05, 0.2
 CATCH: Final = 10.0
 
 
-class Params(Parameters, frozen=True):
-    """How many there are of each; continuous: pushes of any strength; dt: of a step."""
+class Params(Placed, frozen=True):
+    """How many there are of each; continuous: pushes of any strength; dt: of a step; metres: a
+    unit of the plane, whose square goes from -1 to 1, for links by radio."""
 
     predators: Count = 3
     prey: Count = 1
@@ -33,7 +34,7 @@ class Params(Parameters, frozen=True):
     continuous: bool = False
 
 
-class PredatorPrey(particles.Particles[Params]):
+class PredatorPrey(particles.PlacedParticles[Params]):
     """Shapes: position, velocity [B, n, 2] of predators, then prey; obstacles [B, m, 2]; caught
     [B], pairs that touched, summed over steps."""
 

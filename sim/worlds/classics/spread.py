@@ -16,7 +16,7 @@ import torch
 from sim.spaces import Field
 from sim.worlds.classics import particles
 from sim.worlds.classics.common import RULE, Stepped, Tensors, maker, unknown
-from sim.worlds.classics.fields import Count, Parameters, Share, sized
+from sim.worlds.classics.fields import Count, Placed, Share, sized
 from sim.worlds.noise import ordered_sum
 from sim.worlds.world import State
 
@@ -24,16 +24,17 @@ RULES: Final = {"agent": f"{RULE}:SpreadRule"}
 SIZE: Final = 0.15
 
 
-class Params(Parameters, frozen=True):
+class Params(Placed, frozen=True):
     """agents: how many, and how many landmarks. local_ratio: weight of the own collisions.
-    continuous: pushes of any strength. dt: virtual time of a step."""
+    continuous: pushes of any strength. dt: virtual time of a step. metres: a unit of the plane,
+    which starts from -1 to 1, for links by radio."""
 
     agents: Count = 3
     local_ratio: Share = 0.5
     continuous: bool = False
 
 
-class Spread(particles.Particles[Params]):
+class Spread(particles.PlacedParticles[Params]):
     """Shapes: position, velocity, landmarks float64 [B, N, 2]."""
 
     def __init__(self, p: Params) -> None:

@@ -1,0 +1,1 @@
+"""Hierarchies: coordinators over groups, to any depth, with deputies that take over."""

@@ -2,8 +2,9 @@
 
 Links of 10 ms that lose nothing; all agents in one process, in memory. Per call: virtual seconds
 until the last member has its result, messages and bytes on the network. Besides, microseconds
-of processor time for each message, the start of the agents among them. Flooding and consensus go along a ring of the members; consensus makes 20 rounds,
-gossip 20 of 50 ms. In an auction one of the group is the auctioneer, the others bid for one item.
+of processor time for each message, the start of the agents among them. Flooding and consensus go
+along a ring of the members; consensus makes 20 rounds, gossip 20 of 50 ms. In an auction one of the
+group is the auctioneer, the others bid for one item.
 """
 
 from __future__ import annotations

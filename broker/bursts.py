@@ -20,6 +20,7 @@ from sim.scenario.bursts import Burst
 
 STATES: Final = 1
 """Stage number of the Philox blocks of chains, beside those of losses and jitter."""
+_BLOCK_MIN: Final = 4
 _BLOCK_MAX: Final = 32
 """Pairs of steps, of which one Philox block gives the draws, that are looked at together."""
 _FEW: Final = 12
@@ -91,12 +92,13 @@ def states(
     Shapes: keys uint64 (int64 in torch), steps, hops int64, enter, stay (1 - leave), share of the
             bad state float64: all [n] -> bool [n].
     """
-    if isinstance(keys, np.ndarray) and len(keys) <= _FEW:
-        each = zip(*(c.tolist() for c in (keys, steps, hops, enter, stay, share)), strict=True)
-        return np.array([_state(*one) for one in each], dtype=bool)
     is_bad = steps < 0
-    todo, length = xp.nonzero(steps >= 0)[0], 2
+    todo, length = xp.nonzero(steps >= 0)[0], _BLOCK_MIN
     while len(todo):
+        if isinstance(keys, np.ndarray) and len(todo) <= _FEW:
+            columns = (c[todo].tolist() for c in (keys, steps, hops, enter, stay, share))
+            is_bad[todo] = [_state(*one) for one in zip(*columns, strict=True)]
+            break
         pairs = (steps[todo] >> 1)[:, None] - xp.arange(length, device=steps.device)
         drawn = _uniforms(xp, keys[todo], xp.clip(pairs, 0, None), hops[todo])
         block = xp.stack((2 * pairs + 1, 2 * pairs), -1).reshape(len(todo), -1)

@@ -21,7 +21,7 @@ from broker.jitters import KINDS, Tables, jitters
 from broker.ledger import BURST, CORRUPT, EXPIRED, LOSS, OUTAGE, PARTITION, QUEUE
 from broker.outages import OutageSets, are_out
 from broker.radio import Radios, unheard
-from sim.rng import uniform_pair, uniforms
+from sim.rng import uniform_pair, uniforms, uniforms_of_stages
 from sim.scenario.link import LinkSpec
 from sim.units import NEVER
 
@@ -128,6 +128,12 @@ class Links:
         self._has_expiry = bool((of["expiry"] < NEVER).any())
         self.has_radio = bool(of["radio"].any())
         self.has_copies = bool(of["duplicate"].any())
+        stages = {
+            LOSS_AND_JITTER: self._has_draws,
+            COPY_AND_DAMAGE: self.has_damage,
+            RADIO: self.has_radio,
+        }
+        self._stages = [stage for stage, is_used in stages.items() if is_used]
 
     def copied(
         self, rows: NDArray[np.intp],
@@ -156,8 +162,10 @@ class Links:
         of = self._of
         fates = np.zeros(len(rows), dtype=np.int64)
         arrivals = times + of["floor"][rows]
+        drawn = uniforms_of_stages(keys, counters, self._stages, hops) if self._stages else ()
+        by_stage = dict(zip(self._stages, drawn, strict=True))
         if self._has_draws:
-            draws = uniforms(keys, counters, LOSS_AND_JITTER, hops)
+            draws = by_stage[LOSS_AND_JITTER]
             loss = of["loss"][rows]
             if self._has_bursts:
                 burst = self._bursts(rows, times, keys, counters, hops)
@@ -168,13 +176,12 @@ class Links:
         elif 1 in self._kinds:
             arrivals += self._jitter(rows, np.zeros(len(rows)))
         if self.has_damage:
-            drawn = uniforms(keys, counters, COPY_AND_DAMAGE, hops)[1]
-            is_hit = (drawn < of["corrupt"][rows]) & (fates == 0)
+            is_hit = (by_stage[COPY_AND_DAMAGE][1] < of["corrupt"][rows]) & (fates == 0)
             fates[is_hit] = np.where(of["is_checked"][rows], CORRUPT, -CORRUPT)[is_hit]
         if self.has_radio and distances is not None:
-            drawn = uniforms(keys, counters, RADIO, hops)[0]
             radio, shadow = of["radio"][rows], of["shadow"][rows]
-            why = unheard(self._radios.columns, radio, distances, shadow, drawn)
+            fading = by_stage[RADIO][0]
+            why = unheard(self._radios.columns, radio, distances, shadow, fading)
             fates = np.where(why > 0, why, fates)
         if self._has_outages:
             out = are_out(self._outages.columns, of["outages"][rows], times - self._began)
@@ -251,6 +258,8 @@ def _turns(messages: NDArray[np.intp], links: NDArray[np.intp]) -> list[NDArray[
     by_link = np.argsort(links, kind="stable")
     ordered = links[by_link]
     starts = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]])
+    if len(starts) == len(links):
+        return [messages]
     rank = np.arange(len(links)) - np.repeat(starts, np.diff(np.r_[starts, len(links)]))
     turns = np.argsort(rank, kind="stable")
     return np.split(messages[by_link[turns]], np.cumsum(np.bincount(rank))[:-1])

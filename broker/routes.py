@@ -2,7 +2,8 @@
 
 With `routing: reroute` everybody goes by what was so `detection` ago: a shortest way without links
 that are cut (by a partition, or by faults that make them lose everything), and not over nodes that
-are down. Absent on purpose: protocols that find ways, and nodes that know different things.
+are down. Absent on purpose: protocols that find ways, nodes that know different things, and links'
+own timetables of outages, which nobody goes round.
 """
 
 from __future__ import annotations

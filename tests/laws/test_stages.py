@@ -241,7 +241,7 @@ def test_links_draw_nothing_for_stages_that_none_has(monkeypatch: pytest.MonkeyP
 
     links = links_of(LinkSpec(floor_ns=MS, jitter="constant", a_ns=3), LinkSpec(floor_ns=MS))
     times = np.arange(10)
-    for name in ("uniforms", "are_out", "burst_losses"):
+    for name in ("uniforms", "uniforms_of_stages", "are_out", "burst_losses"):
         monkeypatch.setattr(broker.links, name, refused)
     assert not links.has_copies
     assert not links.has_damage

@@ -89,7 +89,8 @@ def uniforms(
 
     Shapes: all uint64 [n] -> float64 [2, n], of 52 bits, so that adding the half is exact.
     """
-    return uniforms_of_stages(keys, counters, (stage,), hops)[0]
+    drawn: NDArray[np.float64] = uniforms_of_stages(keys, counters, (stage,), hops)[0]
+    return drawn
 
 
 def uniforms_of_stages(

@@ -23,6 +23,7 @@ from sim.worlds.world import World, single
 
 WORLDS: Final[dict[str, str]] = {
     "agreement": "sim.worlds.agreement",
+    "allocation": "sim.worlds.tasks",
     "blank": "sim.worlds.blank",
     "commons": "sim.worlds.classics.commons",
     "double_integrator": "sim.worlds.classics.double_integrator",

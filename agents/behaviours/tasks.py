@@ -60,7 +60,7 @@ class Cbba(Robot):
     """
 
     def __init__(self, graph: str = "ring", rounds: int = 20, timeout: float = 8.0) -> None:
-        self.graph, self.options = graph, {"rounds": rounds, "timeout": timeout}
+        self.graph, self.steps, self.timeout = graph, rounds, timeout
 
     async def run(self) -> None:
         team = Communicator(self, graph=graph_of(self.graph, self.names))
@@ -71,8 +71,9 @@ class Cbba(Robot):
                 return sum(worth[j] for j in path)
 
             found = await allocate(
-                team, score, len(worth), room=int(seen.room), number=int(seen.round), **self.options
-            )
+                team, score, len(worth), rounds=self.steps, room=int(seen.room),
+                number=int(seen.round), timeout=self.timeout,
+            )  # fmt: skip
             self.take(found.path)
 
 
@@ -122,7 +123,7 @@ class Sealed(Robot):
                 continue
             call.bid(bid)
             won = (await call.award()).items
-            if still := self._worth(won):
+            if self.seen is not None and (still := self._worth(won)):
                 kept = _greatest(won, bid, int(self.seen.room) - len(self.mine))
                 self.mine += [int(item.partition(":")[2]) for item in kept if item in still]
                 self.take(self.mine)
@@ -131,8 +132,9 @@ class Sealed(Robot):
         """Of those items that are of this round; of none without room."""
         if self.seen is None or len(self.mine) >= self.seen.room:
             return {}
-        parts = ((item, *map(int, item.split(":"))) for item in items)
-        worth = {item: float(self.seen.worth[j]) for item, n, j in parts if n == self.seen.round}
+        now = f"{int(self.seen.round)}"
+        parts = {item: item.partition(":") for item in items}
+        worth = {i: float(self.seen.worth[int(j)]) for i, (n, _, j) in parts.items() if n == now}
         return {item: each for item, each in worth.items() if each > 0}
 
 

@@ -189,7 +189,7 @@ def reference(params: Mapping[str, Any], seed: int, duration_ns: int) -> Columns
     p = world.params
     rounds = duration_ns // world.dt_ns // p.round
     key = row_keys([(seed, 0)], world.name).repeat(rounds)
-    drawn = worths(p, key, torch.arange(rounds) * p.round).numpy() if rounds else []
+    drawn: Any = worths(p, key, torch.arange(rounds) * p.round).numpy() if rounds else []
     best, taken = ([of(w, p.capacity) for w in drawn] for of in (assignment, greedy))
     most = _total(drawn, best)
     return {

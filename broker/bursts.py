@@ -15,6 +15,7 @@ from typing import Any, Final, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from broker.numbered import Numbered
 from sim.rng import uniform_pair, uniforms, uniforms_torch
 from sim.scenario.bursts import Burst
 
@@ -29,24 +30,9 @@ _FEW: Final = 12
 Array: TypeAlias = Any
 
 
-class Chains:
-    """The different chains of links, by number; 0 is none.
-
-    columns: their parameters by number, float64 [k], but slot int64 [k] in ns.
-    """
-
-    def __init__(self) -> None:
-        self._numbers = {Burst(): 0}
-        self.columns = _columns([Burst()])
-
-    def number(self, burst: Burst) -> int:
-        """The number of a chain, made on first use."""
-        if not burst.loss:
-            return 0
-        if burst not in self._numbers:
-            self._numbers[burst] = len(self._numbers)
-            self.columns = _columns(list(self._numbers))
-        return self._numbers[burst]
+def chains() -> Numbered[Burst]:
+    """The chains of links; columns: their parameters, float64 [k], but slot int64 [k] in ns."""
+    return Numbered(Burst(), _columns)
 
 
 def _columns(bursts: Sequence[Burst]) -> dict[str, NDArray[Any]]:
@@ -58,29 +44,29 @@ def _columns(bursts: Sequence[Burst]) -> dict[str, NDArray[Any]]:
 
 
 def burst_losses(
-    xp: Any, chains: Mapping[str, Array], numbers: Array, keys: Array, clocks: Array,
+    xp: Any, parameters: Mapping[str, Array], numbers: Array, keys: Array, clocks: Array,
     serials: Array, times: Array, hops: Array,
 ) -> Array:  # fmt: skip
     """The probability that each message is lost, by the state it finds its link in.
 
-    Shapes: chains as `Chains.columns`; all others [n], NumPy's or torch's: numbers of chains,
-            serials, times (ns since the episode began) and hops int64; keys of ways and clocks of
-            links uint64 (their bits as int64 in torch) -> float64 [n].
+    Shapes: parameters as the columns of `chains`; all others [n], NumPy's or torch's: numbers of
+            chains, serials, times (ns since the episode began) and hops int64; keys of ways and
+            clocks of links uint64 (their bits as int64 in torch) -> float64 [n].
     Cost:   about 1 / (enter + leave) draws, of 0.2 us in large numbers, 5 us for few messages.
     """
     found = xp.zeros(serials.shape, dtype=xp.float64, device=serials.device)
     at = xp.nonzero(numbers > 0)[0]
     if not len(at):
         return found
-    numbers, slots = numbers[at], chains["slot"][numbers[at]]
+    numbers, slots = numbers[at], parameters["slot"][numbers[at]]
     is_timed = slots > 0
     steps = xp.where(is_timed, times[at] // xp.where(is_timed, slots, 1 + 0 * slots), serials[at])
     is_bad = states(
         xp, xp.where(is_timed, clocks[at], keys[at]), steps,
         xp.where(is_timed, 0 * hops[at], hops[at]),
-        *(chains[name][numbers] for name in ("enter", "stay", "share")),
+        *(parameters[name][numbers] for name in ("enter", "stay", "share")),
     )  # fmt: skip
-    found[at] = xp.where(is_bad, chains["bad"][numbers], chains["good"][numbers])
+    found[at] = xp.where(is_bad, parameters["bad"][numbers], parameters["good"][numbers])
     return found
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import fnmatch
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -26,11 +26,6 @@ from sim.scenario.topology import replace_link
 from sim.units import NEVER
 from sim.wire.codec import decode_payload, encode_payload
 from sim.worlds.world import World
-
-_YOUNGER: Final = (
-    "burst", "order", "duplicate", "corrupt", "integrity", "expiry_ns", "outages", "preset",
-    "radio",
-)  # fmt: skip
 
 
 class FaultBoard:
@@ -177,11 +172,4 @@ def disturbed(value: Any, draw: np.random.Generator, relative: float, absolute: 
 
 def fault_bytes(fault: Fault) -> bytes:
     """A fault in canonical bytes, for the digest; its number among others is no part of it."""
-    plain = msgspec.to_builtins(msgspec.structs.replace(fault, id=0))
-    values = plain["values"]
-    for name in _YOUNGER:  # than recorded runs, which are verified again
-        if values[name] is None:
-            del values[name]
-    if values["jitter"] is not None and not values["jitter"]["table"]:
-        del values["jitter"]["table"]
-    return msgspec.msgpack.encode(plain)
+    return msgspec.msgpack.encode(msgspec.structs.replace(fault, id=0))

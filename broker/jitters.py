@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Set
+from collections.abc import Callable, Mapping, Sequence, Set
 from typing import Any, Final, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
+
+from broker.numbered import Numbered
 
 KINDS: Final = {
     "none": 0,
@@ -24,31 +26,17 @@ _LATEST: Final = 4e18
 Array: TypeAlias = Any
 
 
-class Tables:
-    """The different tables of measured latencies, by number.
-
-    columns: `values` of all, one after another, float64 in ns; per table its `start` there and its
-    `last`, the number of its last value: int64 [k].
+def tables() -> Numbered[tuple[int, ...]]:
+    """Tables of measured latencies; columns: `values` of all, one after another, float64 in ns; per
+    table its `start` there and its `last`, the number of its last value: int64 [k].
     """
-
-    def __init__(self) -> None:
-        self._numbers: dict[tuple[int, ...], int] = {}
-        self.columns = _columns([])
-
-    def number(self, table: tuple[int, ...]) -> int:
-        """The number of a table, made on first use; 0 for none."""
-        if not table:
-            return 0
-        if table not in self._numbers:
-            self._numbers[table] = len(self._numbers)
-            self.columns = _columns(list(self._numbers))
-        return self._numbers[table]
+    return Numbered((0, 0), _columns)
 
 
-def _columns(tables: list[tuple[int, ...]]) -> dict[str, NDArray[Any]]:
-    sizes = np.array([len(table) for table in tables], dtype=np.int64)
+def _columns(known: Sequence[tuple[int, ...]]) -> dict[str, NDArray[Any]]:
+    sizes = np.array([len(table) for table in known], dtype=np.int64)
     return {
-        "values": np.array([value for table in tables for value in table], dtype=np.float64),
+        "values": np.array([value for table in known for value in table], dtype=np.float64),
         "start": np.cumsum(sizes) - sizes,
         "last": sizes - 1,
     }

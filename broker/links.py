@@ -16,11 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtri
 
-from broker.bursts import Chains, burst_losses
-from broker.jitters import KINDS, Tables, jitters
+from broker.bursts import burst_losses, chains
+from broker.jitters import KINDS, jitters, tables
 from broker.ledger import BURST, CORRUPT, EXPIRED, LOSS, OUTAGE, PARTITION, QUEUE
-from broker.outages import OutageSets, are_out
-from broker.radio import Radios, unheard
+from broker.outages import are_out, outage_sets
+from broker.radio import radios, unheard
 from sim.rng import uniform_pair, uniforms, uniforms_of_stages
 from sim.scenario.link import LinkSpec
 from sim.units import NEVER
@@ -52,10 +52,10 @@ class Links:
 
     def __init__(self) -> None:
         self._of: dict[str, NDArray[Any]] = {n: np.zeros(0, t) for n, t in _COLUMNS.items()}
-        self._chains = Chains()
-        self._tables = Tables()
-        self._outages = OutageSets()
-        self._radios = Radios()
+        self._chains = chains()
+        self._tables = tables()
+        self._outages = outage_sets()
+        self._radios = radios()
         self._began = 0
         self._survey()
 
@@ -209,9 +209,9 @@ class Links:
         return found
 
     def _jitter(self, rows: NDArray[np.intp], uniform: Floats) -> Ints:
-        of, tables = self._of, self._tables.columns
+        of, measured = self._of, self._tables.columns
         kind, a, b = of["kind"][rows], of["a"][rows], of["b"][rows]
-        found: Floats = jitters(np, self._kinds, kind, a, b, tables, uniform, ndtri)
+        found: Floats = jitters(np, self._kinds, kind, a, b, measured, uniform, ndtri)
         return found.astype(np.int64)
 
     def _queueing(self, rows: NDArray[np.intp], times: Ints, lengths: Ints, fates: Ints) -> Ints:

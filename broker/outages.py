@@ -8,6 +8,7 @@ from typing import Any, Final, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from broker.numbered import Numbered
 from sim.scenario.outages import Outage
 
 _ONCE: Final = 2**62
@@ -17,22 +18,11 @@ Array: TypeAlias = Any
 _Set: TypeAlias = tuple[Outage, ...]
 
 
-class OutageSets:
-    """The different sets of outages, by number; 0 is none.
-
-    columns: `begins`, `lasts`, `every` int64 [k, m], of as many outages as the largest set has.
+def outage_sets() -> Numbered[_Set]:
+    """Sets of outages; columns: `begins`, `lasts`, `every` int64 [k, m], of as many as the largest
+    set has.
     """
-
-    def __init__(self) -> None:
-        self._numbers: dict[_Set, int] = {(): 0}
-        self.columns = _columns([()])
-
-    def number(self, outages: _Set) -> int:
-        """The number of a set, made on first use."""
-        if outages not in self._numbers:
-            self._numbers[outages] = len(self._numbers)
-            self.columns = _columns(list(self._numbers))
-        return self._numbers[outages]
+    return Numbered((), _columns)
 
 
 def _columns(sets: Sequence[_Set]) -> dict[str, NDArray[Any]]:

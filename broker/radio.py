@@ -10,40 +10,31 @@ from numpy.typing import NDArray
 from scipy.special import gammaincc
 
 from broker.ledger import FADING, RANGE
+from broker.numbered import Columns, Numbered
 from sim.scenario.radio import NO_RADIO, Radio
 
 Floats = NDArray[np.float64]
 
 
-class Radios:
-    """The different radios of links, by number; 0 is none. columns: float64 [k] each."""
-
-    def __init__(self) -> None:
-        self._numbers: dict[Radio, int] = {NO_RADIO: 0}
-        self.columns = _columns([NO_RADIO])
-
-    def number(self, radio: Radio) -> int:
-        """The number of a radio, made on first use."""
-        if radio not in self._numbers:
-            self._numbers[radio] = len(self._numbers)
-            self.columns = _columns(list(self._numbers))
-        return self._numbers[radio]
+def radios() -> Numbered[Radio]:
+    """The radios of links; columns: float64 [k] each."""
+    return Numbered(NO_RADIO, _columns)
 
 
-def _columns(radios: Sequence[Radio]) -> dict[str, Floats]:
+def _columns(known: Sequence[Radio]) -> dict[str, Floats]:
     found: dict[str, list[float]] = {
-        "margin": [r.margin_db for r in radios],
-        "exponent": [r.exponent for r in radios],
-        "reference": [r.reference_m for r in radios],
-        "shadowing": [r.shadowing_db for r in radios],
-        "fading": [r.fading_m for r in radios],
-        "range": [r.range_m for r in radios],
+        "margin": [r.margin_db for r in known],
+        "exponent": [r.exponent for r in known],
+        "reference": [r.reference_m for r in known],
+        "shadowing": [r.shadowing_db for r in known],
+        "fading": [r.fading_m for r in known],
+        "range": [r.range_m for r in known],
     }
     return {name: np.array(column) for name, column in found.items()}
 
 
 def unheard(
-    radios: dict[str, Floats], numbers: NDArray[np.int64], distances: Floats, normals: Floats,
+    parameters: Columns, numbers: NDArray[np.int64], distances: Floats, normals: Floats,
     uniforms: Floats,
 ) -> NDArray[np.int64]:  # fmt: skip
     """Per message 0 if it is received, else why not: `RANGE` if the mean power is too low or the
@@ -52,7 +43,7 @@ def unheard(
     Shapes: numbers, distances (m), normals (of the pair), uniforms (of the message) [n].
     Source: P(received) = Gamma(m, m g_th / g) / Gamma(m), g the mean power, g_th the sensitivity.
     """
-    of: dict[str, Any] = {name: column[numbers] for name, column in radios.items()}
+    of: dict[str, Any] = {name: column[numbers] for name, column in parameters.items()}
     decades = np.log10(np.maximum(distances, of["reference"]) / of["reference"])
     margin = of["margin"] - 10 * of["exponent"] * decades - of["shadowing"] * normals
     is_low = (margin < 0) | (distances > of["range"])

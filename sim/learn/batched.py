@@ -300,8 +300,8 @@ def why_not(prepared: Prepared, cast: Cast, mode: LinkMode) -> str:
         (first, spec), *more = cast.programs.items()
         others = f" and {len(more)} more" if more else ""
         return f"{first} plays {spec}, a program{others}; kernels in memory run it"
-    if not mode.is_ideal and (queues := coupled(prepared)):
-        return f"{queues}; kernels in memory have queues"
+    if not mode.is_ideal and (coupling := coupled(prepared)):
+        return f"{coupling}; kernels in memory have that too"
     if why := rerouted(prepared):
         return f"{why}; kernels in memory find the ways"
     if not mode.is_ideal and (bound := [p.name for p in prepared.plans if p.budget]):

@@ -20,10 +20,10 @@ from array_api_compat import array_namespace
 from numpy.typing import NDArray
 from scipy.special import ndtri
 
-from broker.bursts import Chains, burst_losses
-from broker.jitters import KINDS, Tables, jitters
+from broker.bursts import burst_losses, chains
+from broker.jitters import KINDS, jitters, tables
 from broker.links import COPY, COPY_AND_DAMAGE, LOSS_AND_JITTER
-from broker.outages import OutageSets, are_out
+from broker.outages import are_out, outage_sets
 from sim.errors import BoundError, UnknownKeyError
 from sim.ids import did_you_mean
 from sim.learn.arrays import Array, Arrays
@@ -169,7 +169,7 @@ class Ways:
         is_hop = np.zeros(shape, dtype=bool)
         is_apart = np.zeros((len(course.eras), *shape[:2]), dtype=bool)
         link = np.zeros(shape, dtype=np.int64)
-        chains, tables, outages = Chains(), Tables(), OutageSets()
+        bursts, measured, outages = chains(), tables(), outage_sets()
         places: dict[tuple[str, str], int] = {}
         for e, era in enumerate(course.eras):
             for r, s in np.ndindex(*shape[:2]):
@@ -179,14 +179,14 @@ class Ways:
                     is_hop[r, s, h] = True
                     at = (e, r, s, h)
                     columns["floor"][at], columns["kind"][at] = spec.floor_ns, KINDS[spec.jitter]
-                    a = tables.number(spec.table) if spec.table else spec.a_ns
+                    a = measured.number(spec.table) if spec.table else spec.a_ns
                     columns["a"][at], columns["b"][at] = a, spec.b
                     columns["loss"][at], columns["cut"][at] = spec.loss_probability, is_cut
                     columns["duplicate"][at], columns["corrupt"][at] = spec.duplicate, spec.corrupt
                     columns["expiry"][at] = spec.expiry_ns
                     columns["checked"][at] = spec.integrity == "on"
                     columns["outages"][at] = outages.number(spec.outages)
-                    columns["chain"][at] = chains.number(spec.burst)
+                    columns["chain"][at] = bursts.number(spec.burst)
                     if spec.burst.length_ns:
                         names = table.names[hop[0]], table.names[hop[1]]
                         link[r, s, h] = places.setdefault(names, len(places))
@@ -210,7 +210,7 @@ class Ways:
         self._link = arrays.put(link)
         self._chains, self._tables, self._outages = (
             {name: arrays.put(column) for name, column in kept.columns.items()}
-            for kept in (chains, tables, outages)
+            for kept in (bursts, measured, outages)
         )
         self._rows = arrays.put(np.arange(shape[0])[:, None] + 0 * np.arange(shape[1]))
         self._cols = arrays.put(0 * np.arange(shape[0])[:, None] + np.arange(shape[1]))

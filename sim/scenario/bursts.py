@@ -14,9 +14,8 @@ from typing import Any, Final
 import msgspec
 
 from sim import units
-from sim.errors import BoundError, ScenarioError, UnknownKeyError
-from sim.ids import did_you_mean
-from sim.scenario.forms import wrong
+from sim.errors import BoundError, ScenarioError
+from sim.scenario.forms import check_keys, wrong
 from sim.scenario.keys import Key
 from sim.scenario.tree import Node
 
@@ -145,11 +144,7 @@ def read_burst(node: Node, path: str, key: Key) -> Burst:
         parts = value
     else:
         raise wrong(node, path, _EXPECTED)
-    for name, child in parts.items():
-        if name not in BURST_KEYS:
-            raise UnknownKeyError(
-                f"{child.where}: {path}: unknown key {name!r}; {did_you_mean(name, BURST_KEYS)}"
-            )
+    check_keys(parts, path, BURST_KEYS)
     found = parts.keys() - {"good", "bad"}
     if found not in ({"loss", "length"}, {"enter", "leave"}):
         listed = ", ".join(parts) or "none"

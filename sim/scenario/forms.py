@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 from sim import units
-from sim.errors import BoundError, ScenarioError
+from sim.errors import BoundError, ScenarioError, UnknownKeyError
+from sim.ids import did_you_mean
 from sim.scenario.keys import Key
 from sim.scenario.tree import Node
 
@@ -21,6 +22,15 @@ def show(node: Node) -> str:
 
 def wrong(node: Node, path: str, expected: str) -> ScenarioError:
     return ScenarioError(f"{node.where}: {path}: expected {expected}, found {show(node)}")
+
+
+def check_keys(parts: Mapping[str, Node], path: str, known: Iterable[str]) -> None:
+    """Raises: UnknownKeyError naming the nearest of the known keys of a mapping."""
+    for name, child in parts.items():
+        if name not in known:
+            raise UnknownKeyError(
+                f"{child.where}: {path}: unknown key {name!r}; {did_you_mean(name, known)}"
+            )
 
 
 def items(node: Node, path: str, expected: str) -> Iterator[tuple[Node, str]]:

@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sim import units
-from sim.errors import BoundError, ScenarioError, UnknownKeyError
+from sim.errors import BoundError, ScenarioError
 from sim.ids import did_you_mean
-from sim.scenario.forms import duration, items, number, pair, wrong
+from sim.scenario.forms import check_keys, duration, items, number, pair, wrong
 from sim.scenario.keys import Key
 from sim.scenario.tree import Node
 
@@ -38,7 +38,7 @@ _UNIT: Final = re.compile(r"(?:^|[\s_\[(.])(ns|us|µs|ms|s)[\])]?$")
 _IS_TABLE: Final = re.compile(r"(network|faults)\b.*\.?jitter\.empirical")
 
 
-class Jitter(msgspec.Struct, frozen=True):
+class Jitter(msgspec.Struct, frozen=True, omit_defaults=True):
     """The random part of a latency, added to its floor.
 
     constant: `a_ns`. uniform: 0 to `a_ns`. normal: mean `a_ns`, standard deviation `b` in
@@ -60,11 +60,7 @@ def read_jitter(node: Node, path: str, key: Key) -> Jitter:
         return Jitter()
     if not node.is_map:
         raise wrong(node, path, expected)
-    for kind, value in node.value.items():
-        if kind not in JITTERS:
-            raise UnknownKeyError(
-                f"{value.where}: {path}: unknown key {kind!r}; {did_you_mean(kind, JITTERS)}"
-            )
+    check_keys(node.value, path, JITTERS)
     if len(node.value) != 1:
         found = ", ".join(node.value) or "none"
         raise ScenarioError(f"{node.where}: {path}: expected {expected}, found {found}")

@@ -7,9 +7,8 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from sim import units
-from sim.errors import BoundError, ScenarioError, UnknownKeyError
-from sim.ids import did_you_mean
-from sim.scenario.forms import bounded, integer, items, number, pair, wrong
+from sim.errors import BoundError, ScenarioError
+from sim.scenario.forms import bounded, check_keys, integer, items, number, pair, wrong
 from sim.scenario.keys import Key
 from sim.scenario.learning import Ranges
 from sim.scenario.tree import Node
@@ -67,10 +66,7 @@ def _links(node: Node, path: str, key: Key) -> str | Ranges:
         return str(node.value)
     if not node.is_map or not node.value:
         raise wrong(node, path, "ideal, scenario or {loss: [0, 0.4], latency: [0s, 10s]}")
-    for name, child in node.value.items():
-        if name not in _RANGED:
-            hint = did_you_mean(name, _RANGED)
-            raise UnknownKeyError(f"{child.where}: {path}: unknown key {name!r}; {hint}")
+    check_keys(node.value, path, _RANGED)
     loss = node.value.get("loss")
     latency = node.value.get("latency")
     share = Key("fraction", "", low=0.0, high=1.0)

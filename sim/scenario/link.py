@@ -45,8 +45,11 @@ class LinkSpec(msgspec.Struct, frozen=True):
     radio: Radio = NO_RADIO
 
 
-class LinkValues(msgspec.Struct, frozen=True, kw_only=True):
-    """What an entry says of a link; None leaves a key as it is."""
+class LinkValues(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What an entry says of a link; None leaves a key as it is.
+
+    Encoded without what it does not say, so that digests of faults do not know of further keys.
+    """
 
     latency_ns: Annotated[
         int | None,

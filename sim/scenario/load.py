@@ -13,8 +13,8 @@ import yaml
 from sim import limits
 from sim.errors import BoundError, ScenarioError, UnknownKeyError
 from sim.ids import did_you_mean, nearest
-from sim.scenario.graphs import read_graph
 from sim.scenario.jitters import with_tables
+from sim.scenario.network_file import read_graph
 from sim.scenario.overrides import Overrides, apply_behaviours, apply_overrides
 from sim.scenario.policies import LAST, no_policies, policy_folder
 from sim.scenario.read import read_scenario

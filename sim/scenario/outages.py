@@ -7,9 +7,8 @@ from typing import Final
 import msgspec
 
 from sim import units
-from sim.errors import BoundError, UnknownKeyError
-from sim.ids import did_you_mean
-from sim.scenario.forms import duration, items, wrong
+from sim.errors import BoundError
+from sim.scenario.forms import check_keys, duration, items, wrong
 from sim.scenario.keys import Key
 from sim.scenario.tree import Node
 
@@ -54,11 +53,7 @@ def read_outages(node: Node, path: str, key: Key) -> tuple[Outage, ...]:
 
 
 def _periodic(node: Node, path: str) -> Outage:
-    for name, child in node.value.items():
-        if name not in OUTAGE_KEYS:
-            raise UnknownKeyError(
-                f"{child.where}: {path}: unknown key {name!r}; {did_you_mean(name, OUTAGE_KEYS)}"
-            )
+    check_keys(node.value, path, OUTAGE_KEYS)
     if not {"every", "for"} <= node.value.keys():
         raise wrong(node, path, "every and for, as {every: 1h, for: 30s}")
     spans = {name: duration(child, f"{path}.{name}") for name, child in node.value.items()}

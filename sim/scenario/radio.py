@@ -14,9 +14,8 @@ from typing import Any, Final
 import msgspec
 
 from sim import units
-from sim.errors import BoundError, ScenarioError, UnknownKeyError
-from sim.ids import did_you_mean
-from sim.scenario.forms import number, wrong
+from sim.errors import BoundError, ScenarioError
+from sim.scenario.forms import check_keys, number, wrong
 from sim.scenario.keys import Key
 from sim.scenario.tree import Node
 
@@ -81,12 +80,9 @@ def read_radio(node: Node, path: str, key: Key) -> Radio:
     if not node.is_map:
         raise wrong(node, path, f"none, or a mapping of some of {', '.join(RADIO_KEYS)}")
     values: dict[str, Any] = {}
+    check_keys(node.value, path, RADIO_KEYS)
     for name, child in node.value.items():
         at = f"{path}.{name}"
-        if name not in RADIO_KEYS:
-            raise UnknownKeyError(
-                f"{child.where}: {path}: unknown key {name!r}; {did_you_mean(name, RADIO_KEYS)}"
-            )
         if name == "fading":
             values["fading_m"] = _fading(child, at)
         elif name == "frequency":

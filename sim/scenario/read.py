@@ -19,13 +19,13 @@ from sim.errors import BoundError, ScenarioError, TopologyError, UnknownKeyError
 from sim.ids import did_you_mean, is_name
 from sim.scenario.bursts import read_burst
 from sim.scenario.forms import bounded, duration, integer, items, number, pair, wrong
-from sim.scenario.graphs import read_graph
 from sim.scenario.jitters import read_jitter
 from sim.scenario.keys import Key, keys_of
 from sim.scenario.learn_forms import FORMS, check_learn
 from sim.scenario.learning import LearnSpec
 from sim.scenario.link import LINK_KEYS
 from sim.scenario.link_presets import PRESETS
+from sim.scenario.network_file import read_graph
 from sim.scenario.outages import read_outages
 from sim.scenario.radio import read_radio
 from sim.scenario.schema import (

@@ -15,7 +15,7 @@ import sim
 from broker.kernel import Kernel
 from broker.ledger import FADING, LOSS, OUTAGE, RANGE
 from broker.links import Links
-from broker.radio import Radios, unheard
+from broker.radio import radios, unheard
 from broker.tape import Tape
 from sim.errors import ScenarioError
 from sim.learn.rollout import make_rollout
@@ -84,12 +84,12 @@ def test_reception_under_fading(m: float, part: float) -> None:
 def test_shadowing_is_log_normal_over_pairs() -> None:
     """P(received) over pairs = Phi(margin / sigma)."""
     radio = Radio(exponent=2.0, shadowing_db=6.0)
-    radios, pairs = Radios(), 50_000
-    number = radios.number(radio)
+    known, pairs = radios(), 50_000
+    number = known.number(radio)
     for part in (0.7, 1.0, 1.6):
         normals = np.random.default_rng(2).normal(size=pairs)
         found = unheard(
-            radios.columns, np.full(pairs, number), np.full(pairs, radio.reach_m * part),
+            known.columns, np.full(pairs, number), np.full(pairs, radio.reach_m * part),
             normals, np.full(pairs, 0.5),
         )  # fmt: skip
         expected = stats.norm.cdf(-20 * math.log10(part) / 6.0)

@@ -1,7 +1,7 @@
 """A network's file: GraphML, or a list of links, as the records that a scenario could write itself.
 
-Attributes that are link keys (latency, jitter, loss, burst, rate, queue) count, others do not; one
-that is almost a link key is an error. So the resolved scenario holds the links, not the file.
+Attributes that are link keys (latency, loss, rate, ...) count, others do not; one that is almost a
+link key is an error. So the resolved scenario holds the links, not the file.
 """
 
 from __future__ import annotations

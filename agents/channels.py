@@ -203,6 +203,15 @@ class Channels:
         known = (self._waiters, self.served, self.protocols, self._reply_topics.values())
         return sorted(set().union(*known))
 
+    def claim(self, topic: str, handler: Callable[[Message], None]) -> None:
+        """Hands all messages of a topic to a handler as they come, instead of keeping them.
+
+        Raises: AgentError if the topic has one already.
+        """
+        if topic in self.protocols:
+            raise AgentError(f"the topic {topic!r} is in use by this agent already")
+        self.protocols[topic] = handler
+
     # --- reading --------------------------------------------------------------------------------
 
     def _box(self, topic: str | None) -> Box | None:

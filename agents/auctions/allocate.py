@@ -14,7 +14,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from agents.collectives.call import Call, Part, Spent, ranks
+from agents.collectives.call import Call, Part, Sent, ranks
 from agents.collectives.communicator import Communicator
 from sim.mechanisms import cbba
 from sim.mechanisms.cbba import NOBODY, Score, State
@@ -40,7 +40,7 @@ class Allocation:
     missing: tuple[str, ...]
     settled: int
     seconds: float
-    spent: Spent
+    spent: Sent
 
 
 async def allocate(

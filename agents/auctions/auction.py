@@ -58,9 +58,7 @@ class Auction:
         self._fresh: asyncio.Queue[Call] = asyncio.Queue()
         self._watches: dict[str, Watch] = {}
         self._held = 0
-        if topic in self._channels.protocols:
-            raise AgentError(f"the topic {topic!r} is in use by this agent already")
-        self._channels.protocols[topic] = self._on_message
+        self._channels.claim(topic, self._on_message)
 
     # --- holding ----------------------------------------------------------------------------------
 

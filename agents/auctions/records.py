@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from agents.auctions.messages import Share
-from agents.collectives.call import Spent
+from agents.collectives.call import Sent
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Result:
     withdrawn: tuple[str, ...] = ()
     uninformed: tuple[str, ...] = ()
     seconds: float = 0.0
-    spent: Spent = field(default_factory=Spent)
+    spent: Sent = field(default_factory=Sent)
 
     @property
     def winners(self) -> tuple[str, ...]:

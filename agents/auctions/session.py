@@ -27,7 +27,7 @@ from agents.auctions.messages import (
     Terms,
 )
 from agents.auctions.records import Result
-from agents.collectives.call import Spent
+from agents.collectives.call import Sent
 from agents.loop import AgentLoop
 from sim.units import SECOND
 
@@ -44,7 +44,7 @@ class Session:
     def __init__(self, terms: Terms, plan: Plan, loop: AgentLoop, post: Post, key: int) -> None:
         self.terms, self.plan, self.loop, self.key = terms, plan, loop, key
         self.format = FORMATS[terms.format]
-        self.spent = Spent()
+        self.spent = Sent()
         self.bids: dict[str, Any] = {}
         self.known: Outcome | None = None
         """An outcome of an earlier term, if somebody has heard it."""

@@ -82,9 +82,7 @@ class Player(Agent):
             return max(float(supply - safe * (among - total[0])), 0.0)
 
         period = self.params.get("period", "5s")
-        await coordinate(
-            self, groups, group, disaggregate=split, setpoint=supply, period=period, wait=None
-        )
+        await coordinate(self, groups, group, disaggregate=split, setpoint=supply, period=period)
 
     async def _consume(self, groups: Mapping[str, Any]) -> None:
         told: Setpoint | None = None

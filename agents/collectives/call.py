@@ -15,10 +15,13 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 
 from agents.loop import AgentLoop
+from agents.spent import Tally
 from sim.units import SECOND
 
 MEMBERS_MAX: Final = 64
 """A set of contributors is one integer of 64 bits."""
+PARTS_MAX: Final = 2**16
+"""Kept by one member, whatever others send; the largest operations have a tenth of it at a time."""
 Key = tuple[int, int, int]
 """Which call, which step of it, from which rank."""
 
@@ -31,12 +34,10 @@ class Part(NamedTuple):
 
 
 @dataclass
-class Spent:
+class Sent(Tally):
     """What a member has sent for one operation; goes on counting while it still sends again."""
 
-    messages: int = 0
     resent: int = 0
-    bytes: int = 0
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ class Collected:
     contributed: tuple[str, ...]
     missing: tuple[str, ...]
     seconds: float
-    spent: Spent = field(default_factory=Spent)
+    spent: Sent = field(default_factory=Sent)
 
     @property
     def outcome(self) -> str:
@@ -72,8 +73,8 @@ class Collected:
 class Mail:
     """Parts that have come, by call, step and sender, and who waits for which.
 
-    What comes before its call has begun here is kept; what belongs to a call that is over is not.
-    Cost: a part wakes those that wait for its call, of which there are at most as many as members.
+    What comes before its call has begun here is kept, up to `PARTS_MAX`; what belongs to a call
+    that is over is not.
     """
 
     def __init__(self) -> None:
@@ -83,7 +84,7 @@ class Mail:
 
     def put(self, key: Key, part: Part) -> None:
         """Files a part; a second copy changes nothing."""
-        if key[0] <= self._over or key in self.parts:
+        if key[0] <= self._over or key in self.parts or len(self.parts) >= PARTS_MAX:
             return
         self.parts[key] = part
         waiter = self._waiting.get(key)
@@ -126,7 +127,7 @@ class Call:
     warn: Callable[[str], None]
     began_ns: int
     ends_ns: int
-    spent: Spent = field(default_factory=Spent)
+    spent: Sent = field(default_factory=Sent)
 
     @property
     def size(self) -> int:

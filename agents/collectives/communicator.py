@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from fnmatch import fnmatchcase
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 import networkx as nx
@@ -24,7 +24,7 @@ from agents.collectives import elect, gather, gossip, reduce, spread, trees
 from agents.collectives.call import MEMBERS_MAX, Call, Collected, Mail, Part
 from agents.collectives.operators import finished, given, operator, taken
 from sim.errors import AgentError, MalformedFrameError
-from sim.ids import did_you_mean
+from sim.ids import did_you_mean, matching
 from sim.units import SECOND, duration_ns
 from sim.wire.messages import REQUEST
 from sim.worlds.graphs import convergence_rate, metropolis
@@ -50,7 +50,9 @@ class Communicator:
     retry:       until the first time that it is sent again; default a sixteenth of the timeout.
     graph:       who is a neighbour of whom, for flooding and consensus; default everybody.
 
-    Raises: AgentError for members who are unknown, twice there or too many, or without oneself.
+    neighbours:  the ranks next to every rank in the graph, ascending.
+    Raises:      AgentError for members who are unknown, twice there or too many, or without
+                 oneself.
     """
 
     def __init__(
@@ -73,13 +75,11 @@ class Communicator:
         self.timeout_ns = duration_ns(timeout)
         self.is_acknowledged = _one_of("reliability", reliability, RELIABILITY) == "acknowledged"
         self.retry_ns = None if retry is None else duration_ns(retry)
-        self._neighbours = self._near(graph)
+        self.neighbours = self._near(graph)
         self._mail = Mail()
         self._next = 0
         self._is_busy = False
-        if tag in self._channels.protocols:
-            raise AgentError(f"this agent has a communicator with the tag {tag!r} already")
-        self._channels.protocols[tag] = self._on_message
+        self._channels.claim(tag, self._on_message)
 
     @property
     def size(self) -> int:
@@ -100,7 +100,7 @@ class Communicator:
         async def run(call: Call) -> Part | None:
             part = call.mine(value) if self.rank == at else None
             if algorithm == "flood":
-                return await spread.flood(call, part, at, self._neighbours)
+                return await spread.flood(call, part, at, self.neighbours)
             return await (spread.star if algorithm == "star" else spread.tree)(call, part, at)
 
         _one_of("algorithm", algorithm, ("star", "tree", "flood"))
@@ -161,7 +161,7 @@ class Communicator:
         way = gather.ALL_GATHER[_one_of("algorithm", algorithm, tuple(gather.ALL_GATHER))]
         found = await self._call(lambda call: way(call, call.mine(value)), **options)
         pairs = sorted(found.value, key=lambda pair: pair[0])
-        return _with(found, {self.members[rank]: each for rank, each in pairs})
+        return replace(found, value={self.members[rank]: each for rank, each in pairs})
 
     async def barrier(self, **options: Any) -> Collected:
         """Waits until all have called it, or the timeout is over; `missing` says who has not."""
@@ -173,7 +173,7 @@ class Communicator:
         found = await self._call(
             lambda call: gossip.push_sum(call, call.mine(part), rounds, self._agent.rng), **options
         )
-        return _with(found, given(found.value))
+        return replace(found, value=given(found.value))
 
     async def consensus(
         self,
@@ -187,30 +187,25 @@ class Communicator:
         on_round: is told each round's number and the value after it. `convergence_rate` predicts
         how quickly it comes about.
         """
-        weights, part = metropolis(self._neighbours), taken(value)
+        weights, part = metropolis(self.neighbours), taken(value)
 
         async def run(call: Call) -> Part:
             return await gossip.consensus(call, call.mine(part), weights, rounds, on_round)
 
         found = await self._call(run, **options)
-        return _with(found, given(found.value))
+        return replace(found, value=given(found.value))
 
     @property
     def convergence_rate(self) -> float:
         """By what consensus among these members multiplies the distance to the mean, per round."""
-        return convergence_rate(metropolis(self._neighbours))
+        return convergence_rate(metropolis(self.neighbours))
 
     async def elect(self, **options: Any) -> Collected:
         """A leader's name: of the members that live, the first. None if none said that it leads."""
         found = await self._call(elect.elect, wanted=0, **options)
-        return _with(found, None if found.value is None else self.members[found.value])
+        return replace(found, value=None if found.value is None else self.members[found.value])
 
     # --- one's own --------------------------------------------------------------------------------
-
-    @property
-    def neighbours(self) -> dict[int, list[int]]:
-        """Of every rank, ascending, in the graph of the members."""
-        return self._neighbours
 
     @property
     def seed(self) -> int:
@@ -269,8 +264,7 @@ class Communicator:
             until = min(loop.now_ns + patience, call.ends_ns)
             try:
                 async with asyncio.timeout((until - loop.now_ns) / SECOND):
-                    asking = self._channels.request(to, self.tag, body)
-                    await asking
+                    await self._channels.request(to, self.tag, body)
                 return
             except TimeoutError:
                 if loop.now_ns >= call.ends_ns:
@@ -315,7 +309,7 @@ class Communicator:
 
 def _members(given: str | Sequence[str], names: Sequence[str], own: str) -> tuple[str, ...]:
     if isinstance(given, str):
-        found = tuple(name for name in names if fnmatchcase(name, given))
+        found = tuple(matching(given, names))
     else:
         found = tuple(given)
     for name in found:
@@ -345,12 +339,9 @@ def _is_body(body: Any, size: int) -> bool:
     return is_whole and number >= 0 and step >= 0 and bool(0 < who < 1 << size)
 
 
-def _with(found: Collected, value: Any) -> Collected:
-    return Collected(value, found.contributed, found.missing, found.seconds, found.spent)
-
-
 def _finished(found: Collected, op: str) -> Collected:
     """With the operator's last step done, over those who contributed."""
     if found.value is None:
         return found
-    return _with(found, given(finished(op, np.asarray(found.value), len(found.contributed))))
+    value = finished(op, np.asarray(found.value), len(found.contributed))
+    return replace(found, value=given(value))

@@ -70,7 +70,7 @@ class View:
         self._woken = asyncio.Event()
         self.term, self.heard_ns = 0, agent.now_ns
         self.leader: str | None = None
-        agent._cell.channels.protocols[self._topic] = self._on_word
+        agent._cell.channels.claim(self._topic, self._on_word)
 
     async def changes(self) -> AsyncIterator[str | None]:
         """Each new leader, as `leadership` tells of it."""

@@ -148,7 +148,7 @@ class _Coordinator:
         self.is_new = self.is_asking = self.is_told = self.is_fresh = False
         self.sum: Vector | None = None
         self.woken = asyncio.Event()
-        agent._cell.channels.protocols[f"{self.tag}-up-{group}"] = self._on_answer
+        agent._cell.channels.claim(f"{self.tag}-up-{group}", self._on_answer)
         self.above: Follower | None = None
         if group != self.tree.root:
             self.above = Follower(agent, self.tree, group, self.tag, self._on_setpoint)

@@ -105,7 +105,7 @@ class Follower:
         self._topic = f"{tag}-up-{self.group}"
         self._call: tuple[str, int] | None = None
         self._best, self._until_ns = (-1, 0), 0
-        agent._cell.channels.protocols[f"{tag}-down-{member}"] = self._on_message
+        agent._cell.channels.claim(f"{tag}-down-{member}", self._on_message)
 
     def answer(self, value: Vector, term: int) -> None:
         """Tells who called last; once per call."""

@@ -11,11 +11,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from typing import Any
 
 from sim.errors import AgentError
-from sim.ids import did_you_mean
+from sim.ids import did_you_mean, matching
 
 
 @dataclass(frozen=True)
@@ -90,7 +89,7 @@ def _named(
     where: str, given: Any, groups: Mapping[str, Any] | tuple[()], names: Sequence[str]
 ) -> Iterator[str]:
     for pattern in (given,) if isinstance(given, str) else given:
-        found = [pattern] if pattern in groups else [n for n in names if fnmatchcase(n, pattern)]
+        found = [pattern] if pattern in groups else matching(pattern, names)
         if not found:
             known = [*groups, *names]
             raise AgentError(f"{where}: nobody is {pattern!r}; {did_you_mean(pattern, known)}")

@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+from agents.collectives.call import PARTS_MAX, Mail, Part
+
 CALLS = {
     "broadcast-star": "team.broadcast(7, 'agent-4', 'star')",
     "broadcast-tree": "team.broadcast(7, 'agent-4', 'tree')",
@@ -161,3 +163,13 @@ def test_processes_and_memory_agree(run: Any) -> None:
     }
     digests = {run(SOURCE, scenario, inline=inline).result.digest for inline in (True, False)}
     assert len(digests) == 1
+
+
+def test_a_member_that_says_too_much_fills_no_memory() -> None:
+    mail = Mail()
+    for number in range(PARTS_MAX + 1000):
+        mail.put((number, 0, 1), Part(0.0, 2))
+    assert len(mail.parts) == PARTS_MAX
+    mail.forget(999)
+    mail.put((PARTS_MAX, 0, 1), Part(0.0, 2))
+    assert len(mail.parts) == PARTS_MAX - 999

@@ -55,6 +55,14 @@ def ways_of(options: list[str], is_numpy: bool) -> Ways:
     return Ways(course_of(prepared), names, names, arrays_on("cpu", is_numpy))
 
 
+def messages() -> tuple[Any, Any, Any]:
+    """Keys of ways, serials and instants of 40 broadcasts among three. Shapes: [40, 3, 3] each."""
+    draws = np.random.Generator(np.random.Philox(5))
+    keys = draws.integers(0, 2**63, (40, 3, 3)).astype(np.uint64) * np.uint64(2)
+    serials = draws.integers(0, 1000, keys.shape)
+    return keys, serials, draws.integers(0, 60 * 10**9, (40, 1, 1)) + 0 * serials
+
+
 JITTERS = (
     "{uniform: 70ms}", "{exponential: 30ms}", "{normal: [20ms, 50ms]}", "{lognormal: [9ms, 1.3]}",
     "{constant: 5ms}", "none", "{pareto: [4ms, 1.5]}", "{empirical: [1ms, 4ms, 5ms, 70ms]}",
@@ -91,10 +99,7 @@ def test_torch_crosses_as_numpy_does(jitter: str) -> None:
         f"network={{topology: star, hub: hub, default: {default}}}",
         "faults=[{at: 20s, partition: [[agent-1], [agent-2]], for: 10s}]",
     ]  # fmt: skip
-    draws = np.random.Generator(np.random.Philox(5))
-    keys = draws.integers(0, 2**63, (40, 3, 3)).astype(np.uint64) * np.uint64(2)
-    serials = draws.integers(0, 1000, keys.shape)
-    sent = draws.integers(0, 60 * 10**9, (40, 1, 1)) + 0 * serials
+    keys, serials, sent = messages()
     arrival, lost, _ = ways_of(options, True).cross(keys, serials, sent, {})
     there, gone, _ = ways_of(options, False).cross(
         torch.from_numpy(keys.view(np.int64)), torch.from_numpy(serials), torch.from_numpy(sent), {}
@@ -121,11 +126,9 @@ def test_torch_loses_in_the_bursts_that_numpy_does(burst: str) -> None:
         "links: [{from: agent-1, to: hub, burst: none}]}",
         "faults=[{at: 20s, link: [agent-2, hub], burst: '60%:2s', for: 10s}]",
     ]  # fmt: skip
-    draws = np.random.Generator(np.random.Philox(5))
-    keys = draws.integers(0, 2**63, (40, 3, 3)).astype(np.uint64) * np.uint64(2)
-    serials = draws.integers(0, 1000, keys.shape)
-    sent = draws.integers(0, 60 * 10**9, (40, 1, 1)) + 0 * serials
+    keys, serials, sent = messages()
     ours, theirs = ways_of(options, True), ways_of(options, False)
+    draws = np.random.Generator(np.random.Philox(6))
     clocks = draws.integers(0, 2**63, (40, len(ours.links))).astype(np.uint64)
     assert len(ours.links) >= 2
     assert ours.needs_draws({})
@@ -156,10 +159,7 @@ def test_torch_knows_every_stage(stage: str) -> None:
         "links: [{from: agent-1, to: hub, duplicate: 0, corrupt: 0, expiry: none}]}",
         "faults=[{at: 20s, link: [agent-2, hub], corrupt: 50%, jitter: {empirical: [1ms, 50ms]}}]",
     ]  # fmt: skip
-    draws = np.random.Generator(np.random.Philox(5))
-    keys = draws.integers(0, 2**63, (40, 3, 3)).astype(np.uint64) * np.uint64(2)
-    serials = draws.integers(0, 1000, keys.shape)
-    sent = draws.integers(0, 60 * 10**9, (40, 1, 1)) + 0 * serials
+    keys, serials, sent = messages()
     ours, theirs = ways_of(options, True), ways_of(options, False)
     assert ours.copies == ([0, 1] if "duplicate" in stage else [])
     for copied in (-1, *ours.copies):

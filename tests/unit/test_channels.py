@@ -232,3 +232,13 @@ def test_a_flood_is_refused_in_virtual_time(loop: AgentLoop, channels: Channels)
         channels.publish("price", 1)
     with pytest.raises(AgentError, match="a flood"):
         channels.publish("price", 1)
+
+
+def test_a_topic_is_claimed_once(channels: Channels) -> None:
+    heard: list[Message] = []
+    channels.claim("team", heard.append)
+    with pytest.raises(AgentError, match="'team' is in use by this agent already"):
+        channels.claim("team", heard.append)
+    channels.deliver(message("a", "team"))
+    assert payloads(heard) == ["a"]
+    assert channels.take("team") is None

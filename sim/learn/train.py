@@ -6,8 +6,8 @@
       policies/<group>.safetensors                 as of the newest checkpoint
       checkpoints/<frames>.safetensors             the newest three: everything to go on
 
-A checkpoint is due after the 1st, 2nd, 4th, 8th, ... update, and from when these are a twentieth of
-the frames apart, every twentieth. On the CPU a run that goes on from one comes to the same result,
+A checkpoint is due at the beginning, after the 1st, 2nd, 4th, 8th, ... update, and from when these
+are a twentieth of the frames apart, every twentieth. On the CPU a run that goes on from one comes to the same result,
 bit for bit, as one that was never stopped.
 """
 
@@ -211,13 +211,14 @@ class _Loop:
         }
 
     def begin(self, is_resumed: bool) -> None:
-        """Opens the logs; goes on from the newest checkpoint, if asked to."""
+        """Opens the logs and keeps how it begins; or goes on from the newest checkpoint."""
         try:
             self._folder.mkdir(exist_ok=True)
         except OSError as error:
             raise SimError(f"cannot write {self._folder}: {error.strerror}") from None
         if not is_resumed:
             self._logs = Logs(self._run.path)
+            self._keep()
             return
         path, state, card = checkpoint.newest(self._folder)
         if card["rollout"] != self._rollout.kind or card["copies"] != self._rollout.copies:
@@ -326,7 +327,7 @@ class _Loop:
     def _is_due(self) -> bool:
         course, total = self._course, self._outcome.total
         spacing = min(max(course.kept_update, 1), _updates(total * _SHARE, course))
-        return course.kept < 0 or course.updates - course.kept_update >= spacing
+        return course.updates - course.kept_update >= spacing
 
     def _keep(self) -> None:
         """Writes a checkpoint and the policies. Raises: DivergenceError if they are not numbers."""
@@ -352,7 +353,8 @@ class _Loop:
         path = checkpoint.checkpoint_path(self._folder, course.frames)
         checkpoint.write_checkpoint(path, state, card)
         course.kept, course.kept_update = course.frames, course.updates
-        keep_policies(self._run.path, policies, self._plan, course.frames, course.returns)
+        if course.updates:  # what has learned nothing yet is no policy to play
+            keep_policies(self._run.path, policies, self._plan, course.frames, course.returns)
         checkpoint.prune(self._folder, _KEEP)
 
 

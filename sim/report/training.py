@@ -216,7 +216,7 @@ def speed(table: pd.DataFrame) -> list[Cell]:
 
 def _unknown(data: RunData) -> list[Cell]:
     if not groups_in(data.path / POLICIES):
-        return [tag("p", "There are no policies yet: they come with the first checkpoint.", "note")]
+        return [tag("p", "There are no policies yet: they come with the first update.", "note")]
     words = f"Not evaluated yet: {_evaluate(data)}"
     return [tag("p", words, "note")]
 

@@ -236,9 +236,10 @@ class Live:
             kernel.now,
             kernel.scenario.duration_ns * kernel.scenario.episodes,
             up=int((state == UP).sum()),
-            down=int(((state == DOWN) | (state == HUNG) | (state == ENDED)).sum()),
+            down=int(((state == DOWN) | (state == HUNG)).sum()),
             sent=kernel.network.ledger.sent,
             events=news,
+            ended=int((state == ENDED).sum()),
         )
 
     def _frame(self) -> Frame:
@@ -305,6 +306,7 @@ def _unpunctual(kernel: Kernel) -> dict[str, dict[str, int]]:
     return {
         agent: {"late": late, "missing": missing}
         for actions in kernel.actions.values()
+        if actions.group.must_act
         for agent, late, missing in zip(
             actions.group.agents, actions.late.tolist(), actions.missing.tolist(), strict=True
         )

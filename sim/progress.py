@@ -16,7 +16,7 @@ PROGRESS_SECONDS: Final = 0.1
 class Progress:
     """How far a run has come. phase: starting (hosts up), running (virtual ns) or comparing.
 
-    counts: agents that are up and down, messages sent so far, messages delivered.
+    counts: agents that are up, that are down and that have ended, messages sent so far.
     """
 
     phase: str
@@ -27,6 +27,7 @@ class Progress:
     sent: int = 0
     text: str = ""
     events: tuple[Event, ...] = ()
+    ended: int = 0
 
 
 OnProgress: TypeAlias = Callable[[Progress], None]

@@ -8,6 +8,7 @@ from typing import Any
 from agents.agent import Agent
 from agents.behaviours.classics import Rule as ClassicRule
 from agents.collectives.communicator import Communicator
+from sim.errors import AgentError
 from sim.worlds.graphs import graph_of
 
 
@@ -31,22 +32,26 @@ class Rule(ClassicRule):
 class Member(Agent):
     """One call of a communicator per task, whose value it then states.
 
-    params: call: all_reduce (default), gossip; algorithm, op, rounds: of the call. timeout,
-            reliability, retry: of the communicator.
+    params: algorithm: star, tree, doubling or ring of `all_reduce`, or gossip, which knows means
+            alone. op: of `all_reduce` (default mean). rounds: of gossip. timeout, reliability,
+            retry: of the communicator.
     """
 
     async def run(self) -> None:
         own = {k: self.params[k] for k in ("timeout", "reliability", "retry") if k in self.params}
         team, known = Communicator(self, **own), -1
-        name = self.params.get("call", "all_reduce")
-        options = {k: self.params[k] for k in ("algorithm", "op", "rounds") if k in self.params}
-        if name == "all_reduce":
-            options.setdefault("op", "mean")
+        algorithm, op = self.params.get("algorithm", "tree"), self.params.get("op", "mean")
+        if algorithm == "gossip" and op != "mean":
+            raise AgentError(f"op: gossip finds means, not {op!r}")
+        rounds = {k: self.params[k] for k in ("rounds",) if k in self.params}
         async for obs in self.observations():
             if obs.task == known:
                 continue
             known = obs.task
-            found = await getattr(team, name)(obs.value, number=int(obs.task), **options)
+            if algorithm == "gossip":
+                found = await team.gossip(obs.value, number=int(known), **rounds)
+            else:
+                found = await team.all_reduce(obs.value, op, algorithm, number=int(known))
             if found.value is not None:
                 self.act(answer=found.value, known=1)
 
@@ -63,7 +68,8 @@ class Averager(Agent):
         graph = graph_of(self.params.get("graph", "ring"), self.names)
         timeout = self.params.get("timeout", 0.9)
         team, task, estimate = Communicator(self, graph=graph, timeout=timeout, **own), -1, 0.0
-        self.log(f"predicted: {team.convergence_rate:.4f} per round")
+        if self.name == self.names[0]:
+            self.log(f"predicted: {team.convergence_rate:.4f} per round")
         async for obs in self.observations():
             if obs.task != task:
                 task, estimate = obs.task, obs.value

@@ -12,11 +12,15 @@ from dataclasses import dataclass
 from itertools import combinations
 from typing import Any, Final
 
+import numpy as np
+
 from agents.agent import Agent
 from agents.auctions.auction import Auction
 from agents.auctions.formats import FORMATS
 from agents.auctions.messages import Share, Terms
 from agents.auctions.records import Result
+from sim.errors import AgentError
+from sim.ids import did_you_mean, matching
 from sim.rng import generator
 
 TOPIC: Final = "auction"
@@ -121,11 +125,16 @@ class Account:
         self.unheard += len(result.missing) + len(result.late)
         self.sales += 1
 
+    def shares(self) -> tuple[float, float]:
+        """What was gained, and what the house earned, as shares of the greatest gain."""
+        if not self.greatest:
+            return 1.0, 0.0
+        return self.gained / self.greatest, self.revenue / self.greatest
+
     def line(self, name: str) -> str:
-        share = 100 * self.gained / self.greatest if self.greatest else 100.0
         each = 1 / max(self.sales, 1)
         return (
-            f"{name:<18} {share:>7.1f} %  {self.revenue * each:>8.2f}  "
+            f"{name:<18} {100 * self.shares()[0]:>7.1f} %  {self.revenue * each:>8.2f}  "
             f"{self.messages * each:>8.1f}  {self.unheard * each:>8.2f}"
         )
 
@@ -133,21 +142,28 @@ class Account:
 class House(Agent):
     """Sells `lots` times by every format, then says what each was worth.
 
-    bidders: by pattern. tries, closes_in, confirm: see `sim.Auction.hold`.
+    As its action it states, after each sale, `efficiency` and `revenue` so far, as shares of the
+    greatest gain: means over the formats.
+    formats, bidders: by pattern. tries, closes_in, confirm: see `sim.Auction.hold`.
+    Raises: AgentError if there is no such format.
     """
 
     def __init__(
-        self, draw: int = 1, lots: int = 10, bidders: str = "*", tries: int = 2,
+        self, draw: int = 1, lots: int = 10, formats: str = "*", bidders: str = "*", tries: int = 2,
         closes_in: float | str = "2s", confirm: float | str = "500ms",
     ) -> None:  # fmt: skip
         self.draw, self.lots, self.bidders = draw, lots, bidders
+        self.formats = matching(formats, SALES)
+        if not self.formats:
+            raise AgentError(f"formats: there is no {formats!r}; {did_you_mean(formats, SALES)}")
         self.options: dict[str, Any] = {"tries": tries, "closes_in": closes_in, "confirm": confirm}
 
     async def run(self) -> None:
-        auction, accounts = Auction(self, TOPIC), {name: Account() for name in SALES}
+        auction, accounts = Auction(self, TOPIC), {name: Account() for name in self.formats}
         await asyncio.sleep(1)
         for lot in range(self.lots):
-            for name, options in SALES.items():
+            for name in self.formats:
+                options = SALES[name]
                 count = len(ITEMS) if name in ("parallel", "vcg") else 1
                 items = [f"{item}{lot}" for item in ITEMS[:count]]
                 result = await auction.hold(
@@ -155,9 +171,14 @@ class House(Agent):
                 )
                 gained, greatest = self._gains(name, items, result)
                 accounts[name].add(result, gained, greatest)
+                self._state([account for account in accounts.values() if account.sales])
         self.log(f"{'format':<18} efficiency   revenue  messages   unheard   (per auction)")
         for name, account in accounts.items():
             self.log(account.line(name))
+
+    def _state(self, accounts: Sequence[Account]) -> None:
+        efficiency, revenue = np.mean([account.shares() for account in accounts], axis=0)
+        self.act(efficiency=float(efficiency), revenue=float(revenue))
 
     def _gains(self, name: str, items: list[str], result: Result) -> tuple[float, float]:
         """Of the allocation, and of the best one if everybody had said the truth in time."""

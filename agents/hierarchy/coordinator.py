@@ -199,18 +199,22 @@ class _Coordinator:
     # --- a round ----------------------------------------------------------------------------------
 
     async def _ask(self) -> None:
-        """Calls all members and waits for them; sends up what they say, and down if it is due."""
+        """Calls all members, half way those again who are silent, and waits for them; sends up what
+        they say, and down if it is due."""
         was_fresh, self.is_fresh = self.is_fresh, False
         self.number = max(self.number, self.agent.now_ns // self.period_ns) + 1
         self.is_asking = True
-        for member in self.members:
-            self._send(member, [CALL, self.number])
-        ends = self.agent.now_ns + self.wait_ns
-        while self.agent.now_ns < ends and len(self._heard(0)) < len(self.members):
-            await self._wait(ends)
+        begun = self.agent.now_ns
+        for ends in (begun + self.wait_ns // 2, begun + self.wait_ns):
+            if not self.leads:
+                break  # and the term is another's: a call in it would pass for the new leader's
+            for member in self._silent():
+                self._send(member, [CALL, self.number])
+            while self.agent.now_ns < ends and self._silent():
+                await self._wait(ends)
         self.is_asking = False
         if not self.leads:
-            return  # and the term is another's
+            return
         reports = self._fitting()
         self.sum = vector(self.aggregate(reports)) if reports else None
         if self.above is None:
@@ -219,6 +223,11 @@ class _Coordinator:
         self._pass_up()
         if self.is_new or not (was_fresh or self.is_fresh):
             self._hand_down()  # nothing came from above for a whole round: the last one holds
+
+    def _silent(self) -> list[str]:
+        """Members that have not answered in this round."""
+        heard = self._heard(0)
+        return [member for member in self.members if member not in heard]
 
     def _heard(self, rounds: int) -> dict[str, Vector]:
         """Reports that are at most so many rounds old, in the order of the members."""

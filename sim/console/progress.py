@@ -162,6 +162,8 @@ class Display:
             return Text(share)
         speed = f"{words.speed(self._rates.speed)}  " if self._rates.speed else ""
         text = Text(f"{share}  {speed}{progress.up} up")
+        if progress.ended:
+            text.append(f"  {progress.ended} ended")
         if progress.down:
             text.append(f"  {progress.down} down", style="bold yellow")
         if self._rates.messages_per_s:
@@ -183,11 +185,12 @@ class Display:
         self._next_time, self._next_tenth = now + _PLAIN_SECONDS, tenths + 1
         share = f"{progress.done / total:.0%}"
         if progress.phase == "running":
-            down = f", {progress.down} down" if progress.down else ""
+            counts = {"down": progress.down, "ended": progress.ended}
+            others = "".join(f", {count} {state}" for state, count in counts.items() if count)
             speed = f"  {words.speed(self._rates.speed)}" if self._rates.speed else ""
             line = (
                 f"{clock_text(progress.done // SECOND * SECOND)}  {share:>4}{speed}  "
-                f"{progress.up} up{down}  {progress.sent:,} messages"
+                f"{progress.up} up{others}  {progress.sent:,} messages"
             )
         elif progress.phase == "starting":
             line = f"starting agents: {progress.done} of {progress.total}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from rich.console import Console
@@ -29,7 +29,8 @@ def print_result(console: Console, result: Result, command: Sequence[str] = ()) 
     """Prints everything about a run that has ended. command: words of the next one to type."""
     console.print(_headline(result))
     if result.metrics:
-        console.print(_outcome(result))
+        if not all(_is_zero(result, name) for name in result.metrics):
+            console.print(_outcome(result))
         zeros = [name.replace("_", " ") for name in result.metrics if _is_zero(result, name)]
         if zeros:
             console.print(Text(f"0 in every column: {', '.join(zeros)}", style="dim"))
@@ -40,9 +41,7 @@ def print_result(console: Console, result: Result, command: Sequence[str] = ()) 
     _add_faults(details, result)
     details.add_row("books", books(result))
     if result.actions:
-        late, missing = (sum(a[k] for a in result.actions.values()) for k in ("late", "missing"))
-        who = ", ".join(list(result.actions)[:3]) + ", ..." * (len(result.actions) > 3)
-        details.add_row("actions", f"{late:,} late, {missing:,} missing: {who}")
+        details.add_row("actions", _unpunctual(result.actions))
     if result.learning:
         made = result.learning["versions"]
         told = ", ".join(f"{group} up to version {version}" for group, version in made.items())
@@ -59,6 +58,17 @@ def print_result(console: Console, result: Result, command: Sequence[str] = ()) 
         width = max(len(str(label)) for label in details.columns[0].cells)
         words = Text.assemble((f"{'next':{width}}  ", "dim"), (shlex.join(command), "bold cyan"))
         console.print(words, soft_wrap=True)
+
+
+def _unpunctual(actions: Mapping[str, Mapping[str, int]]) -> str:
+    """Whose decisions the world did not hear of in time, or not at all."""
+    late, missing = (sum(counts[k] for counts in actions.values()) for k in ("late", "missing"))
+    parts = [
+        f"{late:,} came after the instant of their decision" if late else "",
+        f"{missing:,} decision{'s' * (missing != 1)} without any" if missing else "",
+    ]
+    who = ", ".join(list(actions)[:3]) + ", ..." * (len(actions) > 3)
+    return f"{', '.join(filter(None, parts))}: {who}"
 
 
 def _headline(result: Result) -> Text:

@@ -48,7 +48,7 @@ class Agreement(Classic[Params]):
         task = Field("task", low=0.0, help="number of the task")
         sees = [Field("value", low=0.0, high=1.0), task]
         acts = [Field("answer", default=0.0), choice("known", 2, "1: the answer counts")]
-        super().__init__("agreement", p, {"member": (p.agents, sees, acts)})
+        super().__init__("agreement", p, {"member": (p.agents, sees, acts)}, must_act=False)
 
     def start(self, state: State) -> State:
         value, zero = self._draw(state["key"], state["step"]), state["return"]

@@ -1,13 +1,14 @@
 """A world without physics, for protocols made of messages, tests and benchmarks.
 
 Agents `agent-1` ... see a clock and a vector that never changes, and their actions are kept. What
-happens is what they say to each other.
+happens is what they say to each other. Who finds something out can state it as an action, in
+numbers that have names (`states`), and so make it the outcome.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 import numpy as np
@@ -23,13 +24,16 @@ RULES = {"agent": "agents.agent:Agent"}
 
 class Params(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """agents: how many. step: dt. every: decision period. sees, acts: numbers per observation
-    (the first is the time in seconds) and per action."""
+    (the first is the time in seconds) and per action. states: names of the numbers of an action,
+    each with what is better; the outcome is the mean of what was stated last, 0 before anybody
+    has."""
 
     agents: int = 2
     step: str | float = "100ms"
     every: str | float = ""
     sees: int = 1
     acts: int = 1
+    states: dict[str, Literal["higher", "lower"]] = {}
 
 
 class Blank:
@@ -44,16 +48,19 @@ class Blank:
         self.dt_ns = duration_ns(params.step)
         names = tuple(f"agent-{i + 1}" for i in range(params.agents))
         seen = (Field("time", "s"), Field("nothing", size=params.sees - 1))
+        self.states = params.states
+        stated = tuple(Field(name) for name in params.states) or (Field("value", size=params.acts),)
         self.groups = (
             Group(
                 "agent",
                 names,
                 Space(seen[: 1 + (params.sees > 1)]),
-                Space((Field("value", size=params.acts),)),
+                Space(stated),
                 duration_ns(params.every) if params.every else self.dt_ns,
+                must_act=False,
             ),
         )
-        self._shape = (params.agents, params.acts)
+        self._shape = (params.agents, self.groups[0].action.size)
         self._seen = np.zeros((params.agents, params.sees))
         self.actions = np.zeros(self._shape)
         self.present = np.zeros(params.agents, dtype=bool)
@@ -87,7 +94,14 @@ class Blank:
         return self.actions.tobytes() + self.present.tobytes()
 
     def metrics(self) -> dict[str, Metric]:
-        return {"actions present": Metric(float(self.present.sum()), "", "higher")}
+        if not self.states:
+            return {"actions present": Metric(float(self.present.sum()), "", "higher")}
+        said = self.actions[self.present]
+        means = said.mean(axis=0) if len(said) else np.zeros(self._shape[1])
+        return {
+            name: Metric(float(mean), "", better, i == 0)
+            for i, ((name, better), mean) in enumerate(zip(self.states.items(), means, strict=True))
+        }
 
     def scene(self) -> dict[str, Any]:
         return {"actions": self.actions.tolist()}

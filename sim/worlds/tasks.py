@@ -65,7 +65,7 @@ class Allocation(Classic[Params]):
         ]
         claim = Field("claim", low=0.0, high=1.0, size=p.tasks, help="1: sets out for the task")
         acts = [claim, choice("stated", 2, "1: the claims count, for the rest of the round")]
-        super().__init__("allocation", p, {"robot": (p.agents, sees, acts)})
+        super().__init__("allocation", p, {"robot": (p.agents, sees, acts)}, must_act=False)
 
     def start(self, state: State) -> State:
         worth, zero = worths(self.params, state["key"], state["step"]), state["return"]

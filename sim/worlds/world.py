@@ -31,6 +31,8 @@ class Group:
     hold:   what an action does after it took effect: "last" holds until replaced or `ttl_ns` ends,
             "default" counts for one decision period only. Afterwards the agent is `absent` and the
             world applies the device's own fall-back.
+    must_act: whether every decision asks for an action; else agents act when they have something
+            to say, and the outcome counts nobody as late or missing.
     """
 
     name: str
@@ -40,6 +42,7 @@ class Group:
     every_ns: int
     hold: str = "last"
     ttl_ns: int = 2**63 - 1
+    must_act: bool = True
 
 
 @dataclass(frozen=True)

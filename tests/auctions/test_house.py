@@ -37,3 +37,30 @@ def test_losses_cost_clocks_more_than_sealed_bids() -> None:
         assert found[name][3] > found["second_price"][3]
         assert found[name][2] > found["second_price"][2]
     assert found["english"][0] < found["second_price"][0]
+
+
+def test_what_the_house_finds_is_the_outcome() -> None:
+    """Of the formats that are asked for; what there is to earn is what the winner gains."""
+    found = {}
+    for formats in ("first_price", "*_price"):
+        result = sim.run(
+            "auction_house", inline=True, record=False, compare=False, duration="20s",
+            overrides={
+                "agents.agent-1.params.formats": formats, "agents.agent-1.params.lots": 2,
+                "network.default.loss": 0, "faults": [],
+            },
+        )  # fmt: skip
+        found[formats] = {name: metric.value for name, metric in result.metrics.items()}
+        said = " ".join(event["text"] for event in result.events)
+        assert ("second_price" in said) == (formats == "*_price")
+    assert found["first_price"]["efficiency"] == found["*_price"]["efficiency"] == 1
+    assert found["first_price"]["revenue"] == pytest.approx(7 / 8)
+    assert 0.5 < found["*_price"]["revenue"] < 7 / 8
+
+
+def test_a_format_that_does_not_exist_is_told() -> None:
+    result = sim.run(
+        "auction_house", inline=True, record=False, compare=False, duration="5s",
+        overrides={"agents.agent-1.params.formats": "frist_price", "faults": []},
+    )  # fmt: skip
+    assert "did you mean 'first_price'" in result.agent_failures[0]["cause"]

@@ -67,6 +67,14 @@ def test_sums_go_up_and_shares_come_down_in_one_round(run: Any) -> None:
             assert age == pytest.approx(0.01 if i == 4 else 0.02, abs=1e-6)
 
 
+def test_who_misses_the_call_is_called_again_half_way(run: Any) -> None:
+    """The call at 2 s is cut off; the group waits until 2.5 s, and calls again at 2.25 s."""
+    cut = {"at": "1.95s", "partition": ["agent-1", "*"], "for": "200ms"}
+    outcome = led(run, [cut])
+    heard = [each for each in told(outcome, "agent-1") if 1.9 < each[0] < 3.9]
+    assert [(round(at, 2), value) for at, value, *_ in heard] == [(2.3, pytest.approx([2.0]))]
+
+
 def test_a_chain_of_four_levels_is_as_quick(run: Any) -> None:
     below = {4: "g5", 5: "g6", 6: "g7", 7: "agent-1"}
     chain = {f"g{k}": {"line": f"agent-{k}", "members": [below[k]]} for k in below}

@@ -62,3 +62,12 @@ def test_graphs_are_connected_and_of_all_names(kind: str) -> None:
         assert set(graph) == set(names)
         assert nx.is_connected(graph)
         assert nx.number_of_selfloops(graph) == 0
+
+
+@pytest.mark.parametrize("algorithm", ["star", "tree", "doubling", "ring", "gossip"])
+def test_every_algorithm_tells_everybody_the_mean(algorithm: str) -> None:
+    settings = [f"agents.member-*.params.algorithm={algorithm}", "network.default.loss=0",
+                "duration=12s", "faults=[]"]  # fmt: skip
+    result = sim.run("all_reduce", overrides=settings, inline=True, record=False, compare=False)
+    assert result.metrics["answered"].value == 1
+    assert result.metrics["error"].value < (1e-2 if algorithm == "gossip" else 1e-12)

@@ -343,6 +343,25 @@ def test_the_outcome_shows_its_columns_the_objective_first() -> None:
     assert max(map(len, lines)) <= 80
 
 
+def test_the_outcome_says_what_late_and_missing_mean_and_shows_no_empty_table() -> None:
+    console, out = _screen(80, is_terminal=False)
+    result = Result(
+        "house", 0, "completed", metrics={"actions present": Metric(0.0)},
+        actions={"agent-1": {"late": 2, "missing": 0}, "agent-2": {"late": 0, "missing": 1}},
+    )  # fmt: skip
+    print_result(console, result)
+    text = " ".join(out.getvalue().split())
+    assert "2 came after the instant of their decision, 1 decision without any: agent-1" in text
+    assert out.getvalue().splitlines()[1] == "0 in every column: actions present"
+
+
+def test_who_has_ended_is_not_down() -> None:
+    console, out = _screen(80, is_terminal=False)
+    with Display("house", console, is_live=False) as display:
+        display(Progress("running", SECOND, SECOND, up=8, ended=1))
+    assert "8 up, 1 ended" in out.getvalue()
+
+
 @pytest.mark.parametrize(
     ("value", "text"),
     [(0.0, "0"), (41.2, "41.2"), (0.00314159, "0.003142"), (18204.7, "18,205"), (3.0, "3"),

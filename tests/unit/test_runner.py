@@ -280,8 +280,15 @@ def test_a_failing_agent_in_a_process_is_told_like_one_in_memory() -> None:
     assert apart.agent_failures == inline.agent_failures
 
 
-def test_late_and_missing_actions_are_told(run: Any) -> None:
-    source = """
+@pytest.mark.parametrize(
+    ("kind", "told"),
+    [("spread", {"agent-1": {"late": 3, "missing": 6}}), ("blank", {})],
+)
+def test_late_and_missing_actions_are_told_where_agents_must_act(
+    tmp_path: Path, kind: str, told: dict[str, Any]
+) -> None:
+    """In the blank world nobody must."""
+    (tmp_path / "slow.py").write_text("""
 import asyncio, sim
 
 class A(sim.Agent):
@@ -290,7 +297,12 @@ class A(sim.Agent):
             if obs.time < 0.25:
                 await asyncio.sleep(0.03)
                 self.act([1.0])
-"""
-    result = run(source, {"duration": "1s"}).result
-    assert result.actions["agent-1"] == {"late": 3, "missing": 6}
+""")
+    path = tmp_path / "slow.yaml"
+    path.write_text(
+        f"{{duration: 1s, world: {{kind: {kind}, agents: 1}}, "
+        f"network: {{default: {{latency: 1ms}}}}, agents: {{'*': {{behaviour: 'slow.py:A'}}}}}}"
+    )
+    result = sim.run(path, inline=True, record=False, compare=False)
+    assert result.actions == told
     assert "actions" not in result.summary()

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import itertools
+import subprocess
+import sys
 from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.optimize import linear_sum_assignment
+from scipy.optimize import Bounds, LinearConstraint, linear_sum_assignment, milp
 
 from sim.mechanisms.vcg import VALUE_MAX, Bid, allocate, clear
 
@@ -86,6 +88,40 @@ def test_a_known_case() -> None:
     awards = clear([[(both, 10)], [(a, 8)], [(b, 8)]])
     assert [(set(w.items), w.pays) for w in awards] == [(set(), 0), ({0}, 2), ({1}, 2)]
     assert clear([[(both, 10)], [(both, 4)]])[0].pays == 4
+
+
+def test_where_parts_of_bids_would_be_worth_more_the_greatest_whole_one_is_found() -> None:
+    """Each of three wants another pair of three items: half of each would be worth 15."""
+    pairs = [frozenset(pair) for pair in itertools.combinations(range(3), 2)]
+    awards = clear([[(pair, 10)] for pair in pairs])
+    assert sorted(award.pays for award in awards) == [0, 0, 10]
+    assert sum(award.bid == 0 for award in awards) == 1
+    assert [award.pays for award in clear([[(pair, 10 + i)] for i, pair in enumerate(pairs)])] == [
+        0, 0, 11,
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_market_of_twenty_is_worth_what_an_integer_programme_finds(seed: int) -> None:
+    draw = np.random.default_rng(seed)
+    bundles = [[frozenset(draw.choice(15, draw.integers(1, 5), False).tolist()) for _ in range(7)]
+               for _ in range(20)]  # fmt: skip
+    bids = [[(b, int(draw.integers(50, 100)) * len(b)) for b in own] for own in bundles]
+    flat = [(i, *bid) for i, own in enumerate(bids) for bid in own]
+    rows = [[i == k for k, _, _ in flat] for i in range(20)]
+    rows += [[item in bundle for _, bundle, _ in flat] for item in range(15)]
+    best = milp([-value for _, _, value in flat], integrality=1, bounds=Bounds(0, 1),
+                constraints=LinearConstraint(np.array(rows, dtype=float), ub=1.0))  # fmt: skip
+    awards = clear(bids, seed)
+    assert sum(bids[i][a.bid][1] for i, a in enumerate(awards) if a.bid >= 0) == round(-best.fun)
+
+
+def test_the_solver_prints_nothing(capfd: pytest.CaptureFixture[str]) -> None:
+    subprocess.run(
+        [sys.executable, "-c", "from sim.mechanisms.vcg import clear; clear([[({0}, 3)]])"],
+        check=True,
+    )
+    assert capfd.readouterr() == ("", "")
 
 
 def test_ties_go_by_lot() -> None:

@@ -38,6 +38,7 @@ class Classic(Generic[P]):
     """A BatchWorld whose state starts with key, step and the sums of the outcome.
 
     steps: after so many the episode has ended by itself; 0 if only the horizon ends it.
+    must_act: see `Group`.
     Shapes: key, step int64 [B]; return float64 [B], the sum over agents and steps so far.
     """
 
@@ -45,10 +46,14 @@ class Classic(Generic[P]):
     events: Sequence[PhysicalEvent] = ()
     reward_components: tuple[str, ...] = ("reward",)
 
-    def __init__(self, name: str, p: P, groups: Mapping[str, Played], steps: int = 0) -> None:
+    def __init__(
+        self, name: str, p: P, groups: Mapping[str, Played], steps: int = 0, must_act: bool = True
+    ) -> None:
         self.name, self.params, self.steps = name, p, steps
         self.dt_ns = step_ns(p.dt)
-        self.groups = tuple(_group(name, *played, self.dt_ns) for name, played in groups.items())
+        self.groups = tuple(
+            _group(name, *played, self.dt_ns, must_act) for name, played in groups.items()
+        )
         self.agents = sum(len(group.agents) for group in self.groups)
 
     def reset(self, seeds: Sequence[tuple[int, int]], device: str = "cpu") -> State:
@@ -135,11 +140,13 @@ def _group(
     sees: Sequence[Field],
     acts: Sequence[Field],
     dt_ns: int,
+    must_act: bool,
 ) -> Group:
     """Decides each step; an action counts for its step alone. Names: name-1 and so on."""
     if isinstance(agents, int):
         agents = numbered(name, agents)
-    return Group(name, tuple(agents), Space(tuple(sees)), Space(tuple(acts)), dt_ns, "default")
+    spaces = Space(tuple(sees)), Space(tuple(acts))
+    return Group(name, tuple(agents), *spaces, dt_ns, "default", must_act=must_act)
 
 
 def numbered(name: str, count: int) -> list[str]:

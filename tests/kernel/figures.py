@@ -45,8 +45,8 @@ def compared(
     """Loss, burst length, overtaking, and quantiles of the delay in ms.
 
     bare: a crossing of the same kernel without netem. A delay that a timer makes is longer by how
-    late timers are, for which the sender's own stand, and by the crossing itself. Both are laid
-    over our delays, and what this adds to a quantile is the floor of the method there.
+    late timers were, and by the crossing itself. Both are laid over our delays, and what this adds
+    to a quantile is the floor of the method there.
     """
     rows = [_row("loss", *(_share(c.lost) for c in (theirs, ours)))]
     if theirs.lost.any() and ours.lost.any():

@@ -3,9 +3,10 @@
 Standard library only, since it is run by the bare interpreter on the host's files. Its argument
 names a folder with a `job.json`; per crossing it asks for, `<name>.json` is left there:
 
-    sent, due:         when each datagram was sent, and when it was meant to be; monotonic ns
+    sent:              when each datagram was sent; monotonic, ns
     number, arrived:   of those that arrived, in this order
     dropped:           how many the queueing discipline counted as dropped
+    late:              how late timers were meanwhile, at instants that have nothing to do with it
 """
 
 import ctypes
@@ -27,6 +28,7 @@ NEAR, FAR = "02:00:00:00:00:01", "02:00:00:00:00:02"
 BUFFER = 1 << 25
 SILENCE_S = 0.5
 """How long after the last datagram all are there; far longer than any delay asked for."""
+WATCH_NS = 2_730_000
 SO_TIMESTAMPNS, CLONE_NEWNET, PR_SET_TIMERSLACK, POWER_OFF = 35, 0x40000000, 29, 0x4321FEDC
 
 libc = ctypes.CDLL(None, use_errno=True)
@@ -77,7 +79,8 @@ def cross(netem, traffic):
         receiver.bind(("", PORT))
         sender.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, BUFFER)
         sender.connect(("10.0.0.2", PORT))
-        sent, due = send(sender, **traffic)
+        watcher = watch(traffic["groups"] * traffic["gap_ns"])
+        sent = send(sender, **traffic)
         time.sleep(SILENCE_S)
         number, arrived = drain(receiver)
     dropped = 0
@@ -85,24 +88,48 @@ def cross(netem, traffic):
         told = do("tc -s qdisc show dev near")
         dropped = int(re.search(r"dropped (\d+)", told)[1])
         do("tc qdisc del dev near root")
-    return {"sent": sent, "due": due, "number": number, "arrived": arrived, "dropped": dropped}
+    with watcher:
+        late = json.load(watcher)
+    return {"sent": sent, "number": number, "arrived": arrived, "dropped": dropped, "late": late}
+
+
+def watch(duration_ns):
+    """A process beside that waits for one instant after another, and leaves in a file how much
+    later it was there. A host that is busy makes the timers of all of this kernel late.
+    """
+    read, write = os.pipe()
+    if os.fork():
+        os.close(write)
+        return os.fdopen(read)
+    # Before all other processes, as timers are.
+    os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
+    late = []
+    for instant in instants(duration_ns // WATCH_NS, WATCH_NS):
+        late.append(time.monotonic_ns() - instant)
+    with os.fdopen(write, "w") as file:
+        json.dump(late, file)
+    os._exit(0)
+
+
+def instants(count, gap_ns):
+    """Waits for each; those that were missed come at once."""
+    start = time.monotonic_ns() + gap_ns
+    for instant in range(start, start + count * gap_ns, gap_ns):
+        while (wait := instant - time.monotonic_ns()) > 0:
+            time.sleep(wait * 1e-9)
+        yield instant
 
 
 def send(sender, groups, size, gap_ns, frame_bytes):
     """`groups` times `size` datagrams without a pause, a group every `gap_ns`."""
     padding = bytes(frame_bytes - HEADERS - 8)
-    sent, due = [], []
-    start = time.monotonic_ns() + gap_ns
-    for group in range(groups):
-        instant = start + group * gap_ns
-        while (wait := instant - time.monotonic_ns()) > 0:
-            time.sleep(wait * 1e-9)
+    sent = []
+    for _ in instants(groups, gap_ns):
         for _ in range(size):
             payload = struct.pack("<q", len(sent)) + padding
-            due.append(instant)
             sent.append(time.monotonic_ns())
             sender.send(payload)
-    return sent, due
+    return sent
 
 
 def drain(receiver):

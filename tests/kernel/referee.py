@@ -40,7 +40,7 @@ class Traffic:
 class Crossing:
     """What became of datagrams. Shapes: sent, arrived [n] in ns, the latter `LOST` where lost.
 
-    late: how much later than meant each group was sent, in ns; [0] where that is not known.
+    late: how late timers were meanwhile, in ns, at instants of their own.
     """
 
     sent: Ints
@@ -94,10 +94,9 @@ def cross(netem: str, traffic: Traffic, folder: Path) -> tuple[Crossing, Crossin
         path = folder / f"{name}.json"
         assert path.exists(), f"no results from User-Mode Linux; its console:\n{console}"
         told = json.loads(path.read_text())
-        sent, due = np.array(told["sent"]), np.array(told["due"])
-        arrived = np.full(len(sent), LOST)
+        arrived = np.full(len(told["sent"]), LOST)
         arrived[told["number"]] = told["arrived"]
-        found.append(Crossing(sent, arrived, (sent - due)[:: crossings[name]["traffic"]["size"]]))
+        found.append(Crossing(np.array(told["sent"]), arrived, np.array(told["late"])))
         assert found[-1].lost.sum() == told["dropped"], f"{name}: lost elsewhere than in netem"
     return found[0], found[1]
 

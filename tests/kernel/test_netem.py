@@ -96,7 +96,7 @@ CASES = {
         "delay 20ms rate 1mbit",
         "latency: 20ms, rate: 1Mbit/s",
         ("latency: 20ms, rate: 800kbit/s",),
-        Traffic(groups=500, size=7, gap_ns=15 * MS),
+        Traffic(groups=600, size=7, gap_ns=10 * MS),
     ),
     # Netem's queue holds so many frames, the one that is being sent among them, and those that are
     # delayed too, hence no delay. Ours holds bytes: here those of four frames.

@@ -1,7 +1,8 @@
 """Our links against the Linux kernel's own netem: the same datagrams, at the same instants.
 
-Netem draws anew each time, so that one comparison in some hundred misses three standard errors by
-chance: what misses is measured once more from the beginning, and must not miss again.
+Netem draws anew each time, and a busy host makes its timers late: so a figure can miss three
+standard errors by chance. What misses is measured again from the beginning; what is wrong misses
+every time.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ pytestmark = [
 
 STEADY = Traffic(groups=4_000, gap_ns=2 * MS)
 QUICK = Traffic(groups=12_000, gap_ns=250_000)
+ATTEMPTS = 3
 RECEIVERS = 5
 """Samples of ours per sample of netem's."""
 
@@ -161,14 +163,14 @@ def test_a_link_is_that_of_the_kernel(
     name: str, measured: Callable[[Case], tuple[Crossing, Crossing]]
 ) -> None:
     case = CASES[name]
-    for _ in range(2):
+    for _ in range(ATTEMPTS):
         bare, theirs = measured(case)
         rows = figures(case, case.ours, bare, theirs)
         print(f"\n{case.netem} | {case.ours}", *rows, sep="\n")
         if all(row.is_within for row in rows):
             break
     else:
-        pytest.fail("\n".join(["twice beyond three standard errors:", *map(str, rows)]))
+        pytest.fail("\n".join(["always beyond three standard errors:", *map(str, rows)]))
     for altered in case.altered:
         rows = figures(case, altered, bare, theirs)
         assert not all(row.is_within for row in rows), f"nobody notices {altered}"

@@ -1,7 +1,7 @@
 """Rendezvous with quadratic cost, learned from running agents as `sim run --learn` does.
 
 Four agents act in virtual time and tell a learner on the network what they saw, did and earned;
-weights come back over the same links. A run is an hour of virtual time. What it learned plays
+weights come back over the same links. A run is three hours of virtual time. What it learned plays
 greedily, against the closed form under the same noise, which no batch-trained policy beats.
 Hyperparameters were chosen on batches of copies, with seeds 0 to 2.
 """
@@ -26,14 +26,14 @@ WORLD: Final = (
 JUDGED: Final = "5min"
 """Of greedy play: 6,000 decisions."""
 OPTIONS: Final = (
-    "{mappo: {deviation: 0.05, entropy: 0.15, learning_rate: 0.001, anneal_frames: 72000, "
+    "{mappo: {deviation: 0.05, entropy: 0.15, learning_rate: 0.001, anneal_frames: 216000, "
     "gamma: 0.99, lambda_: 0.3, epochs: 15, minibatches: 2, clip: 0.5, target_kl: 0}}"
 )  # fmt: skip
 
 
-def learned(seed: int, folder: Path, duration: str = "1h") -> Result:
+def learned(seed: int, folder: Path, duration: str = "3h") -> Result:
     """A run that learns; its policy is in `folder`."""
-    learn = ("learn.online=true", "learn.update=256", f"learn.options={OPTIONS}")
+    learn = ("learn.online=true", "learn.update=512", f"learn.options={OPTIONS}")
     result = run(
         "rendezvous", seed=seed, duration=duration, overrides=[*WORLD, *learn], inline=True,
         compare=False, run_dir=folder,
@@ -77,6 +77,6 @@ PROOFS: Final = (
             "agents/online.py", "sim/online.py", "broker/handover.py", "scenarios/rendezvous.yaml",
             "sim/worlds/rendezvous.py",
         ),
-        minutes=6.0,
+        minutes=14.0,
     ),
 )  # fmt: skip

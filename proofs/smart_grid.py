@@ -1,8 +1,8 @@
 """The smart grid: what trained batteries and generators gain, and what lossy links in training are
 worth.
 
-Two trainings per seed, each of 4,000 days: on ideal links, and on those of the scenario, which
-lose 0 to 40 %. Both are judged on days that neither has seen, against the rule on the same days
+Two trainings per seed, each of 8,000 days: on ideal links, and on those of the scenario, which
+lose 0 to 50 %. Both are judged on days that neither has seen, against the rule on the same days
 with the same noise. What a figure is, here, is the lower end of a 95 % interval over days: above 0,
 the difference is there. Hyperparameters are those of the scenario.
 """
@@ -115,7 +115,7 @@ def processes(seed: int, frames: int | None = None, days: int = 2) -> Found:
 
 
 def _score(links: str) -> Proof:
-    how = "ideal links" if links == "ideal" else "links that lose 0 to 40 %"
+    how = "ideal links" if links == "ideal" else "links that lose 0 to 50 %"
     return Proof(
         f"smart-grid-{links}",
         f"smart grid, trained on {how}: score on unseen days, lower end of its 95 % interval", "",

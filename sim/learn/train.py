@@ -7,8 +7,8 @@
       checkpoints/<frames>.safetensors             the newest three: everything to go on
 
 A checkpoint is due at the beginning, after the 1st, 2nd, 4th, 8th, ... update, and from when these
-are a twentieth of the frames apart, every twentieth. On the CPU a run that goes on from one comes to the same result,
-bit for bit, as one that was never stopped.
+are a twentieth of the frames apart, every twentieth. On the CPU a run that goes on from one comes
+to the same result, bit for bit, as one that was never stopped.
 """
 
 from __future__ import annotations

@@ -138,7 +138,9 @@ def test_not_a_number_ends_with_the_last_good_checkpoint(tmp_path: Path) -> None
 def test_not_a_number_in_the_first_update_leaves_how_it_began(tmp_path: Path) -> None:
     outcome, run = trained(tmp_path / "run", 12_000, ToyLearner(breaks_at=1))
     assert (outcome.status, outcome.exit_code, outcome.checkpoint) == ("failed", 6, 0)
-    assert [path.stem for path in checkpoint.checkpoints(run.path / CHECKPOINTS)] == ["000000000000"]
+    assert [path.stem for path in checkpoint.checkpoints(run.path / CHECKPOINTS)] == [
+        "000000000000"
+    ]
     run.write_json("manifest.json", {"kind": "training", "scenario": "toy"})
     page = write_report(run.path).read_text()
     assert "The checkpoint at frame 0 is the last good one." in page

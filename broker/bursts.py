@@ -79,8 +79,8 @@ def burst_losses(
 
 
 class Known:
-    """The latest state found of each chain, so that its next step takes one draw. What is pushed out
-    of its place by others is found again by `states`.
+    """The latest state found of each chain, so that its next step takes one draw. A chain pushed
+    out of its place by others is found again by `states`.
     """
 
     def __init__(self) -> None:
@@ -114,9 +114,11 @@ class Known:
         unknown = np.flatnonzero((since < 0) | (since > 1))
         if len(unknown):
             is_bad[unknown] = states(np, *(column[unknown] for column in chain))
-        self._names[at], self._steps[at], self._is_bad[at] = names, steps, is_bad
+        for new in (slice(None), unknown):  # who is new in a place comes last, so stays
+            places = at[new]
+            self._names[places], self._steps[places] = names[new], steps[new]
+            self._is_bad[places] = is_bad[new]
         return is_bad
-
 
     def _find(self, names: Array, steps: Array) -> Array:
         """Which of its two places each chain has; else one that is free, or either in turn."""

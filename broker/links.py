@@ -205,7 +205,8 @@ class Links:
         """The probability that each message is lost in a burst, by the state of its chain."""
         found: Floats = burst_losses(
             np, self._chains.columns, self._of["chain"][rows], keys, self._of["clock"][rows],
-            counters.astype(np.int64), times - self._began, (hops % COPY).astype(np.int64), self._known,
+            counters.astype(np.int64), times - self._began, (hops % COPY).astype(np.int64),
+            self._known,
         )  # fmt: skip
         return found
 

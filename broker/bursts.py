@@ -91,12 +91,16 @@ class Known:
         self._names = np.zeros(places, dtype=np.uint64)
         self._steps = np.full(places, _NEVER)
         self._is_bad = np.zeros(places, dtype=bool)
+        self._of_few: dict[tuple[int, int, int], tuple[int, bool]] = {}
 
     def states(
         self, numbers: Array, keys: Array, steps: Array, hops: Array, enter: Array, stay: Array,
         share: Array,
     ) -> Array:  # fmt: skip
         """As `states`, of NumPy's arrays. numbers: of the parameters, int64 [n]."""
+        if len(keys) <= _FEW:
+            columns = (c.tolist() for c in (numbers, keys, steps, hops, enter, stay, share))
+            return np.array([self._state(*one) for one in zip(*columns, strict=True)])
         if _PLACES_EACH * len(keys) > len(self._names):
             self.forget(1 << (_PLACES_EACH * len(keys)).bit_length())
         # Keys are hashes: that two chains get one name is as likely as that they have one key.
@@ -118,6 +122,20 @@ class Known:
             places = at[new]
             self._names[places], self._steps[places] = names[new], steps[new]
             self._is_bad[places] = is_bad[new]
+        return is_bad
+
+    def _state(
+        self, number: int, key: int, step: int, hop: int, enter: float, stay: float, share: float
+    ) -> bool:
+        """`states` of one chain."""
+        name = number, key, hop
+        known, is_bad = self._of_few.get(name, (_NEVER, False))
+        if known == step - 1:
+            drawn = uniform_pair(key, step >> 1, STATES, hop)[step & 1]
+            is_bad = drawn < enter or (is_bad and drawn < stay)
+        elif known != step:
+            is_bad = _state(key, step, hop, enter, stay, share)
+        self._of_few[name] = step, is_bad
         return is_bad
 
     def _find(self, names: Array, steps: Array) -> Array:

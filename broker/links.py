@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtri
 
-from broker.bursts import burst_losses, chains
+from broker.bursts import Known, burst_losses, chains
 from broker.jitters import KINDS, jitters, tables
 from broker.ledger import BURST, CORRUPT, EXPIRED, LOSS, OUTAGE, PARTITION, QUEUE
 from broker.outages import are_out, outage_sets
@@ -53,6 +53,7 @@ class Links:
     def __init__(self) -> None:
         self._of: dict[str, NDArray[Any]] = {n: np.zeros(0, t) for n, t in _COLUMNS.items()}
         self._chains = chains()
+        self._known = Known()
         self._tables = tables()
         self._outages = outage_sets()
         self._radios = radios()
@@ -205,6 +206,7 @@ class Links:
         found: Floats = burst_losses(
             np, self._chains.columns, self._of["chain"][rows], keys, self._of["clock"][rows],
             counters.astype(np.int64), times - self._began, (hops % COPY).astype(np.int64),
+            self._known,
         )  # fmt: skip
         return found
 
@@ -248,6 +250,7 @@ class Links:
         """Empties all queues, at the start of an episode, from which all that is in time counts."""
         self._of["free_at"][:] = 0
         self._of["last"][:] = 0
+        self._known.forget()
         self._began = now
 
 

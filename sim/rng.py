@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import secrets
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,14 @@ from numpy.typing import NDArray
 _MASK: Final = 0xFFFFFFFF
 _M0, _M1 = 0xD2511F53, 0xCD9E8D57
 _W0, _W1 = 0x9E3779B9, 0xBB67AE85
+_FACTORS: Final = np.array((_M0, _M1), dtype=np.uint64)
+_STEPS: Final = np.array((_W0, _W1), dtype=np.uint64)
+_LOW: Final = np.array(_MASK, dtype=np.uint64)
+_HALF: Final = np.array(32, dtype=np.uint64)
+_CUT: Final = np.array(6, dtype=np.uint64)
+_KEPT: Final = np.array(26, dtype=np.uint64)
+
+Words: TypeAlias = NDArray[np.uint64]
 
 
 def key_of(seed: int, purpose: str, *names: str | int) -> int:
@@ -42,9 +50,12 @@ def philox(c0: Any, c1: Any, c2: Any, c3: Any, key: Any) -> tuple[Any, Any, Any,
     """Four 32-bit words for each counter (c0..c3, 32 bits each) and 64-bit key.
 
     Shapes: Python integers, or arrays (NumPy uint64) that broadcast together.
-    Cost:   about 80 ns per element in NumPy.
+    Cost:   about 45 ns per element in NumPy, and 50 us per call.
     Source: Salmon et al. 2011, figure and known answers of the Random123 distribution.
     """
+    if isinstance(key, np.ndarray) or isinstance(c0, np.ndarray):
+        (c0, c2), (c1, c3) = _lanes(c0, c1, c2, c3, key)
+        return c0, c1, c2, c3
     k0, k1 = key & _MASK, key >> 32
     for _ in range(10):
         p0, p1 = _M0 * c0, _M1 * c2
@@ -56,6 +67,31 @@ def philox(c0: Any, c1: Any, c2: Any, c3: Any, key: Any) -> tuple[Any, Any, Any,
         )
         k0, k1 = (k0 + _W0) & _MASK, (k1 + _W1) & _MASK
     return c0, c1, c2, c3
+
+
+def _lanes(c0: Any, c1: Any, c2: Any, c3: Any, key: Any) -> tuple[Words, Words]:
+    """`philox` of arrays: the even words [2, ...], and the odd ones.
+
+    The two halves of a round are one array, and high bits that do not matter stay until one mask
+    a round takes them off: a call of NumPy costs as much as a thousand numbers.
+    """
+    shape = np.broadcast(c0, c1, c2, c3, key).shape
+    even, odd, product, other = np.empty((4, 2, *shape), dtype=np.uint64)
+    even[0], odd[0], even[1], odd[1] = c0, c1, c2, c3
+    halves = np.array((key & _MASK, key >> 32), dtype=np.uint64)
+    keys = halves.reshape(2, *(1,) * (len(shape) + 1 - halves.ndim), *halves.shape[1:])
+    factors, steps = (pair.reshape(2, *(1,) * len(shape)) for pair in (_FACTORS, _STEPS))
+    swapped, next_swapped = product[::-1], other[::-1]
+    for _ in range(10):
+        np.multiply(even, factors, out=product)
+        np.right_shift(swapped, _HALF, out=even)
+        np.bitwise_xor(even, odd, out=even)
+        np.bitwise_xor(even, keys, out=even)
+        np.bitwise_and(even, _LOW, out=even)
+        np.add(keys, steps, out=keys)
+        odd, swapped, next_swapped = swapped, next_swapped, swapped
+        product, other = other, product
+    return even, odd & _LOW
 
 
 def philox_torch(c0: Any, c1: Any, c2: Any, c3: Any, key: Any) -> tuple[Any, Any, Any, Any]:
@@ -104,13 +140,14 @@ def uniforms_of_stages(
     if len(stages) * len(keys) <= _FEW:
         each = list(zip(keys.tolist(), counters.tolist(), hops.tolist(), strict=True))
         drawn = [philox(c & _MASK, c >> 32, s, hop, key) for s in stages for key, c, hop in each]
-        words = np.array(drawn, dtype=np.uint64).reshape(len(stages), -1, 4).swapaxes(1, 2)
+        words = np.array(drawn, dtype=np.uint64).T.reshape(4, len(stages), -1)
+        upper, lower = words[0::2], words[1::2]
     else:
-        low, high = counters & np.uint64(_MASK), counters >> np.uint64(32)
         numbers = np.array(stages, dtype=np.uint64)[:, None]
-        words = np.stack(philox(low, high, numbers, hops, keys), axis=1)
-    upper, lower = words[:, 0::2] >> np.uint64(6), words[:, 1::2] >> np.uint64(6)
-    return (upper.astype(np.float64) * 67108864.0 + lower.astype(np.float64) + 0.5) / 2.0**52
+        upper, lower = _lanes(counters & _LOW, counters >> _HALF, numbers, hops, keys)
+    bits = upper >> _CUT << _KEPT | lower >> _CUT
+    found: NDArray[np.float64] = (bits.astype(np.float64) + 0.5) * 2.0**-52
+    return found.swapaxes(0, 1)
 
 
 def uniform_pair(key: int, counter: int, stage: int, hop: int) -> tuple[float, float]:

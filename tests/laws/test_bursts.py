@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy import stats
 
-from broker.bursts import STATES, states
+from broker.bursts import STATES, Known, states
 from broker.ledger import BURST, LOSS
 from broker.links import Links
 from sim.rng import key_of, uniform_pair, uniforms
@@ -210,3 +210,43 @@ def test_repeating_helps_little_within_a_burst() -> None:
     lost = fates(burst_of_loss(0.1, 20), np.arange(N)) == BURST
     five = np.lib.stride_tricks.sliding_window_view(lost, 5).all(axis=1)
     assert abs(five.mean() - 0.1 * 0.95**4) < 0.01
+
+
+def test_what_is_known_changes_no_state() -> None:
+    """Whatever chains were met before, in whatever order, one by one or so many at once that they
+    push each other out, and with whatever parameters.
+    """
+    draw = np.random.default_rng(5)
+    keys = draw.integers(0, 2**64, 700, dtype=np.uint64)
+    keys[:40] = keys[0] + (np.arange(40, dtype=np.uint64) << np.uint64(12))  # share first places
+    enter, stay = np.array([0.05, 0.7, 0.01]), np.array([0.8, 0.5, 0.99])
+    share, known = enter / (enter + 1 - stay), Known()
+    steps = np.zeros(len(keys), dtype=np.int64)
+    for size in (700, 700, 1, 30, 700, 5, 700, 1, 1, 1, 700, 300, 700, 12, 13, 700) * 2:
+        chosen = draw.choice(len(keys), size, replace=size == 300) if size < 700 else slice(None)
+        number = draw.integers(0, 3, len(keys)) * (draw.random(len(keys)) < 0.1)
+        hop = 1 * (draw.random(len(keys)) < 0.1)
+        columns = [
+            c[chosen] for c in (keys, steps, hop, enter[number], stay[number], share[number])
+        ]
+        found = known.states(number[chosen], *columns)
+        assert np.array_equal(found, states(np, *columns))
+        steps = steps + draw.choice([0, 1, 1, 1, 2, 5], len(keys))
+    known.forget()
+    assert np.array_equal(known.states(number[chosen], *columns), found)
+
+
+@pytest.mark.parametrize("n", [3, 600])
+def test_the_next_step_of_a_chain_takes_one_draw(monkeypatch: pytest.MonkeyPatch, n: int) -> None:
+    def refused(*_: object) -> None:
+        raise AssertionError("looked back")
+
+    known, zero, one = Known(), np.zeros(n, dtype=np.int64), np.ones(n)
+    keys = np.array([key_of(7, "link", i) for i in range(n)], dtype=np.uint64)
+    for step in range(12):
+        if step == 11:
+            monkeypatch.setattr("broker.bursts.states", refused)
+            monkeypatch.setattr("broker.bursts._state", refused)
+        known.states(zero, keys, zero + step, zero, 0.1 * one, 0.9 * one, 0.5 * one)
+    with pytest.raises(AssertionError, match="looked back"):
+        known.states(zero, keys, zero + 20, zero, 0.1 * one, 0.9 * one, 0.5 * one)

@@ -99,10 +99,13 @@ def make_agent(cell: Cell) -> Agent:
         agent_class = PolicyAgent
     agent = agent_class.__new__(agent_class)
     agent._cell = cell
+    signature = inspect.signature(agent_class.__init__)
     try:
-        inspect.signature(agent_class.__init__).bind(agent, **arguments)
+        signature.bind(agent, **arguments)
     except TypeError as error:
-        raise AgentError(f"{agent_class.__name__}(**params): {error}") from None
+        known = list(signature.parameters)[1:]
+        close = [f"; {did_you_mean(name, known)}" for name in arguments if name not in known]
+        raise AgentError(f"{agent_class.__name__}(**params): {error}{''.join(close[:1])}") from None
     agent.__init__(**arguments)  # type: ignore[misc]
     return agent
 

@@ -8,7 +8,9 @@ from typing import Any
 from agents.agent import Agent
 from agents.behaviours.classics import Rule as ClassicRule
 from agents.collectives.communicator import Communicator
+from agents.collectives.reduce import ALL_REDUCE
 from sim.errors import AgentError
+from sim.ids import did_you_mean
 from sim.worlds.graphs import graph_of
 
 
@@ -32,26 +34,33 @@ class Rule(ClassicRule):
 class Member(Agent):
     """One call of a communicator per task, whose value it then states.
 
-    params: algorithm: star, tree, doubling or ring of `all_reduce`, or gossip, which knows means
-            alone. op: of `all_reduce` (default mean). rounds: of gossip. timeout, reliability,
-            retry: of the communicator.
+    algorithm: star, tree, doubling or ring of `all_reduce`, or gossip, which knows means alone.
+    op: of `all_reduce`. rounds: of gossip. timeout, reliability, retry: of the communicator.
     """
 
-    async def run(self) -> None:
-        own = {k: self.params[k] for k in ("timeout", "reliability", "retry") if k in self.params}
-        team, known = Communicator(self, **own), -1
-        algorithm, op = self.params.get("algorithm", "tree"), self.params.get("op", "mean")
+    def __init__(
+        self, algorithm: str = "tree", op: str = "mean", rounds: int = 20,
+        timeout: float | str = 5.0, reliability: str = "none", retry: float | str | None = None,
+    ) -> None:  # fmt: skip
+        known = (*ALL_REDUCE, "gossip")
+        if algorithm not in known:
+            close = did_you_mean(str(algorithm), known)
+            raise AgentError(f"algorithm: there is no {algorithm!r}; {close}")
         if algorithm == "gossip" and op != "mean":
             raise AgentError(f"op: gossip finds means, not {op!r}")
-        rounds = {k: self.params[k] for k in ("rounds",) if k in self.params}
+        self.algorithm, self.op, self.rounds = algorithm, op, rounds
+        self.team = Communicator(self, timeout=timeout, reliability=reliability, retry=retry)
+
+    async def run(self) -> None:
+        known = -1
         async for obs in self.observations():
             if obs.task == known:
                 continue
-            known = obs.task
-            if algorithm == "gossip":
-                found = await team.gossip(obs.value, number=int(known), **rounds)
+            known = int(obs.task)
+            if self.algorithm == "gossip":
+                found = await self.team.gossip(obs.value, self.rounds, number=known)
             else:
-                found = await team.all_reduce(obs.value, op, algorithm, number=int(known))
+                found = await self.team.all_reduce(obs.value, self.op, self.algorithm, number=known)
             if found.value is not None:
                 self.act(answer=found.value, known=1)
 
@@ -59,15 +68,21 @@ class Member(Agent):
 class Averager(Agent):
     """One round of consensus with its neighbours per decision.
 
-    params: graph: of the neighbours (default ring). timeout: of a round, shorter than the step
-            (default 0.9 s). reliability, retry: of the communicator.
+    graph: of the neighbours. timeout: of a round, shorter than the step. reliability, retry: of
+    the communicator.
     """
 
+    def __init__(
+        self, graph: str = "ring", timeout: float | str = 0.9, reliability: str = "none",
+        retry: float | str | None = None,
+    ) -> None:  # fmt: skip
+        self.team = Communicator(
+            self, graph=graph_of(graph, self.names), timeout=timeout, reliability=reliability,
+            retry=retry,
+        )  # fmt: skip
+
     async def run(self) -> None:
-        own = {k: self.params[k] for k in ("reliability", "retry") if k in self.params}
-        graph = graph_of(self.params.get("graph", "ring"), self.names)
-        timeout = self.params.get("timeout", 0.9)
-        team, task, estimate = Communicator(self, graph=graph, timeout=timeout, **own), -1, 0.0
+        team, task, estimate = self.team, -1, 0.0
         if self.name == self.names[0]:
             self.log(f"predicted: {team.convergence_rate:.4f} per round")
         async for obs in self.observations():

@@ -20,6 +20,8 @@ from agents.agent import Agent
 from agents.hierarchy.coordinator import coordinate
 from agents.hierarchy.member import Setpoint, Vector, follow
 from agents.hierarchy.tree import Tree
+from sim.errors import AgentError
+from sim.ids import did_you_mean
 
 PER_PRICE: Final = np.geomspace(0.4, 40.0, 48)
 """1 / price of the points of a curve: in it demand is linear but for where a consumer drops out."""
@@ -51,12 +53,20 @@ def split(quantity: Vector, curves: Mapping[str, Vector]) -> dict[str, Vector]:
 class Player(Agent):
     """Plays its part in a tree: consumer, coordinator, deputy, or the source that it hears of.
 
-    params: trees: by name. tree: which of them. period: of the rounds. hold: seconds since the
-            root's decision for which a consumer keeps to its set-point; afterwards it does not ask.
+    trees: by name. tree: which of them. period: of the rounds. hold: seconds since the root's
+    decision for which a consumer keeps to its set-point; afterwards it does not ask.
+    Raises: AgentError if there is no such tree, or it is none.
     """
 
+    def __init__(
+        self, trees: Mapping[str, Any], tree: str, period: float | str = "5s", hold: float = 15.0
+    ) -> None:
+        if tree not in trees:
+            raise AgentError(f"tree: there is no {tree!r}; {did_you_mean(str(tree), trees)}")
+        self.groups, self.period, self.hold = trees[tree], period, float(hold)
+
     async def run(self) -> None:
-        groups = self.params["trees"][self.params["tree"]]
+        groups = self.groups
         tree = Tree(groups, self.names)
         if self.group == "source":
             await self._tell()
@@ -81,12 +91,13 @@ class Player(Agent):
             supply, safe, among = heard.payload
             return max(float(supply - safe * (among - total[0])), 0.0)
 
-        period = self.params.get("period", "5s")
-        await coordinate(self, groups, group, disaggregate=split, setpoint=supply, period=period)
+        await coordinate(
+            self, groups, group, disaggregate=split, setpoint=supply, period=self.period
+        )
 
     async def _consume(self, groups: Mapping[str, Any]) -> None:
         told: Setpoint | None = None
-        weight, hold = await self._weight(), float(self.params.get("hold", 15.0))
+        weight = await self._weight()
 
         async def listen() -> None:
             nonlocal told
@@ -96,7 +107,7 @@ class Player(Agent):
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(listen())
             async for _ in self.observations():
-                if told is not None and self.now - told.issued <= hold:
+                if told is not None and self.now - told.issued <= self.hold:
                     self.act(draw=float(told.value[0]))
 
     async def _weight(self) -> float:

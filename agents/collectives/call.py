@@ -22,8 +22,8 @@ MEMBERS_MAX: Final = 64
 """A set of contributors is one integer of 64 bits."""
 PARTS_MAX: Final = 2**16
 """Kept by one member, whatever others send; the largest operations have a tenth of it at a time."""
-Key = tuple[int, int, int]
-"""Which call, which step of it, from which rank."""
+Key = tuple[int, int, int, int]
+"""Which call, of which kind, which step of it, from which rank."""
 
 
 class Part(NamedTuple):
@@ -45,33 +45,31 @@ class Collected:
     """How an operation ended for one member.
 
     value:       what came of it; None if nothing did.
-    contributed: whose contributions are in the value, in the order of the members; missing: whose
-                 are not.
+    outcome:     complete: all are in it; partial: some; nothing: there is no value; estimate: all
+                 are in it, with shares that nobody knows (`gossip`, `consensus`); sent: handed on
+                 to the root, which alone knows how it ended (`reduce` at the others).
+    contributed: whose contributions are in the value, or in what was sent on, in the order of the
+                 members; missing: whose should be and are not.
     seconds:     of virtual time, from the call to its end.
-    spent:       messages, those sent again for want of an acknowledgement, and bytes of payload, by
-                 this member alone. Acknowledgements, which have no payload, are in none of them.
+    spent:       messages, those sent again for want of an acknowledgement, and bytes of payload of
+                 both, by this member alone. Acknowledgements, which have no payload, are in none of
+                 them.
     """
 
     value: Any
+    outcome: str
     contributed: tuple[str, ...]
     missing: tuple[str, ...]
     seconds: float
     spent: Sent = field(default_factory=Sent)
 
     @property
-    def outcome(self) -> str:
-        """complete: all are in it; partial: some; nothing: there is no value."""
-        if self.value is None and self.missing:
-            return "nothing"
-        return "partial" if self.missing else "complete"
-
-    @property
     def is_complete(self) -> bool:
-        return not self.missing
+        return self.outcome == "complete"
 
 
 class Mail:
-    """Parts that have come, by call, step and sender, and who waits for which.
+    """Parts that have come, by call, kind, step and sender, and who waits for which.
 
     What comes before its call has begun here is kept, up to `PARTS_MAX`; what belongs to a call
     that is over is not.
@@ -114,11 +112,13 @@ class Mail:
 class Call:
     """One operation of one member.
 
+    kind:       by number, see `kinds`; what comes for another kind of call counts for nothing.
     rank, size: this member's place, and how many there are. post: sends a body to a rank.
     ends_ns:    when it gives up waiting. spent: see `Collected`.
     """
 
     number: int
+    kind: int
     rank: int
     members: tuple[str, ...]
     mail: Mail
@@ -143,7 +143,7 @@ class Call:
 
     def send(self, to: int, step: int, part: Part) -> None:
         """Hands a part to another rank, under the number of a step."""
-        self.post(self, to, [self.number, step, part.who, part.value])
+        self.post(self, to, [self.number, self.kind, step, part.who, part.value])
 
     def by(self, share: float) -> int:
         """The instant at which a share of the time for this operation is over, in ns."""
@@ -160,8 +160,9 @@ class Call:
         left = (self.ends_ns if until_ns is None else until_ns) - self.loop.now_ns
         with suppress(TimeoutError):
             async with asyncio.timeout(left / SECOND):
-                key = await self.mail.take(*((self.number, step, sender) for sender in senders))
-                return key[2], self.mail.parts[key]
+                keys = ((self.number, self.kind, step, sender) for sender in senders)
+                key = await self.mail.take(*keys)
+                return key[-1], self.mail.parts[key]
         return -1, None
 
     async def receive_all(
@@ -184,18 +185,30 @@ class Call:
     def heard(self) -> list[tuple[tuple[int, int], Part]]:
         """All that has come for this operation: ((step, sender), part), in that order."""
         parts = self.mail.parts
-        return [((k[1], k[2]), parts[k]) for k in sorted(parts) if k[0] == self.number]
+        return [(k[2:], parts[k]) for k in sorted(parts) if k[:2] == (self.number, self.kind)]
+
+    def strangers(self) -> dict[int, int]:
+        """The ranks from which something has come for another kind of call, and for which."""
+        return {k[3]: k[1] for k in self.mail.parts if k[0] == self.number and k[1] != self.kind}
 
     async def sleep_until(self, instant_ns: int) -> None:
         """Nothing before an instant."""
         await asyncio.sleep(max(instant_ns - self.loop.now_ns, 0) / SECOND)
 
-    def result(self, part: Part | None, wanted: int | None = None) -> Collected:
-        """What the caller gets. wanted: the contributors that make it complete; default all."""
+    def result(
+        self, part: Part | None, wanted: int | None = None, best: str = "complete"
+    ) -> Collected:
+        """What the caller gets.
+
+        wanted: the contributors without whom it is partial; default all. best: the outcome with
+        all of them.
+        """
         value, who = (None, 0) if part is None else part
         missing = (self.everybody if wanted is None else wanted) & ~who
+        lacking = "nothing" if value is None else "partial"
         return Collected(
             value,
+            lacking if missing else best,
             tuple(self.members[rank] for rank in ranks(who)),
             tuple(self.members[rank] for rank in ranks(missing)),
             (self.loop.now_ns - self.began_ns) / SECOND,

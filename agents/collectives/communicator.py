@@ -12,7 +12,8 @@ says whose contribution it was. No call lasts longer than its timeout, whoever d
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
@@ -22,10 +23,12 @@ import numpy as np
 from agents.channels import Message
 from agents.collectives import elect, gather, gossip, reduce, spread, trees
 from agents.collectives.call import MEMBERS_MAX, Call, Collected, Mail, Part
+from agents.collectives.kinds import KINDS, kind_of, one_of
 from agents.collectives.operators import finished, given, operator, taken
 from sim.errors import AgentError, MalformedFrameError
-from sim.ids import did_you_mean, matching
+from sim.ids import did_you_mean, is_name, matching
 from sim.units import SECOND, duration_ns
+from sim.wire.codec import encode_payload
 from sim.wire.messages import REQUEST
 from sim.worlds.graphs import convergence_rate, metropolis
 
@@ -35,6 +38,8 @@ if TYPE_CHECKING:
     Graph = nx.Graph[str] | Mapping[str, Sequence[str]]
 
 RELIABILITY: Final = ("none", "acknowledged")
+OPTIONS: Final = ("timeout", "number")
+"""Of every call."""
 FIRST_RETRY_SHARE: Final = 1 / 16
 """Of a call's timeout until what was not acknowledged is sent again for the first time."""
 
@@ -43,16 +48,18 @@ class Communicator:
     """Some agents, in an order that all of them know, and the operations among them.
 
     members:     their names in that order, or a pattern, which takes the run's order; 1 to 64.
-    tag:         the topic of the messages; one communicator per agent and tag.
+    tag:         the topic of the messages, the same for all members; an agent in two groups has a
+                 communicator with another tag for each.
     timeout:     how long a call lasts at most from when it is made; each call may say its own.
     reliability: none: a message is sent once. acknowledged: again and again, after `retry` and
                  then twice as long each time, until it is acknowledged or the call is over.
     retry:       until the first time that it is sent again; default a sixteenth of the timeout.
-    graph:       who is a neighbour of whom, for flooding and consensus; default everybody.
+    graph:       who is a neighbour of whom, for flooding and consensus; default everybody. Agents
+                 who are no members are left out of it.
 
     neighbours:  the ranks next to every rank in the graph, ascending.
     Raises:      AgentError for members who are unknown, twice there or too many, or without
-                 oneself.
+                 oneself; for a graph with unknown names, a tag in use, a duration that is none.
     """
 
     def __init__(
@@ -72,13 +79,20 @@ class Communicator:
         self.rank = self.members.index(agent.name)
         self._ranks = {name: rank for rank, name in enumerate(self.members)}
         self.tag = tag
-        self.timeout_ns = duration_ns(timeout)
-        self.is_acknowledged = _one_of("reliability", reliability, RELIABILITY) == "acknowledged"
-        self.retry_ns = None if retry is None else duration_ns(retry)
-        self.neighbours = self._near(graph)
+        self.timeout_ns = lasting_ns("timeout", timeout)
+        self.is_acknowledged = one_of("reliability", reliability, RELIABILITY) == "acknowledged"
+        self.retry_ns = None if retry is None else lasting_ns("retry", retry)
+        self.neighbours = self._near(graph, agent.names)
         self._mail = Mail()
         self._next = 0
         self._is_busy = False
+        if not isinstance(tag, str) or not is_name(tag):
+            raise AgentError(f"tag: expected a name, starting with a letter, found {tag!r}")
+        if tag in self._channels.protocols:
+            raise AgentError(
+                f"tag: {tag!r} is in use by this agent already; another communicator needs a tag "
+                "of its own, the same for all of its members"
+            )
         self._channels.claim(tag, self._on_message)
 
     @property
@@ -95,50 +109,49 @@ class Communicator:
         root: by name; default the first member. options: those of every call, `timeout` and
         `number`. Only the root's contribution is wanted: the others cannot be missing.
         """
-        at = self._rank_of(root)
-
-        async def run(call: Call) -> Part | None:
+        with self._call(options, "broadcast", algorithm) as call:
+            at = self._rank_of(root)
             part = call.mine(value) if self.rank == at else None
             if algorithm == "flood":
-                return await spread.flood(call, part, at, self.neighbours)
-            return await (spread.star if algorithm == "star" else spread.tree)(call, part, at)
-
-        _one_of("algorithm", algorithm, ("star", "tree", "flood"))
-        return await self._call(run, wanted=1 << at, **options)
+                part = await spread.flood(call, part, at, self.neighbours)
+            else:
+                part = await (spread.star if algorithm == "star" else spread.tree)(call, part, at)
+            return call.result(part, 1 << at)
 
     async def scatter(
-        self, values: Sequence[Any] | None = None, root: str = "", **options: Any
+        self,
+        values: Sequence[Any] | Mapping[str, Any] | None = None,
+        root: str = "",
+        **options: Any,
     ) -> Collected:
-        """To each member its own of the root's values, one for every member in their order.
+        """To each member its own of the root's values.
 
-        Raises: AgentError at the root if their number is another.
+        values: one for every member, as a list in their order or by name; of the root alone.
+        Raises: AgentError at the root if some member has none, or somebody else has one.
         """
-        at = self._rank_of(root)
-        if self.rank == at and (values is None or len(values) != self.size):
-            found = "none" if values is None else str(len(values))
-            raise AgentError(f"scatter: expected {self.size} values, one per member, found {found}")
-        return await self._call(
-            lambda call: spread.scatter(call, values, at), wanted=1 << at, **options
-        )
+        with self._call(options, "scatter") as call:
+            at = self._rank_of(root)
+            each = self._one_each(values) if self.rank == at else None
+            return call.result(await spread.scatter(call, each, at), 1 << at)
 
     async def reduce(
         self, value: Any, op: str = "sum", root: str = "", algorithm: str = "tree", **options: Any
     ) -> Collected:
-        """All values in one, for the root; the others have what they sent on, and of whom.
+        """All values in one, for the root. algorithm: tree, star.
 
-        algorithm: tree, star.
+        The others have no value: theirs ends as `sent`, with those whose contributions they have
+        handed on, and those below them in the tree from whom they had none.
         """
-        at, combine = self._rank_of(root), operator(op)
-        way = reduce.REDUCE[_one_of("algorithm", algorithm, tuple(reduce.REDUCE))]
-        part = taken(value)
-
-        async def run(call: Call) -> Part:
-            return await way(call, call.mine(part), combine, at)
-
-        place = (self.rank - at) % self.size
-        below = trees.subtree(place, self.size) if algorithm == "tree" or not place else [place]
-        wanted = sum(1 << (each + at) % self.size for each in below)
-        return _finished(await self._call(run, wanted, **options), op)
+        with self._call(options, "reduce", algorithm, op) as call:
+            at, combine = self._rank_of(root), operator(op)
+            part = call.mine(taken(value, op))
+            part = await reduce.REDUCE[algorithm](call, part, combine, at)
+            place = (self.rank - at) % self.size
+            is_alone = place and algorithm == "star"
+            below = [place] if is_alone else trees.subtree(place, self.size)
+            wanted = sum(1 << (each + at) % self.size for each in below)
+            found = call.result(part, wanted)
+            return replace(found, value=None, outcome="sent") if place else _finished(found, op)
 
     # --- all to all -------------------------------------------------------------------------------
 
@@ -149,31 +162,34 @@ class Communicator:
 
         algorithm: star, tree, doubling, ring. Of partial results a star's and a tree's are the
         same for all who get one, a doubling's are each member's own, and a ring has none.
+        Sums and products of whole numbers that do not fit in 64 bits are floats.
         """
-        combine = operator(op)
-        way = reduce.ALL_REDUCE[_one_of("algorithm", algorithm, tuple(reduce.ALL_REDUCE))]
-        part = taken(value)
-        found = await self._call(lambda call: way(call, call.mine(part), combine), **options)
-        return _finished(found, op)
+        with self._call(options, "all_reduce", algorithm, op) as call:
+            part = call.mine(taken(value, op))
+            found = await reduce.ALL_REDUCE[algorithm](call, part, operator(op))
+            return _finished(call.result(found), op)
 
     async def all_gather(self, value: Any, algorithm: str = "flat", **options: Any) -> Collected:
         """Every member's value, for all: a dict by name. algorithm: flat, ring."""
-        way = gather.ALL_GATHER[_one_of("algorithm", algorithm, tuple(gather.ALL_GATHER))]
-        found = await self._call(lambda call: way(call, call.mine(value)), **options)
-        pairs = sorted(found.value, key=lambda pair: pair[0])
-        return replace(found, value={self.members[rank]: each for rank, each in pairs})
+        with self._call(options, "all_gather", algorithm) as call:
+            found = call.result(await gather.ALL_GATHER[algorithm](call, call.mine(value)))
+            pairs = sorted(found.value, key=lambda pair: pair[0])
+            return replace(found, value={self.members[rank]: each for rank, each in pairs})
 
     async def barrier(self, **options: Any) -> Collected:
         """Waits until all have called it, or the timeout is over; `missing` says who has not."""
-        return await self._call(gather.disseminate, **options)
+        with self._call(options, "barrier") as call:
+            return call.result(await gather.disseminate(call))
 
     async def gossip(self, value: Any, rounds: int = 20, **options: Any) -> Collected:
-        """An estimate of the mean by push-sum, in rounds of timeout / rounds each."""
-        part = taken(value)
-        found = await self._call(
-            lambda call: gossip.push_sum(call, call.mine(part), rounds, self._agent.rng), **options
-        )
-        return replace(found, value=given(found.value))
+        """An estimate of the mean by push-sum, in rounds of timeout / rounds each.
+
+        It is never `complete`: a lost message takes a share of the sum along, which nobody sees.
+        """
+        with self._call(options, "gossip") as call:
+            part = call.mine(taken(value))
+            found = await gossip.push_sum(call, part, _count(rounds), self._agent.rng)
+            return _plain(call.result(found, best="estimate"))
 
     async def consensus(
         self,
@@ -182,18 +198,15 @@ class Communicator:
         on_round: Callable[[int, Any], None] | None = None,
         **options: Any,
     ) -> Collected:
-        """The mean, by averaging with one's neighbours in the graph with Metropolis weights.
+        """An estimate of the mean, by averaging with one's neighbours with Metropolis weights.
 
         on_round: is told each round's number and the value after it. `convergence_rate` predicts
         how quickly it comes about.
         """
-        weights, part = metropolis(self.neighbours), taken(value)
-
-        async def run(call: Call) -> Part:
-            return await gossip.consensus(call, call.mine(part), weights, rounds, on_round)
-
-        found = await self._call(run, **options)
-        return replace(found, value=given(found.value))
+        with self._call(options, "consensus") as call:
+            weights, part = metropolis(self.neighbours), call.mine(taken(value))
+            found = await gossip.consensus(call, part, weights, _count(rounds), on_round)
+            return _plain(call.result(found, best="estimate"))
 
     @property
     def convergence_rate(self) -> float:
@@ -202,8 +215,11 @@ class Communicator:
 
     async def elect(self, **options: Any) -> Collected:
         """A leader's name: of the members that live, the first. None if none said that it leads."""
-        found = await self._call(elect.elect, wanted=0, **options)
-        return replace(found, value=None if found.value is None else self.members[found.value])
+        with self._call(options, "elect") as call:
+            found = call.result(await elect.elect(call), wanted=0)
+            if found.value is None:
+                return replace(found, outcome="nothing")
+            return replace(found, value=self.members[found.value])
 
     # --- one's own --------------------------------------------------------------------------------
 
@@ -214,34 +230,46 @@ class Communicator:
 
     async def run(self, operation: Callable[[Call], Any], **options: Any) -> Collected:
         """An operation of one's own: a coroutine function of a `Call` that returns a part."""
-        return await self._call(operation, **options)
+        with self._call(options, "run") as call:
+            return call.result(await operation(call))
 
     # --- how a call is made -----------------------------------------------------------------------
 
-    async def _call(
-        self,
-        run: Callable[[Call], Any],
-        wanted: int | None = None,
-        timeout: float | str | None = None,
-        number: int | None = None,
-    ) -> Collected:
-        """Runs one operation under the next number, or under one that all members agree on."""
+    @contextmanager
+    def _call(
+        self, options: Mapping[str, Any], operation: str, algorithm: str = "", op: str = ""
+    ) -> Iterator[Call]:
+        """One call under the next number, or under one that all members agree on.
+
+        One that is refused has used its number up, so that the next calls of all still match.
+        """
+        number = options.get("number")
+        is_number = isinstance(number, int | np.integer) and number >= 0
+        at = int(number) if is_number else self._next  # type: ignore[arg-type]
+        self._next = at + 1
         if self._is_busy:
             raise AgentError(
                 f"a call of the communicator {self.tag!r} is not over yet; what goes on at the "
                 "same time needs a communicator with another tag"
             )
-        loop = self._channels.loop
-        at = self._next if number is None else number
-        lasts = self.timeout_ns if timeout is None else duration_ns(timeout)
-        call = Call(
-            at, self.rank, self.members, self._mail, loop, self._post, self._warn,
-            loop.now_ns, loop.now_ns + lasts,
-        )  # fmt: skip
         self._mail.forget(at - 1)
-        self._next, self._is_busy = at + 1, True
+        self._is_busy = True
         try:
-            return call.result(await run(call), wanted)
+            for key in options:
+                one_of("option", key, OPTIONS)
+            if number is not None and not is_number:
+                raise AgentError(f"number: expected a whole number from 0, found {number!r}")
+            timeout = options.get("timeout")
+            lasts = self.timeout_ns if timeout is None else lasting_ns("timeout", timeout)
+            loop = self._channels.loop
+            call = Call(
+                at, kind_of(operation, algorithm, op), self.rank, self.members, self._mail, loop,
+                self._post, self._warn, loop.now_ns, loop.now_ns + lasts,
+            )  # fmt: skip
+            yield call
+            for rank, kind in sorted(call.strangers().items()):
+                theirs, ours = KINDS[kind], KINDS[call.kind]
+                self._warn(f"left out {self.members[rank]!r}: it calls {theirs}, here it is {ours}")
         finally:
             self._is_busy = False
             self._mail.forget(at)
@@ -250,18 +278,23 @@ class Communicator:
         name = self.members[to]
         call.spent.messages += 1
         if self.is_acknowledged:
+            try:
+                size = len(encode_payload(body))
+            except (TypeError, ValueError) as error:
+                raise AgentError(f"{self.tag}: {error}") from None
             self._channels.loop.create_task(
-                self._persist(call, name, body), name=f"{self.tag} to {name}"
+                self._persist(call, name, body, size), name=f"{self.tag} to {name}"
             )
         else:
             call.spent.bytes += self._channels.direct(name, self.tag, body)
 
-    async def _persist(self, call: Call, to: str, body: list[Any]) -> None:
-        """Sends until it is acknowledged, or the call's time is over."""
+    async def _persist(self, call: Call, to: str, body: list[Any], size: int) -> None:
+        """Sends until it is acknowledged, or the call's time is over. size: in bytes."""
         loop = self._channels.loop
         patience = self.retry_ns or round((call.ends_ns - call.began_ns) * FIRST_RETRY_SHARE)
         while True:
             until = min(loop.now_ns + patience, call.ends_ns)
+            call.spent.bytes += size
             try:
                 async with asyncio.timeout((until - loop.now_ns) / SECOND):
                     await self._channels.request(to, self.tag, body)
@@ -281,8 +314,8 @@ class Communicator:
             return
         if sender is None or not _is_body(body, self.size):
             return
-        number, step, who, value = body
-        self._mail.put((number, step, sender), Part(value, who))
+        number, kind, step, who, value = body
+        self._mail.put((number, kind, step, sender), Part(value, who))
         if message.kind == REQUEST:
             self._channels.reply(message, None)
 
@@ -291,14 +324,42 @@ class Communicator:
 
     def _rank_of(self, name: str) -> int:
         if name and name not in self._ranks:
-            raise AgentError(f"{name!r} is no member; {did_you_mean(name, list(self.members))}")
+            close = did_you_mean(str(name), self.members)
+            raise AgentError(f"root: {name!r} is no member; {close}")
         return self._ranks.get(name, 0)
 
-    def _near(self, graph: Any) -> dict[int, list[int]]:
-        """The neighbours of every rank, ascending."""
+    def _one_each(self, values: Any) -> list[Any]:
+        """A value for every member, in their order."""
+        expected = f"scatter: expected {self.size} values, one per member"
+        if isinstance(values, Mapping):
+            for name in values:
+                if name not in self._ranks:
+                    close = did_you_mean(str(name), self.members)
+                    raise AgentError(f"scatter: {name!r} is no member; {close}")
+            if lacking := [name for name in self.members if name not in values]:
+                raise AgentError(f"{expected}, found none for {', '.join(lacking)}")
+            return [values[name] for name in self.members]
+        if not isinstance(values, list | tuple | np.ndarray) or np.ndim(values) == 0:
+            raise AgentError(f"{expected}, as a list or by name, found {values!r:.60}")
+        if len(values) != self.size:
+            raise AgentError(f"{expected}, found {len(values)}")
+        return list(values)
+
+    def _near(self, graph: Any, names: Sequence[str]) -> dict[int, list[int]]:
+        """The neighbours of every rank, ascending. A graph may have agents who are no members."""
         if graph is None:
             return {r: [k for k in range(self.size) if k != r] for r in range(self.size)}
-        edges: nx.Graph[str] = nx.Graph(graph)
+        try:
+            edges: nx.Graph[str] = nx.Graph(graph)
+        except (nx.NetworkXError, TypeError):
+            raise AgentError(
+                f"graph: expected the neighbours of each by name, found {graph!r:.60}"
+            ) from None
+        for name in edges:
+            if name not in names:
+                raise AgentError(
+                    f"graph: there is no agent {name!r}; {did_you_mean(str(name), names)}"
+                )
         return {
             rank: sorted(self._ranks[n] for n in edges[name] if n in self._ranks and n != name)
             if name in edges
@@ -324,19 +385,31 @@ def _members(given: str | Sequence[str], names: Sequence[str], own: str) -> tupl
     return found
 
 
-def _one_of(what: str, name: str, known: Sequence[str]) -> str:
-    if name not in known:
-        raise AgentError(f"{what}: there is no {name!r}; {did_you_mean(name, list(known))}")
-    return name
+def lasting_ns(what: str, given: Any) -> int:
+    """Nanoseconds above 0. Raises: AgentError naming what it is of."""
+    try:
+        found = duration_ns(given)
+    except ValueError as error:
+        raise AgentError(f"{what}: {error}") from None
+    if found <= 0:
+        raise AgentError(f"{what}: expected a duration above 0, found {given!r}")
+    return found
+
+
+def _count(rounds: Any) -> int:
+    if type(rounds) is not int or rounds < 1:
+        raise AgentError(f"rounds: expected a whole number from 1, found {rounds!r}")
+    return rounds
 
 
 def _is_body(body: Any, size: int) -> bool:
-    """Whether a payload is what `_post` sends: [number, step, who, value]."""
-    if not isinstance(body, list) or len(body) != 4:
+    """Whether a payload is what `_post` sends: [number, kind, step, who, value]."""
+    if not isinstance(body, list) or len(body) != 5:
         return False
-    number, step, who, _ = body
-    is_whole = all(type(each) is int for each in (number, step, who))
-    return is_whole and number >= 0 and step >= 0 and bool(0 < who < 1 << size)
+    number, kind, step, who, _ = body
+    is_whole = all(type(each) is int for each in (number, kind, step, who))
+    is_known = is_whole and 0 <= kind < len(KINDS) and number >= 0 and step >= 0
+    return is_known and bool(0 < who < 1 << size)
 
 
 def _finished(found: Collected, op: str) -> Collected:
@@ -345,3 +418,7 @@ def _finished(found: Collected, op: str) -> Collected:
         return found
     value = finished(op, np.asarray(found.value), len(found.contributed))
     return replace(found, value=given(value))
+
+
+def _plain(found: Collected) -> Collected:
+    return replace(found, value=given(found.value))

@@ -17,9 +17,9 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from agents.channels import Message
-from agents.collectives.communicator import Communicator
+from agents.collectives.communicator import Communicator, lasting_ns
 from sim.errors import MalformedFrameError
-from sim.units import SECOND, duration_ns
+from sim.units import SECOND
 
 if TYPE_CHECKING:
     from agents.agent import Agent
@@ -43,7 +43,7 @@ async def leadership(
     `<tag>-word`, elections on `<tag>`. Iterate to the end of the run: it is the iteration that
     leads and listens; work belongs into a task beside it.
     """
-    view = View(agent, members, tag, duration_ns(period), patience, options)
+    view = View(agent, members, tag, lasting_ns("period", period), patience, options)
     async for leader in view.changes():
         yield leader
 

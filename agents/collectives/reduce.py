@@ -9,14 +9,13 @@ Sources: Thakur, Rabenseifner, Gropp, Optimization of collective communication o
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 
 from agents.collectives import spread, trees
 from agents.collectives.call import Call, Part
-
-Combine = Callable[[Any, Any], Any]
+from agents.collectives.operators import Combine
 
 
 def merged(call: Call, combine: Combine, first: Part, second: Part | None) -> Part:

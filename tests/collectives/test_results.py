@@ -144,7 +144,7 @@ def test_the_first_member_is_elected(run: Any, size: int) -> None:
 def test_averages_come_close_to_the_mean(run: Any, call: str) -> None:
     for value, end, _ in answers(run, f"team.{call}([rank, -2.0 * rank], rounds=60)", 9):
         assert np.allclose(value, [4.0, -8.0], atol=1e-3)
-        assert end[0] == "complete"
+        assert end[0] == "estimate"
 
 
 def test_a_wrong_call_is_told(run: Any) -> None:

@@ -27,6 +27,15 @@ def nearest(name: str, names: Iterable[str]) -> str | None:
     return found[0] if found else None
 
 
+def hint(name: str, names: Iterable[str]) -> str:
+    """What ends an error that has listed the names already: `; did you mean 'x'?`, or nothing.
+
+    Nearer than for a list that is not seen: `no` is not meant as `on`.
+    """
+    found = difflib.get_close_matches(name, list(names), n=1, cutoff=0.6)
+    return f"; did you mean {found[0]!r}?" if found else ""
+
+
 def did_you_mean(name: str, names: Iterable[str]) -> str:
     """A clause for an error message: the nearest name, or the list of what exists."""
     known = list(names)

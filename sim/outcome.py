@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from sim.errors import UnknownKeyError
+from sim.ids import did_you_mean
 from sim.scenario.schema import YOU
 from sim.worlds.world import Metric
 
@@ -76,7 +78,11 @@ class Result:
         """What coordination cost: bytes sent per unit by which the objective beats a column.
 
         over: a column of `reference`. None if it is not there, or not beaten.
+        Raises: UnknownKeyError for what is no column.
         """
+        columns = (NO_CONTROL, RULE, *BOUNDS)
+        if over not in self.reference and over not in columns:
+            raise UnknownKeyError(f"there is no column {over!r}; {did_you_mean(over, columns)}")
         for name, metric in self.metrics.items():
             other = self.reference.get(over, {}).get(name)
             if metric.objective and other is not None:
@@ -84,6 +90,11 @@ class Result:
                 gain = sign * (metric.value - other)
                 return float(self.messages["bytes"]) / gain if gain > 0 else None
         return None
+
+    def bytes_per_gains(self) -> dict[str, float]:
+        """`bytes_per_gain` over nobody acting and over the rule, where these are beaten."""
+        found = {name: self.bytes_per_gain(name) for name in (NO_CONTROL, RULE)}
+        return {name: value for name, value in found.items() if value is not None}
 
     def summary(self) -> dict[str, Any]:
         """The document that `--json` prints and `summary.json` holds, but for its `accounts`: the
@@ -111,6 +122,7 @@ class Result:
             "faults": self.faults,
             "metrics": {name: metric.value for name, metric in self.metrics.items()},
             "reference": self.reference,
+            "bytes_per_gain": self.bytes_per_gains(),
             "activations": self.activations,
             "real_time_decisions": self.real_time_decisions,
         }

@@ -19,23 +19,23 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from agents.auctions import messages
+from agents.auctions import checks, messages
 from agents.auctions.calls import Call
-from agents.auctions.formats import FORMATS, ticks
+from agents.auctions.formats import FORMATS
 from agents.auctions.messages import Letter, Plan, Terms, Watch
 from agents.auctions.records import Result
 from agents.auctions.session import Session
 from agents.channels import Message
 from sim.errors import AgentError, MalformedFrameError
-from sim.ids import did_you_mean, matching
+from sim.ids import did_you_mean
 from sim.rng import key_of
-from sim.units import SECOND, duration_ns
+from sim.units import SECOND
 
 if TYPE_CHECKING:
     from agents.agent import Agent
 
-ITEMS_MAX: Final = 64
-UNITS_MAX: Final = 1024
+CLOCK_PRICES: Final = 20
+"""For how many prices of an English clock there is time, if each takes the default `every`."""
 CALLS_MAX: Final = 256
 """Auctions of others that are not over, for a bidder, and for a deputy; more are not heard of."""
 
@@ -44,7 +44,8 @@ class Auction:
     """An agent's part in the auctions under a topic: auctioneer, bidder, deputy, or all of them.
 
     results: of the auctions that this agent has held, also as a deputy.
-    Raises:  AgentError if the agent has one under this topic already.
+    topic:   under which all who take part have theirs.
+    Raises:  AgentError if the agent uses this topic already.
     """
 
     def __init__(self, agent: Agent, topic: str = "auction") -> None:
@@ -58,7 +59,10 @@ class Auction:
         self._fresh: asyncio.Queue[Call] = asyncio.Queue()
         self._watches: dict[str, Watch] = {}
         self._held = 0
-        self._channels.claim(topic, self._on_message)
+        try:
+            self._channels.claim(topic, self._on_message)
+        except AgentError as error:
+            raise AgentError(f"topic: {error}; an Auction may have another `topic`") from None
 
     # --- holding ----------------------------------------------------------------------------------
 
@@ -71,7 +75,7 @@ class Auction:
         closes_in: float | str = 5.0,
         reserve: float = 0.0,
         units: int = 1,
-        start: float = 0.0,
+        start: float | None = None,
         increment: float = 1.0,
         every: float | str | None = None,
         confirm: float | str = 0.0,
@@ -79,7 +83,7 @@ class Auction:
         settle: float | str | None = None,
         tries: int = 1,
         quorum: int = 0,
-        deputies: Sequence[str] = (),
+        deputies: str | Sequence[str] = (),
         tick: float | None = None,
         grain: float = 1e-3,
     ) -> Result:
@@ -90,14 +94,17 @@ class Auction:
         closes_in: until bids are late; it closes earlier if all have answered.
         reserve:   the least price, of each item or unit; of clocks the lowest.
         units:     how many identical ones there are, in uniform_price and pay_as_bid.
-        start, increment, every: of a clock: its first price, its step, and how long a price is
-                   answered at most (default: a twentieth of `closes_in`).
+        start, increment, every: of a clock: its first price (english: default the reserve, 0 at
+                   least), its step, and how long a price is answered at most, which is to be longer
+                   than a message there and one back (default, english: a twentieth of
+                   `closes_in`; dutch: `closes_in` divided among its prices).
         confirm:   how long a winner has to confirm its award; 0: it need not.
-        reawards:  how often the rest is cleared anew without those who did not.
+        reawards:  how often the rest is cleared anew without those who did not `confirm`.
         settle:    until who has not acknowledged the outcome is `uninformed`; default `closes_in`.
         tries:     how often what wants an answer is sent, spread over its time.
-        quorum:    with fewer bids it is void.
-        deputies:  who holds it anew, one after the other, if no outcome is heard in time.
+        quorum:    with fewer bids it is void; up to the number of bidders.
+        deputies:  who holds it anew, one after the other, if no outcome is heard in time; names in
+                   their order, or a pattern.
         tick:      the smallest amount of money, default 1e-6, of double auctions 1e-3; grain: of
                    quantity in double auctions.
 
@@ -105,28 +112,40 @@ class Auction:
         """
         if format not in FORMATS:
             raise AgentError(f"there is no format {format!r}; {did_you_mean(format, FORMATS)}")
-        names = [items] if isinstance(items, str) else list(items)
-        rivals = self._bidders(bidders)
-        closes_ns, confirm_ns = _positive_ns("closes_in", closes_in), duration_ns(confirm)
-        settle_ns = closes_ns if settle is None else duration_ns(settle)
+        if format == "dutch" and start is None:
+            raise AgentError("start: expected the price at which a dutch clock begins, found none")
+        own, known = self._agent.name, self._agent.names
+        rivals = checks.names("bidders", bidders, own, known)
+        line = [own, *checks.names("deputies", deputies, own, known)]
+        closes_ns = checks.span_ns("closes_in", closes_in, 1)
+        confirm_ns = checks.span_ns("confirm", confirm)
+        settle_ns = closes_ns if settle is None else checks.span_ns("settle", settle)
+        least = checks.amount("reserve", reserve)
+        first = checks.amount("start", 0.0 if start is None else start)
+        tick = FORMATS[format].tick if tick is None else tick
+        now, reawards = self._loop.now_ns, checks.count("reawards", reawards, 0, 2**16)
+        self._held += 1
+        terms = Terms(
+            f"{own}:{now}:{self._held}", line, 0, format,
+            [items] if isinstance(items, str) else list(items),
+            checks.count("units", units, 1, checks.UNITS_MAX), least,
+            max(first, least) if format == "english" else first,
+            checks.amount("increment", increment),
+            checks.amount("tick", tick, messages.MONEY_MIN),
+            checks.amount("grain", grain, messages.MONEY_MIN), now, now + closes_ns,
+            now + closes_ns + (reawards + 1) * confirm_ns + settle_ns,
+        )  # fmt: skip
+        prices = checks.prices_of(terms) if format == "dutch" else CLOCK_PRICES
         plan = Plan(
             rivals,
-            max(closes_ns // 20, 1) if every is None else _positive_ns("every", every),
+            max(closes_ns // prices, 1) if every is None else checks.span_ns("every", every, 1),
             confirm_ns,
             settle_ns,
             reawards,
-            tries,
-            quorum,
+            checks.count("tries", tries, 1, messages.TRIES_MAX),
+            checks.count("quorum", quorum, 0, len(rivals)),
         )
-        now, first = self._loop.now_ns, float(max(start, reserve) if format == "english" else start)
-        self._held += 1
-        terms = Terms(
-            f"{self._agent.name}:{now}:{self._held}", [self._agent.name, *deputies], 0, format,
-            names, units, float(reserve), first, float(increment),
-            FORMATS[format].tick if tick is None else tick, grain, now, now + closes_ns,
-            now + closes_ns + (reawards + 1) * confirm_ns + settle_ns,
-        )  # fmt: skip
-        self._check(terms, plan)
+        checks.check(terms, plan)
         return await self._hold(terms, plan)
 
     async def _hold(self, terms: Terms, plan: Plan) -> Result:
@@ -152,57 +171,13 @@ class Auction:
                     session.send(other, Watch(terms, plan), again > 0)
             await asyncio.sleep((terms.closes_ns - terms.began_ns) / plan.tries / SECOND)
 
-    def _bidders(self, given: str | Sequence[str]) -> list[str]:
-        names = self._agent.names
-        if isinstance(given, str):
-            return [n for n in matching(given, names) if n != self._agent.name]
-        for name in given:
-            if name not in names:
-                raise AgentError(f"there is no agent {name!r}; {did_you_mean(name, names)}")
-        return list(dict.fromkeys(given))
-
-    def _check(self, terms: Terms, plan: Plan) -> None:
-        """Raises: AgentError."""
-        takes_many = terms.format in ("parallel", "vcg")
-        problems = {
-            "bidders: there is none": not plan.bidders,
-            f"items: expected 1 to {ITEMS_MAX} different names": not (
-                1 <= len(set(terms.items)) == len(terms.items) <= ITEMS_MAX
-                and all(isinstance(item, str) for item in terms.items)
-            ),
-            f"{terms.format} sells one item; parallel and vcg sell several": (
-                len(terms.items) > 1 and not takes_many
-            ),
-            f"units: expected 1 to {UNITS_MAX}": not 1 <= terms.units <= UNITS_MAX,
-            "units: only uniform_price and pay_as_bid sell several": (
-                terms.units > 1 and terms.format not in ("uniform_price", "pay_as_bid")
-            ),
-            f"tries: expected 1 to {messages.TRIES_MAX}; reawards and quorum: at least 0": (
-                not messages.is_feasible(plan)
-            ),
-            "start: a dutch clock begins at its reserve or above": (
-                terms.format == "dutch" and terms.start < terms.reserve
-            ),
-            "deputies: expected other agents, each once": (
-                len(set(terms.line)) < len(terms.line)
-                or not set(terms.line) <= set(self._agent.names)
-            ),
-        }
-        for text, is_wrong in problems.items():
-            if is_wrong:
-                raise AgentError(text)
-        if not messages.is_sound(terms):
-            raise AgentError("tick, grain, reserve, start, increment: expected finite numbers")
-        if not _steps(terms):
-            raise AgentError(f"increment: expected at least a tick of {terms.tick:g}")
-
     # --- standing in ------------------------------------------------------------------------------
 
     def _watch(self, sender: str, watch: Watch) -> None:
         """Begins to watch an auction for which this agent is a deputy, or learns of a new term."""
         terms, plan, own = watch.terms, watch.plan, self._agent.name
         is_known = {*plan.bidders, *terms.line} <= set(self._agent.names)
-        is_sane = is_known and terms.format in FORMATS and _steps(terms)
+        is_sane = is_known and terms.format in FORMATS and checks.moves(terms)
         if sender != terms.auctioneer or own not in terms.line or not is_sane:
             return
         held = self._sessions.get(terms.id)
@@ -293,15 +268,3 @@ class Auction:
             self._sessions[outcome.id].receive(sender, outcome)
         elif outcome.id not in self._calls:
             self._post(sender, messages.Heard(outcome.id, outcome.term))
-
-
-def _steps(terms: Terms) -> bool:
-    """Whether the price of a clock moves."""
-    return not FORMATS[terms.format].is_clock or ticks(terms.increment, terms) >= 1
-
-
-def _positive_ns(what: str, given: float | str) -> int:
-    found = duration_ns(given)
-    if found <= 0:
-        raise AgentError(f"{what}: expected a duration above 0, found {given!r}")
-    return found

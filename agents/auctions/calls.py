@@ -83,7 +83,8 @@ class Call:
         return self._outcome is None and self._loop.now_ns < self._terms.closes_ns
 
     def bid(self, value: Any, accept: Accept | None = None) -> None:
-        """Bids, once: a second bid is reported as a duplicate.
+        """Bids, once: the first answer to a call counts, in every format; another is reported as a
+        duplicate, and changes nothing.
 
         value:  as the format says, see docs/auctions.md; at a clock the last price one would pay,
                 by which each price is answered, and which is told to nobody.
@@ -94,12 +95,15 @@ class Call:
             FORMATS[self.format].read(value, self._terms)
         except ValueError as error:
             raise AgentError(f"a bid in {self.format}: {error}") from None
-        self._limit, self._accept, self._has_answered = value, accept, True
-        self._answer()
+        self._say(value, accept)
 
     def decline(self) -> None:
-        """Says that one does not bid, so that nobody waits."""
-        self._limit, self._has_answered = None, True
+        """Says that one does not bid, so that nobody waits. It is an answer like a bid."""
+        self._say(None)
+
+    def _say(self, value: Any, accept: Accept | None = None) -> None:
+        if not self._has_answered:
+            self._limit, self._accept, self._has_answered = value, accept, True
         self._answer()
 
     async def award(self) -> Award:

@@ -14,8 +14,9 @@ from agents.collectives.call import Sent
 class Result:
     """How an auction ended for who held it.
 
-    status:     sold; unsold: no bid was good enough; void: too few bid, or awards that hang
-                together were not all confirmed; superseded: a deputy holds it now.
+    status:     sold; unsold: no bid was good enough; void: too few bid, a clock was cut, or awards
+                that hang together were not all confirmed; superseded: a deputy holds it now.
+    reason:     why it is not sold, in words.
     shares:     what the winners get, by name: items, quantity, and what each pays in all.
     bids:       those that counted, by name; of a clock, the last price a bidder was in at.
     declined:   who said that it does not bid.
@@ -44,6 +45,7 @@ class Result:
     uninformed: tuple[str, ...] = ()
     seconds: float = 0.0
     spent: Sent = field(default_factory=Sent)
+    reason: str = ""
 
     @property
     def winners(self) -> tuple[str, ...]:

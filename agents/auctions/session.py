@@ -29,7 +29,7 @@ from agents.auctions.messages import (
 from agents.auctions.records import Result
 from agents.collectives.call import Sent
 from agents.loop import AgentLoop
-from sim.units import SECOND
+from sim.units import SECOND, duration_text
 
 Post = Callable[[str, Letter], int]
 """Sends a letter to a name; returns the bytes of its payload."""
@@ -51,6 +51,8 @@ class Session:
         self.is_superseded = False
         self._post = post
         self._step = 0
+        self._reason = ""
+        self._cut = ""
         self._is_open = True
         self._answers: dict[str, bool] = {}
         self._counted: set[tuple[str, int]] = set()
@@ -147,29 +149,48 @@ class Session:
         self._is_open = False
         status, shares = await self._conclude()
         if self.loop.now_ns >= self.terms.ends_ns:
-            status, shares = "void", {}  # it stood still, and bidders have stopped to wait
+            # It stood still, and bidders have stopped to wait.
+            status, shares = self._void("its time was over before it had an outcome")
         uninformed = await self._tell(status, shares)
         return self._result(status, shares, uninformed)
 
     async def _conclude(self) -> tuple[str, Shares]:
         """What came of it."""
         if self.known is not None:
+            if self.known.status != "sold":
+                self._reason = f"{self.terms.line[self.known.term]} has held it already"
             return self.known.status, dict(self.known.shares)
-        is_void = len(self.bids) < self.plan.quorum
-        return ("void", {}) if is_void or self.is_superseded else await self._award()
+        if self.is_superseded:
+            return self._void("a deputy holds it now")
+        if self._cut:
+            return self._void(self._cut)
+        if len(self.bids) < self.plan.quorum:
+            return self._void(f"{len(self.bids)} bids, for a quorum of {self.plan.quorum}")
+        return await self._award()
+
+    def _void(self, reason: str) -> tuple[str, Shares]:
+        self._reason = reason
+        return "void", {}
 
     async def _run_sealed(self) -> None:
         await self._ask(dict.fromkeys(self.plan.bidders, Call(self.terms)), self.terms.closes_ns)
 
     async def _run_clock(self) -> None:
-        """Price by price: up until at most one is in, or down until one is. Silence is out."""
+        """Price by price: up until at most one is in, or down until one is. Silence is out.
+
+        A price has all of its time, or is not called: who is silent for want of time is not out.
+        """
         terms, is_up = self.terms, self.terms.format == "english"
         start, increment = ticks(terms.start, terms), ticks(terms.increment, terms)
         price, inside = start, list(self.plan.bidders)
         call: Letter = Call(terms)
-        while inside and self.loop.now_ns < terms.closes_ns:
+        while inside:
+            until = self.loop.now_ns + self.plan.every_ns
+            if until > terms.closes_ns:
+                shown = money(price, terms)
+                self._cut = f"closes_in cut the clock before {shown:g}, with {len(inside)} in"
+                break
             self._answers, self._silent = {}, self._silent | set(inside)
-            until = min(self.loop.now_ns + self.plan.every_ns, terms.closes_ns)
             await self._ask(dict.fromkeys(inside, call), until)
             yes = [name for name in inside if self._answers.get(name)]
             self.bids |= dict.fromkeys(yes, money(price, terms))
@@ -201,7 +222,7 @@ class Session:
             until = self.loop.now_ns + self.plan.confirm_ns
             await self._ask({n: self._awarding(s, until) for n, s in asked.items()}, until)
             if self.is_superseded:
-                return "void", {}
+                return self._void("a deputy holds it now")
             confirmed |= {n: s for n, s in asked.items() if self._answers.get(n)}
             refused = {n for n in asked if not self._answers.get(n)}
             withdrawn |= refused
@@ -209,8 +230,19 @@ class Session:
                 break
         kept = {n: s for n, s in shares.items() if n not in self._seen["withdrawn"]}
         if self.format.is_joint and len(kept) < len(shares):
-            return "void", {}
+            return self._void("not all confirmed, and without them the rest does not balance")
+        if not kept:
+            self._reason = self._why_unsold()
         return ("sold" if kept else "unsold"), kept
+
+    def _why_unsold(self) -> str:
+        if self._seen["withdrawn"]:
+            return "who won did not confirm"
+        if self.bids or not self._silent:
+            return "no bid was good enough"
+        within = f" within {duration_text(self.plan.every_ns)} of a price"
+        silent = f"{len(self._silent)} of {len(self.plan.bidders)} bidders did not answer in time"
+        return silent + (within if self.format.is_clock else "")
 
     def _awarding(self, share: Share, until_ns: int) -> Letter:
         return Award(self.terms.id, self.terms.term, self._version, share, until_ns)
@@ -252,6 +284,7 @@ class Session:
         bidders, seen = self.plan.bidders, self._seen
         if self.is_superseded:
             status, shares, uninformed = "superseded", {}, set()
+            self._reason = "a deputy holds it now"
         late = seen["late"] & self._silent
         missing = self._silent - late - seen["invalid"]
 
@@ -264,7 +297,7 @@ class Session:
             {n: shares[n] for n in sorted(shares, key=self._place)}, self.bids,
             named(seen["declined"]), named(late), named(missing), named(seen["duplicate"]),
             named(seen["invalid"]), named(seen["withdrawn"]), named(uninformed),
-            (self.loop.now_ns - terms.began_ns) / SECOND, self.spent,
+            (self.loop.now_ns - terms.began_ns) / SECOND, self.spent, self._reason,
         )  # fmt: skip
 
     def _place(self, name: str) -> tuple[bool, int, str]:

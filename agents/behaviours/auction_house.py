@@ -22,6 +22,7 @@ from agents.auctions.records import Result
 from sim.errors import AgentError
 from sim.ids import did_you_mean, matching
 from sim.rng import generator
+from sim.units import duration_ns
 
 TOPIC: Final = "auction"
 UNITS: Final = 3
@@ -156,7 +157,10 @@ class House(Agent):
         self.formats = matching(formats, SALES)
         if not self.formats:
             raise AgentError(f"formats: there is no {formats!r}; {did_you_mean(formats, SALES)}")
-        self.options: dict[str, Any] = {"tries": tries, "closes_in": closes_in, "confirm": confirm}
+        self.options: dict[str, Any] = {
+            "tries": tries, "closes_in": closes_in, "confirm": confirm,
+            "reawards": 1 if duration_ns(confirm) else 0,
+        }  # fmt: skip
 
     async def run(self) -> None:
         auction, accounts = Auction(self, TOPIC), {name: Account() for name in self.formats}
@@ -167,7 +171,7 @@ class House(Agent):
                 count = len(ITEMS) if name in ("parallel", "vcg") else 1
                 items = [f"{item}{lot}" for item in ITEMS[:count]]
                 result = await auction.hold(
-                    items, self.bidders, format=name, reawards=1, **self.options, **options
+                    items, self.bidders, format=name, **self.options, **options
                 )
                 gained, greatest = self._gains(name, items, result)
                 accounts[name].add(result, gained, greatest)

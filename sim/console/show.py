@@ -28,6 +28,8 @@ from sim.worlds import catalogue
 _FAULTS_MAX: Final = 30
 _DIAMETER_NODES_MAX: Final = 4_000
 _LINKS_MAX: Final = 20
+_ZEROS: Final = {"loss": "loss_probability", "duplicate": "duplicate", "corrupt": "corrupt"}
+"""Link keys of which a fault may say that they are none."""
 _STATES: Final = {"ok": ("✓", "green"), "note": ("-", "yellow"), "fault": ("✗", "bold red")}
 
 
@@ -171,19 +173,23 @@ def _print_agents(console: Console, prepared: Prepared) -> None:
     table.add_column("decides")
     table.add_column("names", overflow="fold")
     table.add_column("behaviour", overflow="fold")
+    has_budgets = any(plan.budget for plan in plans)
+    if has_budgets:
+        table.add_column("budget", overflow="fold")
 
-    def kind(plan: AgentPlan) -> tuple[str, str]:
-        return plan.group or "", plan.behaviour
+    def kind(plan: AgentPlan) -> tuple[str, str, str]:
+        return plan.group or "", plan.behaviour, plan.budget.text if plan.budget else ""
 
     order = {plan.group or "": plan.index for plan in reversed(plans)}
-    for (group, behaviour), members in groupby(
-        sorted(plans, key=lambda p: (order[p.group or ""], p.behaviour, p.index)), key=kind
+    for (group, behaviour, budget), members in groupby(
+        sorted(plans, key=lambda p: (order[p.group or ""], *kind(p)[1:], p.index)), key=kind
     ):
         names = [plan.name for plan in members]
         is_rule = rules.get(group) == behaviour
         who = f"rule ({behaviour.rpartition(':')[2]})" if is_rule else behaviour
+        cells = [budget or "none"] if has_budgets else []
         decides = f"every {duration_text(every[group])}" if group in every else ""
-        table.add_row(f"  {group or 'further'}", str(len(names)), decides, span(names), who)
+        table.add_row(f"  {group or 'further'}", str(len(names)), decides, span(names), who, *cells)
     console.print(table)
 
 
@@ -267,9 +273,26 @@ def _print_faults(console: Console, faults: Sequence[Fault]) -> None:
         return
     _title(console, "faults")
     for fault in faults[:_FAULTS_MAX]:
-        console.print(f"  {clock_text(fault.time_ns)}  {fault.text}", highlight=False)
+        console.print(
+            f"  {clock_text(fault.time_ns)}  {fault.text}{_values(fault)}", highlight=False
+        )
     if len(faults) > _FAULTS_MAX:
         console.print(f"  and {len(faults) - _FAULTS_MAX} more")
+
+
+def _values(fault: Fault) -> str:
+    """What a link fault makes of links, as ` (latency 200ms, loss 50 %)`."""
+    if fault.kind != "link" or not fault.is_on:
+        return ""
+    values = fault.values
+    text = link_text(replace_link(LinkSpec(floor_ns=0), values))
+    if values.latency_ns is not None:
+        text = f"latency {text}"
+    elif not values.preset:
+        has_jitter = values.jitter is not None and values.jitter.kind != "none"
+        text = text.removeprefix("0s").removeprefix(", ").replace(" + ", "jitter ", has_jitter)
+    zeros = [f"{name} 0" for name in _ZEROS if getattr(values, _ZEROS[name]) == 0]
+    return f" ({', '.join(filter(None, [text, *zeros]))})"
 
 
 # --- what there is ------------------------------------------------------------------------------

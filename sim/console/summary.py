@@ -40,6 +40,11 @@ def print_result(console: Console, result: Result, command: Sequence[str] = ()) 
     _add_failures(details, result)
     _add_faults(details, result)
     details.add_row("books", books(result))
+    gains = result.bytes_per_gains()
+    if any(gains.values()):
+        name, unit = next((n, m.unit) for n, m in result.metrics.items() if m.objective)
+        over = [f"{number(v)} than {column}" for column, v in gains.items()]
+        details.add_row("bytes sent", f"per {unit or 'unit'} of {name} better: {', '.join(over)}")
     if result.actions:
         details.add_row("actions", _unpunctual(result.actions))
     if result.learning:

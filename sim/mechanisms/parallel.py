@@ -55,8 +55,18 @@ def bids_from(capabilities: Any, requirements: Any, costs: Any = None) -> Any:
 
     Shapes: capabilities [B, n, k], requirements [B, m, k], costs [B, n, m] or None -> [B, n, m].
     Units:  any, the same in all three; what is to be compared exactly is whole numbers.
+    Raises: ValueError for other shapes.
     """
     xp = array_namespace(capabilities)
+    able, needed = tuple(capabilities.shape), tuple(requirements.shape)
+    if not (len(able) == len(needed) == 3 and able[::2] == needed[::2]):
+        raise ValueError(
+            "expected capabilities [B, n, k] and requirements [B, m, k], "
+            f"found {list(able)} and {list(needed)}"
+        )
+    pairs = [able[0], able[1], needed[1]]
+    if costs is not None and list(costs.shape) != pairs:
+        raise ValueError(f"expected costs [B, n, m], here {pairs}, found {list(costs.shape)}")
     can, needs = capabilities[:, :, None, :], requirements[:, None, :, :]
     spare = can - needs
     is_able = xp.all(spare >= 0, axis=-1)

@@ -7,7 +7,7 @@ from typing import Annotated
 import msgspec
 
 from sim.scenario.keys import Key
-from sim.units import SECOND
+from sim.units import SECOND, duration_text
 
 
 class Budget(msgspec.Struct, frozen=True, kw_only=True):
@@ -23,6 +23,13 @@ class Budget(msgspec.Struct, frozen=True, kw_only=True):
         int, Key("duration", "The span: a bucket of tokens, full at first, that fills evenly.",
                  low=1, key="per")
     ] = SECOND  # fmt: skip
+
+    @property
+    def text(self) -> str:
+        """`10 messages, 1000 B per 1s`."""
+        parts = [] if self.messages is None else [f"{self.messages:,} messages"]
+        parts += [] if self.bytes_max is None else [f"{self.bytes_max:,} B"]
+        return f"{', '.join(parts)} per {duration_text(self.per_ns)}" if parts else ""
 
     @property
     def row(self) -> tuple[int, int, int]:

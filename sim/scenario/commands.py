@@ -17,7 +17,7 @@ from yaml import safe_dump
 
 from sim import units
 from sim.errors import ScenarioError, UnknownKeyError
-from sim.ids import did_you_mean, matching, nearest
+from sim.ids import did_you_mean, hint, matching, nearest
 from sim.scenario.bursts import burst_of_text
 from sim.scenario.link_presets import PRESETS
 
@@ -121,8 +121,7 @@ def _mode(value: str) -> str:
     if value in _MODES[:3]:
         return value
     if name != "inflate" or not colon:
-        close = did_you_mean(value, _MODES)
-        raise ValueError(f"expected {', '.join(_MODES)}, found {value!r}; {close}")
+        raise ValueError(f"expected {', '.join(_MODES)}, found {value!r}{hint(value, _MODES)}")
     _number(factor)
     return value
 

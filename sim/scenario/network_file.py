@@ -55,10 +55,23 @@ def read_graph(node: Node) -> Node:
         line = data[: error.start].count(b"\n") + 1
         raise ScenarioError(f"{name}:{line}: expected UTF-8 text") from None
     read = {".graphml": _graphml, ".csv": _csv}.get(path.suffix, _lines)
-    links = [node_of(entry, where, node.folder) for where, entry in read(text, name)]
+    links = [node_of(entry, where, node.folder) for where, entry in _once(read(text, name))]
     if not links:
         raise ScenarioError(f"{name}: expected at least one link, found none")
     return Node(links, node.where, node.folder)
+
+
+def _once(links: Iterator[Link]) -> Iterator[Link]:
+    """Each link of each direction once. Raises: ScenarioError with both places."""
+    stands: dict[tuple[Any, Any], str] = {}
+    for where, entry in links:
+        ends = entry["from"], entry.get("to")
+        if ends in stands:
+            a, b = ends
+            link = f"the link {a} - {b}" if b else f"the node {a}"
+            raise ScenarioError(f"{where}: {link} stands at {stands[ends]} already")
+        stands[ends] = where
+        yield where, entry
 
 
 def _beside(path: Path) -> list[Path]:
@@ -66,7 +79,7 @@ def _beside(path: Path) -> list[Path]:
 
 
 def _graphml(text: str, name: str) -> Iterator[Link]:
-    """Nodes by their ids. A graph of several edges between two nodes keeps the last."""
+    """Nodes by their ids."""
     try:
         graph = nx.parse_graphml(text)
     except (nx.NetworkXError, ParseError, ValueError, KeyError, AttributeError) as error:

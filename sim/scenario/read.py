@@ -16,7 +16,7 @@ import msgspec
 
 from sim import units
 from sim.errors import BoundError, ScenarioError, TopologyError, UnknownKeyError
-from sim.ids import did_you_mean, is_name
+from sim.ids import did_you_mean, hint, is_name
 from sim.scenario.bursts import read_burst
 from sim.scenario.forms import bounded, duration, integer, items, number, pair, wrong
 from sim.scenario.jitters import read_jitter
@@ -117,9 +117,9 @@ def _ends(node: Node, path: str, key: Key) -> tuple[tuple[str, ...], ...]:
 
 def _choice(node: Node, path: str, key: Key) -> str:
     if not isinstance(node.value, str) or node.value not in key.choices:
-        hint = did_you_mean(str(node.value), key.choices)
-        expected = f"one of {', '.join(key.choices)}"
-        raise UnknownKeyError(f"{wrong(node, path, expected)}; {hint}")
+        first, *rest = key.choices
+        expected = f"{first} or {rest[0]}" if len(rest) == 1 else f"one of {', '.join(key.choices)}"
+        raise UnknownKeyError(f"{wrong(node, path, expected)}{hint(str(node.value), key.choices)}")
     return node.value
 
 
@@ -179,7 +179,7 @@ def _mode(node: Node, path: str, key: Key) -> tuple[str, float]:
     expected = f"{', '.join(LIES[:-1])} or {LIES[-1]}:3"
     name, colon, text = str(node.value).partition(":")
     if name not in LIES or not isinstance(node.value, str):
-        raise UnknownKeyError(f"{wrong(node, path, expected)}; {did_you_mean(name, LIES)}")
+        raise UnknownKeyError(f"{wrong(node, path, expected)}{hint(name, LIES)}")
     if name != "inflate":
         if colon:
             raise wrong(node, path, f"{name} without a number")
@@ -203,9 +203,8 @@ def _behaviour(node: Node, path: str, key: Key) -> str:
     value = node.value
     if not isinstance(value, str) or not _BEHAVIOUR.fullmatch(value) or len(value) > 1024:
         expected = "rule, none, my_agents.py:Class, package.module:Class or policy:FILE"
-        close = did_you_mean(str(value), ("rule", "none"))
-        hint = f"; {close}" if close.startswith("did") else ""
-        raise ScenarioError(f"{wrong(node, path, expected)}{hint}")
+        close = hint(str(value), ("rule", "none"))
+        raise ScenarioError(f"{wrong(node, path, expected)}{close}")
     return value
 
 

@@ -286,15 +286,7 @@ class LinkTable:
     def _bound(self, faults: Iterable[Fault]) -> tuple[int, str]:
         if self.link_count == 0:
             return NEVER, "no links"
-        if self.is_complete:
-            counts = np.bincount(self._classes)
-            present = np.ones(self._ids.shape, dtype=np.bool_)
-            np.fill_diagonal(present, counts > 1)
-        else:
-            present = np.zeros(self._ids.shape, dtype=np.bool_)
-            for node, linked in enumerate(self._neighbours):
-                present[self._classes[node], self._classes[list(linked)]] = True
-        table = np.where(present, self._floors[self._ids], NEVER)
+        table = np.where(self._present(), self._floors[self._ids], NEVER)
         floor = int(table.min())
         source, target = self._first_with(table, floor)
         text = f"{self.names[source]} -> {self.names[target]}"
@@ -309,14 +301,25 @@ class LinkTable:
             )
         return floor, text
 
-    def _first_with(self, table: Indices, floor: int) -> tuple[int, int]:
-        """The first link, by number of its ends, whose classes have `floor` in the table."""
+    def _present(self) -> NDArray[np.bool_]:
+        """Per pair of classes, whether there is a link between them."""
+        if self.is_complete:
+            present = np.ones(self._ids.shape, dtype=np.bool_)
+            np.fill_diagonal(present, np.bincount(self._classes) > 1)
+            return present
+        present = np.zeros(self._ids.shape, dtype=np.bool_)
+        for node, linked in enumerate(self._neighbours):
+            present[self._classes[node], self._classes[list(linked)]] = True
+        return present
+
+    def _first_with(self, table: NDArray[np.integer], value: int) -> tuple[int, int]:
+        """The first link, by number of its ends, whose classes have `value` in the table."""
         for source in range(len(self.names)):
-            hits = np.flatnonzero(table[self._classes[source], self._classes] == floor)
+            hits = np.flatnonzero(table[self._classes[source], self._classes] == value)
             for target in hits.tolist():
                 if self.has_link(source, target):
                     return source, target
-        raise InvariantError(f"no link has the latency floor {floor} ns of the table")
+        raise InvariantError(f"no link has the value {value} of the table")
 
     def warnings(self) -> list[str]:
         """What is allowed, but probably not wanted, as sentences."""
@@ -327,6 +330,7 @@ class LinkTable:
                 f"the link {link} has latency 0: without lookahead a run is many times slower; "
                 "even 1us helps"
             )
+        found += self._all_expire()
         if not self.is_complete and len(self.names) > 1:
             parts = sorted(
                 (sorted(part) for part in nx.connected_components(self._undirected())), key=len
@@ -336,6 +340,21 @@ class LinkTable:
                 found.append(
                     f"the network falls into {len(parts)} parts without a way between them; "
                     f"one is: {lost}"
+                )
+        return found
+
+    def _all_expire(self) -> list[str]:
+        """Links on which everything is too old when it arrives."""
+        table = np.where(self._present(), self._ids, -1)
+        found = []
+        for number, spec in enumerate(self.specs):
+            least_ns = spec.floor_ns + (spec.a_ns if spec.jitter == "constant" else 0)
+            if spec.expiry_ns < least_ns and (table == number).any():
+                source, target = self._first_with(table, number)
+                found.append(
+                    f"the link {self.names[source]} -> {self.names[target]} loses everything: "
+                    f"its latency is at least {duration_text(least_ns)}, "
+                    f"its expiry {duration_text(spec.expiry_ns)}"
                 )
         return found
 

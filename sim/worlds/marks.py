@@ -59,7 +59,11 @@ def deposit(
     is_smooth: each mark is divided among the four nearest cells (bilinear); else it goes to the
     cell that it lies in. Who is outside leaves it at the border. The sum grows by the amounts.
     Agents are added one after another, so that a row's bits do not depend on its batch.
+    Raises: TypeError for what are no tensors of torch.
     """
+    for name, given in (("field", field), ("position", position), ("amount", amount)):
+        if not isinstance(given, Tensor):
+            raise TypeError(f"marks: {name}: expected a torch.Tensor, found {type(given).__name__}")
     flat = field.flatten(1).clone()
     for cells, weights in _cells(field, position, cell, is_smooth):
         for i in range(position.shape[1]):

@@ -277,6 +277,33 @@ def test_whoever_dies_whenever_one_at_most_has_won_and_all_come_to_an_end(
             assert deputies == [] or dead != 1 or won, "a deputy has sold it"
 
 
+@pytest.mark.parametrize("format", ["second_price", "english"])
+def test_a_second_bid_changes_nothing_and_is_a_duplicate(run: Any, format: str) -> None:
+    source = SOURCE.replace(
+        "float(self.name[6:])), accept", "float(self.name[6:])) + 9 * _, accept"
+    )
+    params = {"agent-*": {"params": {"agent-3": {"times": 2}}}}
+    scenario = {
+        "duration": "40s", "world": {"agents": 4},
+        "agents": params | {"agent-1": {"params": SALE | {"format": format}}},
+    }  # fmt: skip
+    sold, named = result(run(source, scenario, {"agent-1": "Market"}))
+    assert sold == ("sold", ("agent-4",), 3.0 + (format == "english"))
+    assert named == {"duplicate": ("agent-3",)}
+
+
+@pytest.mark.parametrize("quorum", [2, 3])
+def test_only_a_quorum_of_all_keeps_a_partition_from_selling_twice(run: Any, quorum: int) -> None:
+    """The auctioneer and the winner are cut off, once all bids are in, from a deputy."""
+    players = {"agent-2": {"bid": 9.0}}
+    faults = [{"at": "1015ms", "partition": [["agent-1", "agent-2"], "*"], "for": "30s"}]
+    sale = {"deputies": ["agent-4"], "quorum": quorum, "confirm": 0}
+    outcome = sell(run, {"faults": faults}, players, 4, **sale)
+    assert result(outcome)[0] == ("sold", ("agent-2",), 4.0)
+    won = [i for i, award in awards(outcome, 4).items() if award[0] == "won"]
+    assert won == ([2, 4] if quorum == 2 else [2])
+
+
 @pytest.mark.parametrize("seed", range(12))
 def test_the_result_and_what_bidders_believe_agree(run: Any, seed: int) -> None:
     """Over links that lose, with a bidder that dies: only who is `uninformed` may believe less."""

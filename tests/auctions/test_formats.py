@@ -170,15 +170,92 @@ WRONG = {
     "format='secnd_price'": "second_price",
     "items=['a', 'b']": "sells one item",
     "items=[]": "1 to 64",
-    "bidders='nobody'": "there is none",
-    "bidders=['agent-9']": "no agent 'agent-9'",
+    "bidders='nobody'": "bidders: there is no agent 'nobody'; there is: agent-1, agent-2",
+    "bidders=['agent-9']": "bidders: there is no agent 'agent-9'; did you mean",
+    "bidders='agent-1'": "nobody but 'agent-1' itself",
+    "bidders=[]": "bidders: expected at least one",
     "units=2": "only uniform_price",
-    "tries=0": "tries",
-    "deputies=['agent-1']": "other agents",
-    "closes_in=0": "above 0",
-    "tick=0.0": "finite numbers",
+    "units=1.5": "units: expected a whole number from 1 to 1024, found 1.5",
+    "tries=0": "tries: expected a whole number from 1 to 64, found 0",
+    "deputies=['agent-1']": "deputies: 'agent-1' holds it already",
+    "deputies=['agnet-2']": "deputies: there is no agent 'agnet-2'; did you mean 'agent-2'?",
+    "deputies='agnet-2'": "deputies: there is no agent 'agnet-2'; did you mean 'agent-2'?",
+    "quorum=2": "quorum: expected a whole number from 0 to 1, found 2",
+    "reawards=1": "reawards: without `confirm` nobody can withdraw",
+    "closes_in=0": "closes_in: expected a duration above 0",
+    "confirm='soon'": "confirm: expected a duration",
+    "settle=-1": "settle: expected a duration",
+    "every='often'": "every: expected a duration",
+    "tick=0.0": "tick: expected a number from 1e-12",
+    "grain=0": "grain: expected a number from 1e-12",
+    "reserve='low'": "reserve: expected a number",
+    "increment=float('nan')": "increment: expected a number",
     "format='english', increment=0": "at least a tick",
+    "format='english', every='6s'": "closes_in: a clock of 1 price, each for at most 6s",
+    "format='dutch'": "start: expected the price at which a dutch clock begins",
+    "format='dutch', start=1, reserve=2": "at its reserve or above",
+    "format='dutch', start=200, every='100ms'": "a clock of 201 prices, each for at most 100ms",
 }
+
+
+def test_a_topic_in_use_is_told_by_its_argument(run: Any) -> None:
+    source = """
+class A(sim.Agent):
+    async def run(self):
+        sim.Auction(self), sim.Auction(self)
+"""
+    outcome = run(source, {"world": {"agents": 1}})
+    told = str(outcome.result.agent_failures[0])
+    assert "topic: the topic 'auction' is in use" in told
+    assert "another `topic`" in told
+
+
+CLOCKS = {
+    "english": ("void", "closes_in cut the clock before"),
+    "dutch": ("unsold", "3 of 3 bidders did not answer in time within"),
+}
+
+
+@pytest.mark.parametrize("format", CLOCKS)
+def test_a_clock_without_the_time_for_its_prices_does_not_sell_and_says_why(
+    run: Any, format: str
+) -> None:
+    """Defaults, on links of 100 ms."""
+    source = SOURCE.replace("await asyncio.sleep(5)", "self.log(found.reason)")
+    bids = {"agent-2": 80.0, "agent-3": 90.0, "agent-4": 70.0}
+    sale = {"items": "lot", "format": format, "start": 200.0 if format == "dutch" else 0.0}
+    scenario = {
+        "world": {"agents": 4}, "duration": "30s", "agents": players(sale, bids),
+        "network": {"default": {"latency": "100ms"}},
+    }  # fmt: skip
+    outcome = run(source, scenario, {"agent-1": "Market"})
+    status, why = CLOCKS[format]
+    assert eval(outcome.said()[0]) == (status, {}, 0)
+    assert outcome.said()[3].startswith(why)
+    scenario |= {"duration": "90s", "agents": players(sale | {"closes_in": "1min"}, bids)}
+    spent = run(SOURCE, scenario, {"agent-1": "Market"})
+    sold = {"agent-3": (["lot"], 1.0, 81.0 if format == "english" else 90.0)}
+    assert eval(spent.said()[0]) == ("sold", sold, sold["agent-3"][2])
+
+
+def test_a_price_that_is_answered_too_late_is_named(run: Any) -> None:
+    source = SOURCE.replace("await asyncio.sleep(5)", "self.log(found.reason)")
+    bids = {"agent-2": 80.0, "agent-3": 90.0}
+    scenario = {
+        "world": {"agents": 3}, "agents": players({"items": "lot", "format": "english"}, bids),
+        "network": {"default": {"latency": "130ms"}}, "duration": "20s",
+    }  # fmt: skip
+    outcome = run(source, scenario, {"agent-1": "Market"})
+    assert eval(outcome.said()[0])[0] == "unsold"
+    assert eval(outcome.said()[1])[1] == ("agent-2", "agent-3"), "late"
+    why = "2 of 2 bidders did not answer in time within 250ms of a price"
+    assert outcome.said()[3] == why
+
+
+def test_deputies_by_a_pattern_leave_oneself_out(run: Any) -> None:
+    sale = {"items": "lot", "closes_in": "1s", "deputies": "agent-[12]"}
+    outcome = sell(run, sale, {"agent-2": 1.0, "agent-3": 2.0})
+    assert eval(outcome.said()[0])[:1] == ("sold",)
 
 
 @pytest.mark.parametrize("wrong", WRONG)
@@ -204,7 +281,7 @@ class A(sim.Agent):
         ({"format": "vcg", "items": ["a"]}, [[["b"], 1]], "a bundle of items: a"),
         ({"format": "vcg", "items": ["a"]}, [[["a"], -1]], "a value from 0"),
         ({"format": "double_auction"}, [[1, 2, 3]], "pairs of quantity and price"),
-        ({"format": "dutch"}, True, "a number"),
+        ({"format": "dutch", "start": 1}, True, "a number"),
     ],
 )
 def test_a_wrong_bid_is_told_to_who_makes_it(run: Any, options: Any, bid: Any, word: str) -> None:

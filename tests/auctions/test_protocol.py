@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
 
+import msgspec
 import pytest
 
 from agents.auctions import messages
@@ -98,6 +99,20 @@ def test_a_bidder_believes_only_who_holds_the_auction_now(loop: Any) -> None:
     assert bidder.call.is_open
     bidder.call.receive("deputy", Outcome("id", 1, "unsold", {}))
     assert not bidder.call.is_open
+
+
+@pytest.mark.parametrize("format", ["first_price", "english"])
+def test_the_first_answer_counts_in_every_format(loop: Any, format: str) -> None:
+    """Whatever comes after it is said as what was answered first, so that it is a duplicate."""
+    bidder = Bidder(loop)
+    bidder.call._terms = msgspec.structs.replace(terms(), format=format, start=4.0)
+    bidder.call.bid(3.0, accept=lambda award: False)
+    bidder.call.bid(5.0)
+    bidder.call.decline()
+    said = 3.0 if format == "first_price" else 3.0 >= bidder.call.price
+    assert bidder.posted == [("seller", Bid("id", 0, 0, said))] * 3
+    bidder.call.receive("seller", Award("id", 0, 1, LOT, 15))
+    assert not bidder.posted[-1][1].accepts
 
 
 SOURCE = """

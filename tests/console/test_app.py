@@ -209,6 +209,12 @@ async def test_the_palette_keeps_what_means_nothing() -> None:
         assert isinstance(app.screen, LineScreen)
         assert "did you mean 'kill'" in screen_text(app)
         assert source.asked == []
+        app.screen.query_one(Input).cursor_position = len("kil")
+        await type_in(pilot, "l")
+        assert app.screen.query_one(Input).value == "kill agent-1"
+        app.screen.query_one(Input).value = "kil agent-1"
+        await press(app, pilot, "enter", "escape")
+        assert isinstance(app.screen, MainScreen), "one key leaves it"
 
 
 @pytest.mark.parametrize(

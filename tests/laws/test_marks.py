@@ -131,3 +131,9 @@ def test_rows_do_not_depend_on_the_batch_nor_sums_on_the_order() -> None:
         assert all(torch.equal(x[0], y[b]) for x, y in zip(alone, together, strict=True))
     turned = through(slice(0, 4), [4, 2, 0, 3, 1])
     assert all(torch.allclose(x, y, rtol=1e-13) for x, y in zip(turned, together, strict=True))
+
+
+def test_arrays_that_are_no_tensors_are_told() -> None:
+    field, position, amount = torch.zeros(1, 2, 2), torch.ones(1, 1, 2), torch.ones(1, 1)
+    with pytest.raises(TypeError, match=r"position: expected a torch\.Tensor, found ndarray"):
+        deposit(field, position.numpy(), amount, 1.0)  # type: ignore[arg-type]

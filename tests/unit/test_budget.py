@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import io
 import json
 from typing import Any
 
 import pytest
+import rich.console
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agents.spent import Spent
-from sim.errors import ScenarioError
+from sim.console.show import print_scenario
+from sim.console.summary import print_result
+from sim.errors import ScenarioError, UnknownKeyError
 from sim.outcome import Result
+from sim.prepare import prepare
 from sim.scenario.load import parse_scenario
 from sim.worlds.world import Metric
 
@@ -122,7 +127,7 @@ def test_a_budget_that_is_none_is_refused_with_its_place(budget: str, problem: s
 
 
 def test_the_cost_of_coordination_is_bytes_per_gain() -> None:
-    books = {"sent": 3, "bytes": 300}
+    books = {"sent": 3, "delivered": 3, "dropped": {}, "in_flight": 0, "bytes": 300}
     reference = {"no control": {"welfare": 2.0}, "rule": {"welfare": 5.0}}
     for better, value, over_nothing, over_rule in (("higher", 4.0, 150.0, None),
                                                    ("lower", 1.0, 300.0, 75.0)):  # fmt: skip
@@ -131,6 +136,31 @@ def test_the_cost_of_coordination_is_bytes_per_gain() -> None:
         assert result.bytes_per_gain() == over_nothing
         assert result.bytes_per_gain("rule") == over_rule
         assert result.bytes_per_gain("optimum") is None
+        beaten = {"no control": over_nothing} | ({"rule": over_rule} if over_rule else {})
+        assert result.summary()["bytes_per_gain"] == beaten
+        told = io.StringIO()
+        print_result(rich.console.Console(file=told, width=120), result)
+        assert f"per unit of welfare better: {over_nothing:.0f} than no control" in told.getvalue()
+        with pytest.raises(UnknownKeyError, match="no column 'ruel'; did you mean 'rule'"):
+            result.bytes_per_gain("ruel")
+
+
+def test_show_tells_budgets_and_what_a_link_fault_does() -> None:
+    text = (
+        "duration: 1s\nworld: {kind: blank, agents: 3}\nnetwork: {default: {latency: 50ms}}\n"
+        "agents:\n  agent-1: {behaviour: none, budget: {messages: 10, bytes: 1kB, per: 2s}}\n"
+        "faults:\n  - {at: 0, link: [agent-1, agent-2], loss: 0, jitter: {exponential: 5ms}}\n"
+        "  - {at: 0.1s, link: [agent-1, agent-3], loss: 50%, latency: 200ms, for: 0.2s}\n"
+    )
+    told = io.StringIO()
+    print_scenario(rich.console.Console(file=told, width=160), prepare(parse_scenario(text)))
+    lines = told.getvalue().splitlines()
+    assert any("none" in s and "10 messages, 1,000 B per 2s" in s for s in lines)
+    assert [s.partition(" links ")[2].rstrip() for s in lines if "<->" in s] == [
+        "agent-1 <-> agent-2 degraded (jitter exponential 5ms, loss 0)",
+        "agent-1 <-> agent-3 degraded for 200ms (latency 200ms, loss 50 %)",
+        "agent-1 <-> agent-3 as before",
+    ]
 
 
 class Clock:

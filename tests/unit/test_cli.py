@@ -33,7 +33,7 @@ from sim.worlds.world import Metric
 KEYS = [
     "scenario", "seed", "status", "virtual_seconds", "wall_seconds", "steps", "agents", "processes",
     "digest", "messages", "topics", "accounts", "agent_failures", "faults", "metrics",
-    "reference", "activations", "real_time_decisions",
+    "reference", "bytes_per_gain", "activations", "real_time_decisions",
 ]  # fmt: skip
 FAILS = """
 import sim

@@ -252,6 +252,9 @@ BAD_FILES = {
     "net.edges: expected at least one link": ("net.edges", "# nothing\n"),
     "net.txt:2: expected UTF-8": ("net.txt", "a b\n\xff\n"),
     "net.graphml: expected GraphML": ("net.graphml", "<graphml"),
+    "net.csv:4: the link agent-1 - agent-2 stands at net.csv:2 already": (
+        "net.csv", "from,to,loss\nagent-1,agent-2,1%\nagent-2,agent-1,2%\nagent-1,agent-2,3%\n"),
+    "net.edges:2: the link a - b stands at net.edges:1 already": ("net.edges", "a b\na b\n"),
     r"'agent-1' is not in it; did you mean it by 'Agent-1'": ("net.txt", "Agent-1 agent-2\n"),
 }  # fmt: skip
 

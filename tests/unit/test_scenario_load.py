@@ -296,6 +296,11 @@ MISTAKES = {
         r"^grid.yaml:5: supervision.on_failure: expected one of stop, fallback, restart, "
         r"found 'restrat'; did you mean 'restart'\?$",
     ),
+    "a choice like no other": (
+        "supervision: {on_failure: x}\n",
+        r"^grid.yaml:5: supervision.on_failure: expected one of stop, fallback, restart, "
+        r"found 'x'$",
+    ),
     "unit": (
         "faults:\n  - {at: 3 hours, kill: a}\n",
         r"^grid.yaml:6: faults\[0\].at: expected a duration \(a number and one of ns, .*\), "

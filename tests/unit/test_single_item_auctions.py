@@ -199,3 +199,24 @@ def test_bids_for_tasks_say_who_is_able_and_who_fits_best() -> None:
     assert np.array_equal(bids.numpy(), [[[2.0, nan], [3.0, nan], [nan, 2.0]]], equal_nan=True)
     awards = parallel.clear(bids.numpy(), np.ones((1, 3), dtype=bool))
     assert awards[0].tolist() == [[0, 0, 0, 0], [1, 2, 0, 0], [0, 0, 1, 0]]
+
+
+@pytest.mark.parametrize(
+    ("capabilities", "requirements", "costs", "told"),
+    [
+        (
+            (2, 3),
+            (2, 3),
+            None,
+            r"expected capabilities \[B, n, k\] .*, found \[2, 3\] and \[2, 3\]",
+        ),
+        ((1, 2, 3), (1, 2, 4), None, r"found \[1, 2, 3\] and \[1, 2, 4\]"),
+        ((1, 2, 3), (1, 4, 3), (2, 4), r"costs \[B, n, m\], here \[1, 2, 4\], found \[2, 4\]"),
+    ],
+)
+def test_bids_from_other_shapes_are_refused(
+    capabilities: Any, requirements: Any, costs: Any, told: str
+) -> None:
+    given = None if costs is None else np.ones(costs)
+    with pytest.raises(ValueError, match=told):
+        parallel.bids_from(np.ones(capabilities), np.ones(requirements), given)

@@ -159,6 +159,13 @@ def test_zero_latency_is_warned_about() -> None:
     assert "a-1 -> a-2 has latency 0" in warning
 
 
+@pytest.mark.parametrize(("expiry_ns", "count"), [(MS // 2, 1), (20 * MS, 0)])
+def test_a_link_on_which_all_expires_is_warned_about(expiry_ns: int, count: int) -> None:
+    table = link_table(network(links=(rule("a-1", "a-2", expiry_ns=expiry_ns),)), NAMES)
+    told = "the link a-1 -> a-2 loses everything: its latency is at least 20ms, its expiry 500us"
+    assert table.warnings() == [told] * count
+
+
 def test_replace_link() -> None:
     spec = LinkSpec(MS)
     assert replace_link(spec, LinkValues()) is spec

@@ -110,12 +110,11 @@ class Book:
         if lots and keeps and price is not None:
             key = -side * price
             self.orders[id] = order = Order(id, owner, side, price, lots)
-            level = own.levels.get(key)
-            if level is None:
+            if key in own.levels:
+                own.levels[key][id] = order
+            else:
                 own.levels[key] = {id: order}
                 heappush(own.heap, key)
-            else:
-                level[id] = order
         return trades
 
     def cancel(self, id: int) -> int:

@@ -18,7 +18,7 @@ from typing import Any, Final
 
 from agents.behaviours.market_trader import Trader
 from sim.errors import AgentError
-from sim.units import duration_ns
+from sim.units import SECOND, duration_ns
 
 STRATEGIES: Final = ("inventory", "symmetric")
 
@@ -37,7 +37,8 @@ def quotes_of(
 
 
 class Maker(Trader):
-    """strategy: `inventory` or `symmetric`, in a book. lots: of each quote.
+    """strategy: `inventory` or `symmetric`, in a book. lots: at each price.
+    levels, gap: how many prices on each side, and how many ticks between them.
     gamma: aversion to risk, per tick and lot. k: by which the rate of fills decays, per tick.
     horizon: for which inventory is held. impact: ticks by which a lot of flow moves the fair price,
     as long as it is not in the news (`memory`). most: of the position.
@@ -47,15 +48,16 @@ class Maker(Trader):
     """
 
     def __init__(
-        self, strategy: str = "inventory", lots: int = 5, gamma: float = 0.002, k: float = 0.25,
-        horizon: str | float = "10s", impact: float = 0.2, memory: str | float = "2s",
-        most: int = 100, volatility: float = 0.0, informed: float = 0.5, range: float = 50.0,
-        start: float = 10.0, venue: str = "",
+        self, strategy: str = "inventory", lots: int = 5, levels: int = 3, gap: int = 4,
+        gamma: float = 0.002, k: float = 0.25, horizon: str | float = "10s", impact: float = 0.2,
+        memory: str | float = "2s", most: int = 100, volatility: float = 0.0,
+        informed: float = 0.5, range: float = 50.0, start: float = 10.0, venue: str = "",
     ) -> None:  # fmt: skip
         super().__init__(venue)
         if strategy not in STRATEGIES:
             raise AgentError(f"strategy: expected one of {', '.join(STRATEGIES)}: {strategy!r}")
         self.strategy, self.lots, self.gamma, self.k, self.most = strategy, lots, gamma, k, most
+        self.levels, self.gap = levels, gap
         self.horizon_s, self.memory_ns = duration_ns(horizon) / 1e9, duration_ns(memory)
         self.impact, self.volatility = impact, volatility
         self.informed, self.range, self.start = informed, range, start
@@ -70,14 +72,15 @@ class Maker(Trader):
         else:
             await self._make()
 
-    def quote(self, bid: float, ask: float, bid_lots: int, ask_lots: int) -> None:
+    def quote(self, bid: float, ask: float, bid_lots: int, ask_lots: int, levels: int = 1) -> None:
         """Both sides anew, the bid rounded down and the ask up; none of a side with no lots."""
         self._quotes += 1
+        sides = ("bids", -1, math.floor(bid), bid_lots), ("asks", 1, math.ceil(ask), ask_lots)
         quote: dict[str, Any] = {"number": self._quotes}
-        if bid_lots > 0:
-            quote |= {"bid": max(math.floor(bid), 1), "bid_lots": bid_lots}
-        if ask_lots > 0:
-            quote |= {"ask": max(math.ceil(ask), 2), "ask_lots": ask_lots}
+        for name, way, price, lots in sides:
+            each = min(self.lots, lots)
+            prices = [price + way * self.gap * level for level in range(levels)]
+            quote[name] = [[max(p, 1 + (way > 0)), each] for p in prices if each > 0]
         self.send(self.venue, "quote", quote)
 
     # --- book -----------------------------------------------------------------------------------
@@ -98,10 +101,9 @@ class Maker(Trader):
                 fair, inventory, self.gamma, sigma.value, self.k, self.horizon_s
             )  # fmt: skip
             room = self.most - int(obs.position), self.most + int(obs.position)
-            wanted = bid, ask, min(self.lots, room[0]), min(self.lots, room[1])
-            shown = math.floor(bid), math.ceil(ask), *wanted[2:], obs.position
-            if shown != told or self.now_ns % 10**9 == 0:
-                self.quote(*wanted)
+            shown = math.floor(bid), math.ceil(ask), obs.position
+            if shown != told or self.now_ns % SECOND == 0:  # once a second, should one be lost
+                self.quote(bid, ask, *room, self.levels)
                 told = shown
 
     # --- dealer ---------------------------------------------------------------------------------
@@ -171,7 +173,7 @@ class Belief:
     def __init__(self, informed: float, range: float, weight: float = 10.0) -> None:
         """weight: how many trades the first belief counts for."""
         self._right, self._seen = weight * (1 + informed) / 2, weight
-        self._range, self._is_known = range, False
+        self._range = range
         self._sides: list[int] = []
         self.high = 0.5
 
@@ -181,10 +183,8 @@ class Belief:
 
     def given(self, side: int) -> float:
         """P(high) if the next trade is a purchase (1) or a sale (-1)."""
-        up, down = (
-            self.high * (1 + side * self.informed),
-            (1 - self.high) * (1 - side * self.informed),
-        )
+        lean = side * self.informed
+        up, down = self.high * (1 + lean), (1 - self.high) * (1 - lean)
         return up / (up + down) if up + down else self.high
 
     def quotes(self, price: float) -> tuple[float, float]:
@@ -202,7 +202,7 @@ class Belief:
 
     def learn(self, value: float, price: float) -> None:
         """What the value was; a new round begins."""
-        self._range, self._is_known = abs(value - price), True
+        self._range = abs(value - price)
         up = 1 if value > price else -1
         self._right += sum(side == up for side in self._sides)
         self._seen += len(self._sides)

@@ -50,15 +50,24 @@ class Informed(Trader):
         super().__init__(venue)
         self.edge, self.size, self.most, self.rate = edge, size, most, rate
         self.moves, self.flows = start * 100.0, 100.0
+        self.seen: Any = None
 
     async def run(self) -> None:
         if await self.open() == "call":
             await self._insider()
-        async for obs in self.observations():
-            if self.rate:
-                await self.pause(self.rate)
-                obs = await anext(self.observations())
-            self._take(obs)
+        if not self.rate:
+            async for obs in self.observations():
+                self._take(obs)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._look_now_and_then())
+            async for obs in self.observations():
+                self.seen = obs
+
+    async def _look_now_and_then(self) -> None:
+        while True:
+            await self.pause(self.rate)
+            if self.seen is not None:
+                self._take(self.seen)
 
     def _take(self, obs: Any) -> None:
         """One order at each venue whose quote is off."""

@@ -37,6 +37,10 @@ def order(side: str, lots: int, price: int | None = None, **more: Any) -> dict[s
     return {"side": side, "lots": lots, "price": price, "kind": kind, **more}
 
 
+def both(bid: int, ask: int, lots: int = 1) -> dict[str, Any]:
+    return {"bids": [[bid, lots]], "asks": [[ask, lots]]}
+
+
 def positions(world: Market) -> dict[str, int]:
     return {n: a.position for n, a in world.clearing.accounts.items() if a.position}
 
@@ -71,8 +75,9 @@ class Trading(RuleBasedStateMachine):
     )  # fmt: skip
     def quote(self, venue: int, name: str, bid: int, width: int, lots: int) -> None:
         self.number += 1
-        both = {"bid": bid, "ask": bid + width, "bid_lots": lots, "ask_lots": lots}
-        self.say(venue, name, "quote", {**both, "number": self.number})
+        quote = both(bid, bid + width, lots)
+        quote["bids"].append([bid - 2, lots])
+        self.say(venue, name, "quote", {**quote, "number": self.number})
 
     @rule(venue=st.integers(1, 2), name=st.sampled_from(NAMES), tag=st.integers(0, 3))
     def cancel(self, venue: int, name: str, tag: int) -> None:
@@ -121,7 +126,7 @@ test_trading = Trading.TestCase
 def test_fills_are_told_to_both_and_the_tape_to_everybody() -> None:
     world = market()
     venue = world.venues["venue-1"]
-    venue.apply(1, "maker-1", "quote", {"bid": 9_990, "ask": 10_010, "bid_lots": 5, "ask_lots": 5})
+    venue.apply(1, "maker-1", "quote", both(9_990, 10_010, 5))
     answer = venue.apply(2, "noise-1", "order", order("buy", 7, tag=4))
     assert answer == {"tag": 4, "side": "buy", "lots": 5, "left": 2, "price": 10_010.0}
     told = [(s.topic, s.to) for s in world.said()]
@@ -139,8 +144,8 @@ def test_an_order_replaces_that_of_its_tag_and_a_late_quote_does_not_count() -> 
     for lots, price in ((3, 9_900), (4, 9_901)):
         venue.apply(1, "noise-1", "order", order("buy", lots, price, tag=7))
     assert venue.book.depth(1) == [(9_901, 4)]
-    venue.apply(1, "maker-1", "quote", {"bid": 9_950, "number": 2})
-    venue.apply(1, "maker-1", "quote", {"bid": 9_999, "number": 1})
+    venue.apply(1, "maker-1", "quote", {"bids": [[9_950, 1]], "number": 2})
+    venue.apply(1, "maker-1", "quote", {"bids": [[9_999, 1]], "number": 1})
     assert venue.book.bid == 9_950
     venue.apply(1, "maker-1", "cancel", {"number": 3})
     assert venue.book.bid == 9_901
@@ -164,7 +169,7 @@ def test_nobody_trades_with_itself() -> None:
         ("order", {"side": "up", "lots": 1}, "side"),
         ("order", {"side": "buy", "lots": 1}, "a limit order with price None"),
         ("order", order("buy", 1, 9_000, secret=1), "secret"),
-        ("quote", {"bid": 10, "ask": 9}, "a bid of 10 with an ask of 9"),
+        ("quote", both(10, 9), "a bid of 10 with an ask of 9"),
         ("dance", None, "a venue takes order, quote, cancel, kill"),
         ("order", 3, "Expected `object`"),
     ],
@@ -192,11 +197,11 @@ def test_too_many_messages_in_a_second_are_refused() -> None:
 def test_the_kill_switch_takes_everything_out_at_every_venue() -> None:
     world = market(venues=2)
     for venue in world.venues.values():
-        venue.apply(1, "maker-1", "quote", {"bid": 9_990, "ask": 10_010})
+        venue.apply(1, "maker-1", "quote", both(9_990, 10_010))
     world.inject("kill_switch", "maker-1", True)
     assert all(v.book.bid is None and v.book.ask is None for v in world.venues.values())
     with pytest.raises(ValueError, match="kill switch"):
-        world.venues["venue-1"].apply(2, "maker-1", "quote", {"bid": 1})
+        world.venues["venue-1"].apply(2, "maker-1", "quote", {"bids": [[1, 1]]})
     world.inject("kill_switch", "maker-1", False)
     world.venues["venue-1"].apply(3, "maker-1", "kill", None)
     assert world.clearing.accounts["maker-1"].is_killed
@@ -205,10 +210,10 @@ def test_the_kill_switch_takes_everything_out_at_every_venue() -> None:
 def test_who_loses_too_much_is_cut_off() -> None:
     world = market(drawdown_max=50_000, band=0)
     venue = world.venues["venue-1"]
-    venue.apply(1, "maker-1", "quote", {"bid": 9_990, "ask": 10_010, "bid_lots": 10, "ask_lots": 9})
+    venue.apply(1, "maker-1", "quote", both(9_990, 10_010, 9))
     venue.apply(2, "noise-1", "order", order("buy", 9))
     step(world)
-    venue.apply(3, "maker-1", "quote", {"bid": 9_800, "ask": 9_820})
+    venue.apply(3, "maker-1", "quote", both(9_800, 9_820))
     step(world)
     killed = [n for n, a in world.clearing.accounts.items() if a.is_killed]
     assert killed == ["noise-1"]
@@ -238,7 +243,7 @@ def test_among_dealers_nobody_else_rests() -> None:
     venue = world.venues["venue-1"]
     venue.apply(1, "noise-1", "order", order("buy", 1, 10_000))
     assert venue.book.bid is None
-    venue.apply(1, "maker-1", "quote", {"bid": 9_990, "ask": 10_010})
+    venue.apply(1, "maker-1", "quote", both(9_990, 10_010))
     venue.apply(2, "noise-1", "order", order("buy", 3, 10_020))
     assert positions(world) == {"noise-1": 1, "maker-1": -1}
 
@@ -247,7 +252,7 @@ def test_at_the_end_of_a_round_shares_turn_into_cash() -> None:
     world = market(form="dealer", volatility=50, round="1s", taker_fee=0, maker_fee=0)
     value = world.value
     assert abs(value - 10_000) == 50
-    world.venues["venue-1"].apply(1, "maker-1", "quote", {"bid": 9_990, "ask": 10_010})
+    world.venues["venue-1"].apply(1, "maker-1", "quote", both(9_990, 10_010))
     world.venues["venue-1"].apply(2, "noise-1", "order", order("buy", 1))
     step(world, 10)
     assert positions(world) == {}

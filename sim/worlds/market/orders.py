@@ -10,6 +10,7 @@ from sim.worlds.market.accounts import Rejected
 
 Lots = Annotated[int, msgspec.Meta(ge=1, le=1_000_000)]
 Price = Annotated[int, msgspec.Meta(ge=1, le=1_000_000_000)]
+Levels = Annotated[list[tuple[Price, Lots]], msgspec.Meta(max_length=20)]
 
 
 class Order(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -26,15 +27,13 @@ class Order(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Quote(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Replaces everything of its sender's that rests by a bid and an ask, or by one of them.
+    """Replaces everything of its sender's that rests by these bids and asks, (price, lots) each.
 
     number: a quote that was overtaken by a later one, or by a cancellation, does not count.
     """
 
-    bid: Price | None = None
-    ask: Price | None = None
-    bid_lots: Lots = 1
-    ask_lots: Lots = 1
+    bids: Levels = []
+    asks: Levels = []
     number: int = 0
 
 

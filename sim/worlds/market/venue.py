@@ -141,19 +141,19 @@ class Venue:
         return answer
 
     def _quote(self, time_ns: int, agent: str, account: Account, quote: Quote) -> None:
-        """Both sides anew. A side that would trade at once is left out: quotes add liquidity."""
+        """Both sides anew. What would trade at once is left out: quotes add liquidity."""
         self.clear(agent)
         if self.breaker.is_halted(time_ns):
             raise Rejected("trading is halted")
-        bid, ask, room = self.book.bid, self.book.ask, self.desk.clearing.room
-        wanted = [(BUY, quote.bid, quote.bid_lots, ask), (SELL, quote.ask, quote.ask_lots, bid)]
-        for side, price, lots, other in wanted:
-            lots = min(lots, room(account, side))
-            if price is None or lots <= 0 or (other is not None and side * price >= side * other):
-                continue
-            if quote.bid is not None and quote.ask is not None and quote.bid >= quote.ask:
-                raise Rejected(f"quote: a bid of {quote.bid} with an ask of {quote.ask}")
-            self._submit(time_ns, agent, account, side, lots, price, True, 0)
+        bids, asks = quote.bids, quote.asks
+        if bids and asks and max(bids) >= (min(asks)[0], 0):
+            raise Rejected(f"quote: a bid of {max(bids)[0]} with an ask of {min(asks)[0]}")
+        bid, ask = self.book.bid, self.book.ask
+        for side, levels, other in ((BUY, bids, ask), (SELL, asks, bid)):
+            for price, wanted in levels:
+                lots = min(wanted, self.desk.clearing.room(account, side))
+                if lots > 0 and (other is None or side * price < side * other):
+                    self._submit(time_ns, agent, account, side, lots, price, True, 0)
 
     def _submit(
         self, time_ns: int, agent: str, account: Account, side: int, lots: int,

@@ -5,6 +5,8 @@ Source: Wah and Wellman, Latency arbitrage, market fragmentation, and efficiency
 
 from __future__ import annotations
 
+import asyncio
+
 from agents.behaviours.market_trader import Trader
 
 
@@ -19,18 +21,22 @@ class Arbitrageur(Trader):
 
     async def run(self) -> None:
         await self.open()
-        since = self.now
+        sees, since = self.observations(), self.now
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._tell())
+            while True:
+                await self.receive("quote", timeout=self.patience)
+                if self._cross():
+                    since = self.now
+                if self.now - since >= self.patience:
+                    since = self.now
+                    self.trade(-int((await anext(sees)).position))
+
+    async def _tell(self) -> None:
         sees = self.observations()
-        position = 0
-        while True:
-            await self.receive("quote", timeout=self.patience)
-            if self._cross():
-                since = self.now
-            if self.now - since >= self.patience:
-                position = int((await anext(sees)).position)
-                since = self.now
-                if position:
-                    self.trade(-position)
+        async for _ in self.every("30s"):
+            obs = await anext(sees)
+            self.log(f"{obs.cash + obs.position * obs.news:,.0f} USD with {obs.position:.0f} lots")
 
     def _cross(self) -> bool:
         """Takes the best bid and the best ask, if they are at two venues and far enough apart."""

@@ -7,6 +7,8 @@ Poterba and Summers, Mean reversion in stock prices (1988).
 
 from __future__ import annotations
 
+import asyncio
+
 from agents.behaviours.market_trader import Trader
 from sim.units import duration_ns
 
@@ -58,3 +60,35 @@ class Reverter(_Averages):
         lots: int = 10, venue: str = "",
     ) -> None:  # fmt: skip
         super().__init__(fast, slow, threshold, lots, venue)
+
+
+class Patient(Trader):
+    """Waits for a bargain: orders far below and above a slow average, which rest for long.
+
+    first, gap: ticks from the average to the nearest price, and between prices. lots: at each.
+    every: how often the orders are placed anew. slow: time constant of the average.
+    """
+
+    def __init__(
+        self, first: int = 40, gap: int = 30, levels: int = 12, lots: int = 8,
+        every: str | float = "20s", slow: str | float = "60s", venue: str = "",
+    ) -> None:  # fmt: skip
+        super().__init__(venue)
+        self.first, self.gap, self.levels, self.lots = first, gap, levels, lots
+        self.every_s, self.slow_s = duration_ns(every) / 1e9, duration_ns(slow) / 1e9
+
+    async def run(self) -> None:
+        await self.open()
+        average, number = self.mid, 0
+        while True:
+            mid = self.mid
+            if average is not None and mid is not None:
+                number += 1
+                average += min(self.every_s / self.slow_s, 1.0) * (mid - average)
+                ways = [self.first + self.gap * level for level in range(self.levels)]
+                sides = {
+                    "bids": [[max(round(average) - way, 1), self.lots] for way in ways],
+                    "asks": [[round(average) + way, self.lots] for way in ways],
+                }
+                self.send(self.venue, "quote", {**sides, "number": number})
+            await asyncio.sleep(self.every_s)

@@ -11,7 +11,6 @@ import asyncio
 from typing import Any
 
 from agents.behaviours.market_trader import Trader
-from sim.units import duration_ns
 
 
 class Noise(Trader):
@@ -94,27 +93,3 @@ class Informed(Trader):
                 self.moves += (call["price"] - call["reference"]) * call["flow"]
                 self.flows += call["flow"] ** 2
             self.moves = max(self.moves, 1e-9 * self.flows)
-
-
-class Shock(Trader):
-    """Sells, or buys, a lot at once. at: when. lots: negative to sell. over: in so long.
-
-    For stress: a large order without regard to its price, in equal parts every 100 ms.
-    """
-
-    def __init__(
-        self, at: str | float = "60s", lots: int = -300, over: str | float = "5s", venue: str = ""
-    ) -> None:
-        super().__init__(venue)
-        self.at_s, self.lots, self.over_s = duration_ns(at) / 1e9, lots, duration_ns(over) / 1e9
-
-    async def run(self) -> None:
-        await self.open()
-        await asyncio.sleep(max(self.at_s - self.now, 0))
-        parts = max(round(self.over_s * 10), 1)
-        done = 0
-        for part in range(1, parts + 1):
-            due = round(self.lots * part / parts)
-            self.trade(due - done)
-            done = due
-            await asyncio.sleep(0.1)

@@ -238,6 +238,17 @@ def test_the_breaker_lets_no_trade_through_and_halts() -> None:
     assert venue.book.bid == 9_900
 
 
+def test_an_order_from_beyond_the_band_rests_at_its_edge() -> None:
+    world = market(band=0.01)
+    venue = world.venues["venue-1"]
+    venue.apply(1, "maker-1", "order", order("buy", 2, 10_500))
+    assert (venue.book.bid, venue.breaker.halts) == (10_100, 0)
+    venue.apply(2, "maker-2", "order", order("sell", 1, 10_300))
+    venue.apply(3, "noise-1", "order", order("buy", 1, 10_400))
+    assert venue.breaker.halts == 1
+    assert not positions(world)
+
+
 def test_among_dealers_nobody_else_rests() -> None:
     world = market(form="dealer", volatility=50)
     venue = world.venues["venue-1"]

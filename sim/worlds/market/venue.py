@@ -167,7 +167,7 @@ class Venue:
         is_capped = cap is not None and (price is None or side * price > side * cap)
         worst = cap if is_capped else price
         self._step_aside(agent, side, worst)
-        trades = self.book.submit(id, (agent, tag), side, lots, worst, keeps and not is_capped)
+        trades = self.book.submit(id, (agent, tag), side, lots, worst, keeps)
         left, paid = lots, 0
         for trade in trades:
             maker, maker_tag = trade.maker
@@ -188,8 +188,10 @@ class Venue:
         if id in self.book.orders:
             account.working[side] += left
             self._live.setdefault(agent, {})[tag] = id
-        elif left and is_capped and (self.book.ask if side == BUY else self.book.bid) is not None:
-            self.halt(time_ns)
+        best = self.book.ask if side == BUY else self.book.bid
+        if left and is_capped and best is not None:
+            if price is None or side * best <= side * price:
+                self.halt(time_ns)
         return lots - left, paid, left
 
     def _step_aside(self, agent: str, side: int, price: int | None) -> None:

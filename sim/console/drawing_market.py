@@ -31,7 +31,7 @@ def draw_market(scene: Mapping[str, Any], width: int, height: int) -> list[Row]:
     ladders = [_ladder(venue, ladder, height) for venue in venues[:most]]
     room = width - len(ladders) * (ladder + 2)
     if room < 24:
-        return [list(row) for row in ladders[0]]
+        return [_clipped(row, width) for row in ladders[0][:height]]
     table = _kinds(scene, room)
     chart = height - len(table) - 2
     beside = [*(_course(scene, room, chart) if chart >= 3 else []), *table]
@@ -41,8 +41,19 @@ def draw_market(scene: Mapping[str, Any], width: int, height: int) -> list[Row]:
         for each in ladders:
             line = each[y] if y < len(each) else []
             row += [*line, (" " * (ladder - width_of(line)), ""), _GAP]
-        rows.append([*row, *(beside[y] if y < len(beside) else [])])
+        rows.append(_clipped([*row, *(beside[y] if y < len(beside) else [])], width))
     return rows
+
+
+def _clipped(row: Row, width: int) -> Row:
+    """The first `width` characters of a row."""
+    found: Row = []
+    for text, ink in row:
+        found.append((text[:width], ink))
+        width -= len(text)
+        if width <= 0:
+            break
+    return found
 
 
 def _ladder(venue: Mapping[str, Any], width: int, height: int) -> list[Row]:
@@ -115,8 +126,8 @@ def _kinds(scene: Mapping[str, Any], width: int) -> list[Row]:
     kinds = [*scene["kinds"], {"name": "venue", "profit": scene["fees"]}]
     most = max([abs(kind["profit"]) for kind in kinds], default=1.0) or 1.0
     head: Row = [(left("profit, USD", 13), "title"), (right("", 10), "")]
-    span = max(min(width - 45, 20), 4)
-    is_wide = width >= 45
+    is_wide = width >= 50
+    span = max(min(width - (46 if is_wide else 24), 20), 2)
     if is_wide:
         head += [(" " * (span + 1), ""), (right("lots held", 9), "dim")]
         head += [(right("to makers", 12), "dim")]

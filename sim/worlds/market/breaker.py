@@ -1,5 +1,5 @@
-"""A circuit breaker: nothing is bought above, or sold below, a band around the price of late, and an
-order that would halts the venue for a while. A limit order from beyond the band rests at its edge.
+"""A circuit breaker: nothing is bought above, or sold below, a band around the price of late, and
+an order that would halts the venue for a while. A limit order from beyond rests at the edge.
 
 The reference is the mean price of the trades of the last `window`.
 Source: Plan to Address Extraordinary Market Volatility ("limit up, limit down"), SEC 2012.

@@ -61,7 +61,6 @@ class Maker(Trader):
         self.horizon_s, self.memory_ns = duration_ns(horizon) / 1e9, duration_ns(memory)
         self.impact, self.volatility = impact, volatility
         self.informed, self.range, self.start = informed, range, start
-        self._quotes = 0
 
     async def run(self) -> None:
         form = await self.open()
@@ -74,9 +73,8 @@ class Maker(Trader):
 
     def quote(self, bid: float, ask: float, bid_lots: int, ask_lots: int, levels: int = 1) -> None:
         """Both sides anew, the bid rounded down and the ask up; none of a side with no lots."""
-        self._quotes += 1
         sides = ("bids", -1, math.floor(bid), bid_lots), ("asks", 1, math.ceil(ask), ask_lots)
-        quote: dict[str, Any] = {"number": self._quotes}
+        quote: dict[str, Any] = {"number": self.next_number()}
         for name, way, price, lots in sides:
             each = min(self.lots, lots)
             prices = [price + way * self.gap * level for level in range(levels)]

@@ -79,16 +79,15 @@ class Patient(Trader):
 
     async def run(self) -> None:
         await self.open()
-        average, number = self.mid, 0
+        average = self.mid
         while True:
             mid = self.mid
             if average is not None and mid is not None:
-                number += 1
                 average += min(self.every_s / self.slow_s, 1.0) * (mid - average)
                 ways = [self.first + self.gap * level for level in range(self.levels)]
                 sides = {
                     "bids": [[max(round(average) - way, 1), self.lots] for way in ways],
                     "asks": [[round(average) + way, self.lots] for way in ways],
                 }
-                self.send(self.venue, "quote", {**sides, "number": number})
+                self.send(self.venue, "quote", {**sides, "number": self.next_number()})
             await asyncio.sleep(self.every_s)

@@ -23,6 +23,7 @@ class Trader(Agent):
     def __init__(self, venue: str = "") -> None:
         self.venue = venue
         self.quotes: dict[str, Mapping[str, Any]] = {}
+        self._number = 0
 
     @property
     def venues(self) -> list[str]:
@@ -66,6 +67,11 @@ class Trader(Agent):
             kind = "market" if price is None else "ioc"
             order = {"side": "buy" if lots > 0 else "sell", "lots": abs(lots), "kind": kind}
             self.send(venue or self.venue, "order", {**order, "price": price})
+
+    def next_number(self) -> int:
+        """Greater than all before, those before a restart included."""
+        self._number = max(self._number + 1, self.now_ns)
+        return self._number
 
     async def pause(self, rate: float) -> None:
         """Waits as long as an event of a Poisson process of that rate takes. Units: per s."""

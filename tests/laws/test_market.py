@@ -19,47 +19,28 @@ from broker.kernel import Kernel
 FREE = "taker_fee: 0, maker_fee: 0, delay: 0s"
 
 
-def market(
+def run(
     world: str, agents: str, duration: str, on_window: Callable[[Kernel], None] = lambda k: None,
-    seed: int = 0, latency: str = "1ms",
-) -> Any:  # fmt: skip
-    """The world after a run in one host. world, agents: keys in YAML."""
+    topic: str = "",
+) -> tuple[Any, list[Any]]:  # fmt: skip
+    """The world after a run in one host, and what it said on a topic. world, agents: YAML keys."""
     text = f"""
-seed: {seed}
 duration: {duration}
 world: {{kind: market, {world}}}
 agents: {{{agents}}}
-network: {{default: {{latency: {latency}}}}}
+network: {{default: {{latency: 1ms}}}}
 """
-    return completed(play(kernel_of(text, agents_per_host=100), on_window=on_window)).world
-
-
-def said_of(world: Any, topic: str) -> list[Any]:
-    """Fills as the world speaks, with what it says on a topic."""
+    kernel = kernel_of(text, agents_per_host=100)
     heard: list[Any] = []
-    speak = world.said
+    speak = kernel.world.said  # type: ignore[attr-defined]
 
     def said() -> Any:
         words = speak()
         heard.extend(word.payload for word in words if word.topic == topic)
         return words
 
-    world.said = said
-    return heard
-
-
-def run(text_world: str, agents: str, duration: str, topic: str, seed: int = 0) -> tuple[Any, Any]:
-    """The world, and everything that it said on a topic."""
-    text = f"""
-seed: {seed}
-duration: {duration}
-world: {{kind: market, {text_world}}}
-agents: {{{agents}}}
-network: {{default: {{latency: 1ms}}}}
-"""
-    kernel = kernel_of(text, agents_per_host=100)
-    heard = said_of(kernel.world, topic)
-    return completed(play(kernel)).world, heard
+    kernel.world.said = said  # type: ignore[attr-defined]
+    return completed(play(kernel, on_window=on_window)).world, heard
 
 
 # --- dealer -------------------------------------------------------------------------------------
@@ -81,7 +62,7 @@ def opening_quotes(informed: float, believed: float, rounds: int) -> tuple[np.nd
             quotes[world.round] = book.bid, book.ask
 
     rate = max(informed, 1e-9)
-    world = market(
+    world, _ = run(
         f"form: dealer, makers: 1, informed: 1, noise: 1, round: 10s, dt: 2s, lead: 2s, "
         f"price: 100000, volatility: 1000, {FREE}",
         f"maker-1: {{params: {{lots: 1, informed: {believed}, range: 1000}}}}, "
@@ -129,7 +110,7 @@ def test_in_calls_the_price_moves_by_kyles_lambda(
         f"informed-1: {{params: {{start: {300 * impact}}}}}, "
         f"noise-1: {{params: {{size: {noise}}}}}",
         "3000s",
-        "call",
+        topic="call",
     )
     told = [(c["flow"], (c["price"] - c["reference"]) / 100) for c in calls if c["price"]]
     flow, move = np.array(told[500:]).T
@@ -154,7 +135,6 @@ def test_rolls_estimator_finds_the_spread_in_the_prices_alone() -> None:
         "maker-1: {params: {strategy: symmetric, lots: 50, impact: 0, most: 100000}}, "
         "'noise-*': {params: {rate: 4, size: 1}}",
         "160s",
-        "trade",
     )
     price = np.array([t.price for t in world.measures.tape], dtype=float)
     half = np.mean([abs(t.price - t.mid) for t in world.measures.tape])
@@ -188,7 +168,7 @@ def test_avellaneda_and_stoikov_in_their_own_market(
     assert final.std() == pytest.approx(deviation, rel=0.1)
 
 
-def inventories(strategy: str, seed: int) -> np.ndarray:
+def inventories(strategy: str) -> np.ndarray:
     """Of two makers of a kind in a book with informed and noise traders. Shapes: [time, 2]."""
     found: list[list[int]] = []
 
@@ -197,26 +177,25 @@ def inventories(strategy: str, seed: int) -> np.ndarray:
         if kernel.now % 10**9 == 0:
             found.append([accounts[f"maker-{i}"].position for i in (1, 2)])
 
-    world = market(
+    world, _ = run(
         "makers: 2, informed: 1, noise: 6",
         f"'maker-*': {{params: {{strategy: {strategy}, most: 1000}}}}",
         "120s",
         look,
-        seed=seed,
     )
     assert world.measures.lots > 500
     return np.array(found, dtype=float)
 
 
 def test_in_the_book_inventory_varies_half_as_much_as_without_regard_to_it() -> None:
-    aware, blind = (inventories(s, 0).var() for s in ("inventory", "symmetric"))
+    aware, blind = (inventories(s).var() for s in ("inventory", "symmetric"))
     assert aware <= blind / 2
 
 
 def test_who_is_nearer_is_first() -> None:
     """Two informed traders, one of them near: it takes what there is to take, whoever it is."""
 
-    def gained(near: int) -> list[float]:
+    def traded(near: int) -> list[int]:
         text = f"""
 duration: 60s
 world: {{kind: market, makers: 1, informed: 2, noise: 3, volatility: 8, {FREE}, dt: 100ms}}
@@ -230,7 +209,7 @@ network:
         world: Any = completed(play(kernel_of(text, agents_per_host=100))).world
         return [world.clearing.accounts[f"informed-{i}"].trades for i in (1, 2)]
 
-    first, second = gained(1), gained(2)
+    first, second = traded(1), traded(2)
     assert first[0] > 2 * first[1]
     assert second[1] > 2 * second[0]
 

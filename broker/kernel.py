@@ -30,6 +30,7 @@ from broker.medium import Medium
 from broker.network import Network
 from broker.population import DOWN, ENDED, HUNG, UNPLAYED, UP, Agents, Event, Order
 from broker.supervision import Supervisor
+from broker.venues import Venues
 from sim.digest import Digest
 from sim.errors import AgentError, InvariantError, WireError
 from sim.limits import ROUNDS_PER_INSTANT_MAX
@@ -78,6 +79,7 @@ class Kernel:
         self.actions = {g.name: Actions(g, _answers_in_period(world, g.name)) for g in world.groups}
         self.board = FaultBoard(scenario, world, self.network, self.actions)
         self.handover = Handover(world, self.agents, self.network, self.board, is_eager)
+        self.venues = Venues(world, self.agents.names, self.network.topics)
         self.now = 0
         self.until = 0
         self.status = "running"
@@ -223,7 +225,7 @@ class Kernel:
         """
         if self._awaited:
             raise InvariantError(f"window closed without hosts {sorted(self._awaited)}")
-        sends: list[tuple[int, int, int, Send]] = []
+        sends = self.venues.sends()
         subscribes: list[tuple[int, int, str, bool]] = []
         reports = sorted(self._reports, key=lambda d: d.agent)
         self.agents.report(reports, self.network)
@@ -289,6 +291,7 @@ class Kernel:
             self.digest.add("world", _STEP.pack(instant), world.state_bytes())
             self.steps += 1
             self.handover.reward(world.rewards())
+        self.venues.listen(instant)
         if self._has_radio:
             self.network.locate(positions_of(world))
         self._next_step = instant + world.dt_ns
@@ -317,7 +320,7 @@ class Kernel:
         if len(rows):
             if self.board.has_noise:
                 bodies = self.board.disturb(rows, bodies)
-            self.handover.keep(rows, bodies)
+            self.handover.keep(*self.venues.take(rows, bodies))
 
     def _fold(self, instant: int) -> None:
         """Folds the digest at each grid point up to `instant` before which something happened."""
@@ -403,6 +406,9 @@ class Kernel:
                 agent = agents.index[name]
                 if agents.state[agent] == UNPLAYED:
                     continue
+                if agent in agents.venues:
+                    agents.open_venue(agent, fault.kind == "restart" or not fault.is_on)
+                    continue
                 if fault.kind == "hang":
                     agents.hang(agent, fault.is_on)
                 elif fault.kind == "kill" and fault.is_on:
@@ -436,6 +442,7 @@ class Kernel:
         self.board.begin_episode(self.episode)
         self.in_force.clear()
         self.handover.clear()
+        self.venues.sends()
         self._verbs.clear()
         self._episode_began = self._next_step = instant
         for actions in self.actions.values():

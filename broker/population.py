@@ -18,8 +18,9 @@ from sim.units import NEVER, SECOND
 from sim.wire.messages import Done, SpaceField, Start
 from sim.worlds.world import Group, World
 
-UNPLAYED, DOWN, UP, HUNG, ENDED = range(5)
-"""Nobody plays the slot; killed or not yet started; running; stopped; ended, not yet taken down."""
+UNPLAYED, DOWN, UP, HUNG, ENDED, VENUE = range(6)
+"""Nobody plays the slot; killed or not yet started; running; stopped; ended, not yet taken down;
+the world itself answers here."""
 
 
 @dataclass(frozen=True)
@@ -91,6 +92,9 @@ class Agents:
         }
         played = [p.index for p in plans if p.behaviour != "none"]
         self.state[[p.index for p in plans if p.behaviour == "none"]] = UNPLAYED
+        self.venues = frozenset(self.index[name] for name in getattr(world, "venues", ()))
+        for venue in self.venues:
+            self.state[venue], self._waits[venue] = VENUE, ["*"]
         self.hosts = [
             played[i : i + agents_per_host] for i in range(0, len(played), agents_per_host)
         ]
@@ -118,7 +122,7 @@ class Agents:
 
     @property
     def is_reachable(self) -> NDArray[np.bool_]:
-        """Agents whose mailbox takes messages: those that run, hang, or have just ended."""
+        """Whose mailbox takes messages: agents that run, hang, or have just ended, and venues."""
         return self.state >= UP
 
     @property
@@ -140,6 +144,8 @@ class Agents:
         """Schedules every played agent to begin at `time`."""
         self.timer[:] = NEVER
         self.ending.clear()
+        for venue in self.venues:
+            self.open_venue(venue, is_on=True)
         for agents in self.hosts:
             for agent in agents:
                 self.hang(agent, is_on=False)
@@ -225,6 +231,10 @@ class Agents:
         host = self.host_of[agent]
         if len(self.hosts[host]) == 1:
             self.orders.append(Order("stop" if is_on else "resume", host))
+
+    def open_venue(self, venue: int, is_on: bool) -> None:
+        """Opens or closes a venue; what comes to a closed one is lost."""
+        self.state[venue] = VENUE if is_on else DOWN
 
     def count_restart(self, agent: int, time: int, within_ns: int) -> int:
         """Counts a restart; how many there were before it within the time."""

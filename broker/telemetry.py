@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from broker.delays import BINS, bins, quantiles
 from broker.kernel import Kernel
 from broker.ledger import REASONS
-from broker.population import DOWN, ENDED, HUNG, UNPLAYED, UP, Event
+from broker.population import DOWN, ENDED, HUNG, UNPLAYED, UP, VENUE, Event
 from broker.tape import Columns
 from sim.spaces import Space
 from sim.units import NEVER, format_ns
@@ -34,7 +34,9 @@ from sim.wire.transport import HostInfo
 ENDS_MAX: Final = 12
 """Agents above which the link matrix is one of roles."""
 _OTHERS: Final = "others"
-_STATES: Final = {UNPLAYED: "absent", DOWN: "down", UP: "up", HUNG: "hung", ENDED: "finished"}
+_STATES: Final = {
+    UNPLAYED: "absent", DOWN: "down", UP: "up", HUNG: "hung", ENDED: "finished", VENUE: "up",
+}  # fmt: skip
 _DELIVERED: Final = 1
 _LOST: Final = slice(2, 2 + len(REASONS))
 

@@ -16,7 +16,7 @@ from broker.history import History
 from broker.kernel import Kernel
 from broker.ledger import REASONS
 from broker.pace import Pace
-from broker.population import DOWN, ENDED, HUNG, UNPLAYED, UP, Event, Failure
+from broker.population import DOWN, ENDED, HUNG, UNPLAYED, UP, VENUE, Event, Failure
 from broker.server import drive
 from broker.tape import Tape
 from broker.telemetry import Telemetry, intro
@@ -235,7 +235,7 @@ class Live:
             "running",
             kernel.now,
             kernel.scenario.duration_ns * kernel.scenario.episodes,
-            up=int((state == UP).sum()),
+            up=int(((state == UP) | (state == VENUE)).sum()),
             down=int(((state == DOWN) | (state == HUNG)).sum()),
             sent=kernel.network.ledger.sent,
             events=news,

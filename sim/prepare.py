@@ -120,6 +120,11 @@ def with_plans(scenario: Scenario, world: World, plans: Sequence[AgentPlan]) -> 
         )
     scenario = _with_members(scenario, table)
     players = cast(plans, catalogue.rules(kind), kind)
+    for plan in players:
+        if plan.name in getattr(world, "venues", ()) and plan.behaviour != "none":
+            raise ScenarioError(
+                f"{plan.where}: {plan.name!r} is a venue of world {kind!r}, which nobody plays"
+            )
     _check_policies(world, players)
     return Prepared(
         scenario, world, players, table, tuple(_every_episode(scenario, faults))

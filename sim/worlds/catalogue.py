@@ -29,6 +29,7 @@ WORLDS: Final[dict[str, str]] = {
     "double_integrator": "sim.worlds.classics.double_integrator",
     "gym": "sim.worlds.gym",
     "lqr": "sim.worlds.classics.lqr",
+    "market": "sim.worlds.market.world",
     "matrix": "sim.worlds.classics.matrix",
     "microgrid": "sim.worlds.microgrid",
     "pettingzoo": "sim.worlds.pettingzoo",

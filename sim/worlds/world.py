@@ -87,6 +87,26 @@ class PhysicalEvent:
     help: str = ""
 
 
+@dataclass(frozen=True)
+class Said:
+    """A message of a venue: to one agent, or published to all who subscribe if `to` is empty."""
+
+    venue: str
+    topic: str
+    payload: Any
+    to: str = ""
+
+
+class Venue(Protocol):
+    """A name under which a world is on the network, as an exchange is."""
+
+    def apply(self, time_ns: int, agent: str, verb: str, payload: Any) -> Any:
+        """What an agent's message does on its arrival. verb: its topic.
+
+        Returns: the reply, if it was a request. Raises: ValueError, which refuses it.
+        """
+
+
 @runtime_checkable
 class World(Protocol):
     """One copy of a world, as the broker drives it. Calls come in this order:
@@ -94,6 +114,10 @@ class World(Protocol):
 
     Optional: `edges`, pairs of names that are linked in `network: {topology: world}`; a name that
     is no agent's is a relay's. A batch world may have it too.
+
+    A world that agents talk to may have `venues`, a mapping of names to `Venue`; each is also a
+    slot of a group, and nobody's to play. Such a world has `said() -> list[Said]`, what it says
+    since it was last asked: the broker asks after every message to a venue and after every step.
 
     A world whose agents are somewhere may have `positions() -> {name: (x, y)}` in metres, where
     they are now: links by radio reach by them.

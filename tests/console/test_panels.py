@@ -101,6 +101,7 @@ def test_before_the_first_frame_nothing_is_known() -> None:
         {},
         {"kind": "balloon", "title": 3, "height": [1.0, math.nan], "crew": [{"name": "ada"}]},
         {"kind": "feeders"},
+        {"kind": "market", "venues": []},
         {"kind": "bus", "frequency_hz": "fast", "devices": []},
         {"kind": "bus", "frequency_hz": math.nan, "devices": [dict(DEVICE, kw=math.nan)]},
         {"kind": "points", "points": [{"name": "a", "at": [math.nan, math.inf]}]},

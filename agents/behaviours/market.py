@@ -1,0 +1,11 @@
+"""Who trades in the world `market`, by the names under which scenarios know them."""
+
+from __future__ import annotations
+
+from agents.behaviours.market_arbitrage import Arbitrageur
+from agents.behaviours.market_execution import Institution
+from agents.behaviours.market_makers import Maker
+from agents.behaviours.market_signals import Reverter, Trend
+from agents.behaviours.market_takers import Informed, Noise
+
+__all__ = ["Arbitrageur", "Informed", "Institution", "Maker", "Noise", "Reverter", "Trend"]

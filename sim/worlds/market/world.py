@@ -1,0 +1,281 @@
+"""A market for one share, in three forms, with the same participants in all of them.
+
+`book`:   a limit order book with price-time priority at every venue.
+`dealer`: a book in which only market makers rest, so that everybody trades with them
+          (Glosten and Milgrom, Bid, ask and transaction prices ..., 1985).
+`call`:   orders are collected and cleared at one price (Kyle, Continuous auctions and insider
+          trading, 1985).
+
+What a share is worth is the world's secret. In a `book` it walks at random, and who is informed
+sees it `delay` earlier than everybody. In the other forms it is drawn anew each round; at its end
+everybody is told, and all shares turn into cash. Orders travel to venues over links, so latency
+decides who is first; the state of one's account comes with the observation.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections import deque
+from collections.abc import Mapping
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sim.errors import UnknownKeyError
+from sim.ids import did_you_mean
+from sim.rng import generator
+from sim.spaces import Field, Space
+from sim.worlds.catalogue import parse
+from sim.worlds.market.accounts import Clearing, Limits
+from sim.worlds.market.breaker import Breaker
+from sim.worlds.market.call_venue import CallVenue
+from sim.worlds.market.measures import Holdings, Measures
+from sim.worlds.market.params import Params, Times
+from sim.worlds.market.scene import draw
+from sim.worlds.market.venue import Desk, Print, Venue
+from sim.worlds.world import Array, Group, Metric, PhysicalEvent, Round, Said
+
+_HERE: Final = "agents.behaviours.market"
+RULES: Final = {
+    "maker": f"{_HERE}:Maker",
+    "informed": f"{_HERE}:Informed",
+    "noise": f"{_HERE}:Noise",
+    "trend": f"{_HERE}:Trend",
+    "reverter": f"{_HERE}:Reverter",
+    "arbitrageur": f"{_HERE}:Arbitrageur",
+    "institution": f"{_HERE}:Institution",
+    "venue": "none",
+}
+_POSITION: Final = Field("position", "lots", help="of shares; negative if owed")
+_CASH: Final = Field("cash", "USD")
+_NEWS: Final = Field("news", "ticks", help="what everybody knows of the value of a share")
+_VALUE: Final = Field("value", "ticks", help="what a share is worth now")
+_ROW: Final = struct.Struct("<qqqqq?")
+
+
+class Market:
+    """The world; see `Params` for what it is made of."""
+
+    name = "market"
+    rounds: tuple[Round, ...] = ()
+    is_terminated = False
+    reward_components = ("profit",)
+
+    def __init__(self, params: Params) -> None:
+        self.params, self.times = params, Times.of(params)
+        self.dt_ns = self.times.dt
+        self.groups = tuple(self._groups())
+        participants = {a: g.name for g in self.groups if g.name != "venue" for a in g.agents}
+        limits = Limits(params.position_max, params.messages_per_second, params.drawdown_max)
+        self.clearing = Clearing(participants, params.lot_value, limits)
+        self.measures = Measures(participants, self.times.impact)
+        self.venues = {name: self._venue(name) for name in params.names("venue")}
+        self.events = (
+            PhysicalEvent("halt", tuple(self.venues), "trading stops at a venue"),
+            PhysicalEvent("kill_switch", tuple(participants), "a participant may trade no more"),
+            PhysicalEvent("shock", tuple(self.venues), f"the value falls by {params.shock} ticks"),
+        )
+        self._words: list[Said] = []
+        self.reset(0, 0)
+
+    def _groups(self) -> list[Group]:
+        p, common = self.params, (_POSITION, _CASH, _NEWS)
+        found = []
+        for kind in RULES:
+            names = p.names(kind)
+            seen = {"informed": (*common, _VALUE), "venue": ()}.get(kind, common)
+            if names:
+                found.append(Group(kind, names, Space(seen), Space(()), self.times.every))
+        return found
+
+    def _venue(self, name: str) -> Venue:
+        p, times = self.params, self.times
+        makers = frozenset(p.names("maker")) if p.form == "dealer" else None
+        desk = Desk(
+            self.clearing, self._say, self._see, p.form, p.taker_fee, p.maker_fee, makers
+        )  # fmt: skip
+        breaker = Breaker(p.band, times.window, times.pause)
+        if p.form == "call":
+            return CallVenue(name, desk, breaker, times.round, times.lead)
+        return Venue(name, desk, breaker)
+
+    def _say(self, said: Said) -> None:
+        self._words.append(said)
+
+    def _see(self, trade: Print) -> None:
+        self.measures.see(trade, self.value)
+
+    def said(self) -> list[Said]:
+        """What venues have said since this was last asked."""
+        words, self._words = self._words, []
+        return words
+
+    # --- time -----------------------------------------------------------------------------------
+
+    def reset(self, seed: int, episode: int) -> None:
+        self._draw = generator(seed, "market value", episode)
+        self.steps = self.round = 0
+        self.clearing.reset()
+        self.measures.reset()
+        self._words.clear()
+        self.holdings = {g.name: Holdings() for g in self.groups if g.name != "venue"}
+        self.value = self._mark = float(self.params.price)
+        self._past: deque[float] = deque([self.value], self.times.delay // self.dt_ns + 1)
+        self.course: deque[tuple[float, float]] = deque(maxlen=600)
+        if self.params.walks:
+            self._past.extend([self.value] * (self._past.maxlen or 0))
+        else:
+            self._redraw()
+        for venue in self.venues.values():
+            venue.reset(self.params.price)
+            venue.show(0)
+        self._equity = self._equities()
+        self._gained = {name: 0.0 for name in self.clearing.accounts}
+
+    def _redraw(self) -> None:
+        p = self.params
+        if p.value == "binary":
+            self.value = float(p.price + round(p.volatility) * (-1) ** (self._draw.random() < 0.5))
+        else:
+            drawn = round(p.volatility * float(self._draw.standard_normal()))
+            self.value = max(float(p.price + drawn), 1.0)
+
+    def advance(
+        self, actions: Mapping[str, Array], present: Mapping[str, NDArray[np.bool_]]
+    ) -> None:
+        self.steps += 1
+        now, p = self.steps * self.dt_ns, self.params
+        if p.walks:
+            step = p.volatility * (self.dt_ns / 1e9) ** 0.5
+            self.value = max(self.value + step * float(self._draw.standard_normal()), 1.0)
+            self._past.append(self.value)
+        for venue in self.venues.values():
+            venue.advance(now)
+        mids = {name: v.mid for name, v in self.venues.items() if v.mid is not None}
+        if mids:
+            self._mark = sum(mids.values()) / len(mids)
+        self.measures.settle(now, mids)
+        for name, venue in self.venues.items():
+            mid = mids.get(name, float(venue.last))
+            self.measures.sample(now, name, mid, venue.best(), self.value)
+        for name in self.clearing.overdrawn(self._mark):
+            self._kill(name, True)
+        if not p.walks and now % self.times.round == 0:
+            self._reveal(now)
+        self._keep()
+
+    def _reveal(self, now: int) -> None:
+        """Everybody is told the value, and is paid it for what it holds; a new round begins."""
+        said = {"round": self.round, "value": self.value}
+        self._say(Said(next(iter(self.venues)), "value", said))
+        if self.params.form == "dealer":
+            for venue in self.venues.values():
+                venue.close()
+                venue.last = self.params.price
+                venue.breaker.reset(self.params.price)
+        self.clearing.redeem(round(self.value))
+        self.round += 1
+        self._redraw()
+        for venue in self.venues.values():
+            venue.show(now)
+
+    def _keep(self) -> None:
+        """Equities for the rewards, and what the kinds hold."""
+        before, self._equity = self._equity, self._equities()
+        self._gained = {name: (self._equity[name] - before[name]) / 100 for name in before}
+        for group in self.groups:
+            if group.name == "venue":
+                continue
+            accounts = [self.clearing.accounts[a] for a in group.agents]
+            held = sum(a.position for a in accounts)
+            cash = sum(a.cash for a in accounts)
+            self.holdings[group.name].sample(
+                cash + held * self.value * self.params.lot_value,
+                sum(abs(a.position) for a in accounts) / len(accounts),
+            )
+        self.course.append((self._mark, self.value))
+
+    def _equities(self) -> dict[str, float]:
+        return {name: self.clearing.equity(name, self._mark) for name in self.clearing.accounts}
+
+    # --- what is seen ---------------------------------------------------------------------------
+
+    def observe(self) -> dict[str, Array]:
+        news = self._past[0] if self.params.walks else float(self.params.price)
+        found = {}
+        for group in self.groups:
+            if group.name == "venue":
+                found["venue"] = np.zeros((len(group.agents), 0))
+                continue
+            accounts = [self.clearing.accounts[a] for a in group.agents]
+            tail = [news, self.value][: group.observation.size - 2]
+            found[group.name] = np.array([[a.position, a.cash / 100, *tail] for a in accounts])
+        return found
+
+    def rewards(self) -> dict[str, Array]:
+        """Per agent, what its equity has gained at mid prices. Units: USD."""
+        return {
+            g.name: np.array([[self._gained.get(a, 0.0)] for a in g.agents]) for g in self.groups
+        }
+
+    def inject(self, event: str, target: str, is_on: bool) -> None:
+        now = self.steps * self.dt_ns
+        if event == "halt":
+            self.venues[target].halt(now, (1 << 62) if is_on else 0)
+        elif event == "kill_switch":
+            self._kill(target, is_on)
+        elif event == "shock":
+            self.value = max(self.value - self.params.shock * (1 if is_on else -1), 1.0)
+        else:
+            close = did_you_mean(event, [e.name for e in self.events])
+            raise UnknownKeyError(f"world 'market' has no event {event!r}; {close}")
+
+    def _kill(self, name: str, is_on: bool) -> None:
+        self.clearing.accounts[name].is_killed = is_on
+        for venue in self.venues.values():
+            venue.clear(name)
+
+    def apply(self, time_ns: int, agent: str, verb: str, payload: Any) -> Any:
+        raise ValueError("world 'market' is spoken to at its venues, by messages")
+
+    def state_bytes(self) -> bytes:
+        rows = [
+            _ROW.pack(a.cash, a.position, a.fees, a.messages, a.trades, a.is_killed)
+            for a in self.clearing.accounts.values()
+        ]
+        books = [
+            struct.pack("<qqq", venue.last, *order)
+            for venue in self.venues.values()
+            for order in venue.resting()
+        ]
+        return b"".join([struct.pack("<qd", self.steps, self.value), *rows, *books])
+
+    def metrics(self) -> dict[str, Metric]:
+        accounts = self.clearing.accounts.values()
+        messages = sum(a.messages for a in accounts)
+        figures = self.measures.figures()
+        figures["messages per trade"] = Metric(
+            messages / max(self.measures.trades, 1), "", "lower", False, "order-to-trade ratio"
+        )
+        halts = sum(venue.breaker.halts for venue in self.venues.values())
+        figures["halts"] = Metric(float(halts), "", "lower", False, "of trading, by breakers")
+        for kind, holdings in self.holdings.items():
+            figures |= holdings.figures(kind)
+        figures["venue profit"] = Metric(
+            self.clearing.fees / 100, "USD", "higher", False, "fees, less rebates"
+        )
+        return figures
+
+    def scene(self) -> dict[str, Any]:
+        return draw(self)
+
+
+def make(params: dict[str, Any]) -> Market:
+    """The world with its parameters. Raises: UnknownKeyError, BoundError."""
+    return Market(parse(Params, params, "market").checked())
+
+
+def reference(params: dict[str, Any], seed: int, duration_ns: int) -> dict[str, dict[str, float]]:
+    """None: what one gains another loses, and nobody could have known the value before."""
+    return {}

@@ -27,6 +27,7 @@ WORLDS: Final[dict[str, str]] = {
     "blank": "sim.worlds.blank",
     "commons": "sim.worlds.classics.commons",
     "double_integrator": "sim.worlds.classics.double_integrator",
+    "flows": "sim.worlds.flows",
     "gym": "sim.worlds.gym",
     "lqr": "sim.worlds.classics.lqr",
     "matrix": "sim.worlds.classics.matrix",

@@ -40,6 +40,7 @@ WORLDS: Final[dict[str, str]] = {
     "smart_grid": "sim.worlds.smart_grid",
     "speaker_listener": "sim.worlds.classics.speaker_listener",
     "spread": "sim.worlds.classics.spread",
+    "traffic": "sim.worlds.traffic",
 }
 
 _SHOWN_MAX: Final = 60

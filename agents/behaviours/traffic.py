@@ -26,7 +26,7 @@ class Splitter(Rule):
     the least. Shares go down by a factor exp(-step * cost / greatest cost of a link). A link that
     was never heard of costs nothing. Memory: the shares.
 
-    params: network, paths (of the world; default abilene, 3), step (default 0.1), steepness
+    params: network, paths (of the world; default abilene, 3), step (default 0.3), steepness
             (default 12), least (share that each path keeps, so that it can grow again; 0.001).
     """
 
@@ -83,4 +83,4 @@ class Splitter(Rule):
         ways = xp.take(xp.asarray(self.ways, device=device(obs)), me, axis=0)
         price = xp.sum(ways * cost[:, None, :], axis=-1)
         said = xp.concat((number, used), axis=-1)
-        return xp.exp(-float(self.params.get("step", 0.1)) * price), {"used": said}
+        return xp.exp(-float(self.params.get("step", 0.3)) * price), {"used": said}

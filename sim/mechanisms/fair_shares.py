@@ -93,7 +93,7 @@ def price_of_fairness(rates: Floats, greatest: float) -> float:
 
 def price_bound(users: int, fairness: Literal["proportional", "max_min"]) -> float:
     """The greatest price of fairness there can be, where all users could have the same rate if
-    they were alone (theorems 2 and 3 of the source, in the form for equal greatest utilities)."""
+    they were alone: the source's bounds for equal greatest utilities."""
     if fairness == "proportional":
         return float(1 - (2 * users**0.5 - 1) / users)
     return float(1 - 4 * users / (users + 1) ** 2)

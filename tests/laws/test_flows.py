@@ -147,7 +147,7 @@ def distance(world: Any, state: Any) -> float:
 @pytest.mark.parametrize("method", [PRICES, ADMM])
 @pytest.mark.parametrize("loss", [0, 0.2])
 def test_messages_find_the_optimum(method: str, loss: float) -> None:
-    more = (f"network.default.loss={loss}",)
+    more = (f"network.default.loss={loss}", "duration=100s")
     assert distance(*ended(method, *STEADY, *more)) < 1e-3
     assert distance(*ended(method, *STEADY, *more, "duration=5s")) > 0.05
 

@@ -68,7 +68,8 @@ def max_min(
 def egalitarian(routes: Floats, capacity: Floats, demand: Floats) -> Floats:
     """The same rate for all, as great as the links allow, or the demand where that is less: the
     least rate is as great as it can be, and what is left over is left."""
-    return np.minimum((capacity / np.maximum(routes.sum(1), 1)).min(), demand)
+    rates: Floats = np.minimum((capacity / np.maximum(routes.sum(1), 1)).min(), demand)
+    return rates
 
 
 def nash(routes: Floats, capacity: Floats, demand: Floats) -> Floats:

@@ -27,7 +27,7 @@ from sim.spaces import Field
 from sim.worlds.classics.common import Classic, Columns, Stepped, Tensors, maker
 from sim.worlds.classics.fields import Parameters, Positive, Share
 from sim.worlds.noise import ordered_sum, uniforms
-from sim.worlds.programme import Floats, Programme
+from sim.worlds.programme import Floats, Programme, Term
 from sim.worlds.traffic_map import Map, load_map
 from sim.worlds.world import Metric, PhysicalEvent, State
 
@@ -238,10 +238,14 @@ def least_utilisation(demand: Floats, m: Map) -> tuple[float, Floats]:
     ways = programme.columns(np.zeros(len(at)))
     row = np.array([row_of[a, b] for a, b, _ in at.tolist()])
     sent = demand[tuple(pairs.T)]
-    programme.rows([(row, ways, 1.0)], sent, sent)
+    whole: list[Term] = [(row, ways, 1.0)]
+    programme.rows(whole, sent, sent)
     path, link = np.nonzero(m.paths[tuple(at.T)])
     links = np.arange(len(m.km))
-    terms = [(link, ways[path], 1.0), (links, np.full(len(links), worst[0]), -1.0)]
+    terms: list[Term] = [
+        (link, ways[path], 1.0),
+        (links, np.full(len(links), worst[0]), -1.0),
+    ]
     programme.rows(terms, np.full(len(links), -np.inf), np.zeros(len(links)))
     least, found = programme.solved()
     traffic = np.zeros(m.paths.shape[:3])

@@ -1,9 +1,9 @@
 """Flows: users draw rates from links that they share, and worth grows ever less with the rate.
 
-    welfare = sum_i U_i(x_i) - penalty * sum_i (a_i - x_i)        U: see `sim.mechanisms.alpha_fair`
+    welfare = sum_i U_i(x_i) - penalty * sum_i (a_i - x_i)        U: see `sim.worlds.alpha_fair`
 
 User i asks for a_i, at most what is left of its demand d_i, and its route passes some of the links.
-What a link cannot carry is cut in proportion (`proportional` in `sim.mechanisms.fair_shares`), so
+What a link cannot carry is cut in proportion (`proportional` in `sim.worlds.fair_shares`), so
 what is granted, x_i, is feasible in every step. Who is absent asks for `least`.
 A game has so many `rounds`. With 1, capacities are rates, there anew in every step. With more, what
 a game hands out is gone: the rest of the links is all there is for the rounds that are left, and
@@ -27,8 +27,11 @@ from msgspec import Meta
 
 from sim.errors import BoundError, UnknownKeyError
 from sim.ids import did_you_mean
-from sim.mechanisms.alpha_fair import Floats, alpha_fair, utility
-from sim.mechanisms.fair_shares import (
+from sim.spaces import Field
+from sim.worlds.alpha_fair import Floats, alpha_fair, utility
+from sim.worlds.classics.common import Classic, Columns, Played, Stepped, Tensors, maker
+from sim.worlds.classics.fields import NotNegative, Parameters, Positive, Share
+from sim.worlds.fair_shares import (
     egalitarian,
     jain,
     loads,
@@ -37,9 +40,6 @@ from sim.mechanisms.fair_shares import (
     proportional,
     utilitarian,
 )
-from sim.spaces import Field
-from sim.worlds.classics.common import Classic, Columns, Played, Stepped, Tensors, maker
-from sim.worlds.classics.fields import NotNegative, Parameters, Positive, Share
 from sim.worlds.noise import ordered_sum, uniforms
 from sim.worlds.world import Metric, PhysicalEvent, State
 

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 import sim
 from sim.errors import BoundError, UnknownKeyError
-from sim.mechanisms.alpha_fair import alpha_fair
-from sim.mechanisms.fair_shares import loads
 from sim.prepare import load, prepare
+from sim.worlds.alpha_fair import alpha_fair
+from sim.worlds.fair_shares import loads
 from sim.worlds.flows import make, reference
 
 N = 5

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from sim.mechanisms.alpha_fair import Floats, alpha_fair, utility
-from sim.mechanisms.fair_shares import (
+from sim.worlds.alpha_fair import Floats, alpha_fair, utility
+from sim.worlds.fair_shares import (
     egalitarian,
     jain,
     max_min,

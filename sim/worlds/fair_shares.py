@@ -15,7 +15,7 @@ from typing import Any, Literal
 import numpy as np
 from array_api_compat import array_namespace
 
-from sim.mechanisms.alpha_fair import Floats, alpha_fair
+from sim.worlds.alpha_fair import Floats, alpha_fair
 
 TINY = 1e-300
 

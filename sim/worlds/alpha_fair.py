@@ -25,7 +25,7 @@ from scipy.optimize import linprog
 
 Floats = NDArray[np.float64]
 GAP: Final = 1e-9
-"""Of the optimum that may be missing, relative to 1 or to the optimum if that is greater."""
+"""Of the optimum that may be missing, relative to sum U'(x) x, which is above 0."""
 SHARPER: Final = 20.0
 """By what the barrier weighs less from one centre to the next."""
 CENTRED: Final = 1e-6
@@ -73,8 +73,7 @@ def alpha_fair(
     sharpness = 1.0
     while True:
         x = _centre(x, g, h, weight, alpha, least, sharpness)
-        total = abs(float(utility(x, weight, alpha, least).sum()))
-        if len(h) / sharpness <= GAP * max(total, 1.0):
+        if len(h) / sharpness <= GAP * float(slope(x, weight, alpha, least) @ x):
             return x
         sharpness *= SHARPER
 

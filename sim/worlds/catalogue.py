@@ -27,6 +27,7 @@ WORLDS: Final[dict[str, str]] = {
     "blank": "sim.worlds.blank",
     "commons": "sim.worlds.classics.commons",
     "double_integrator": "sim.worlds.classics.double_integrator",
+    "flows": "sim.worlds.flows",
     "gym": "sim.worlds.gym",
     "lqr": "sim.worlds.classics.lqr",
     "market": "sim.worlds.market.world",
@@ -40,6 +41,7 @@ WORLDS: Final[dict[str, str]] = {
     "smart_grid": "sim.worlds.smart_grid",
     "speaker_listener": "sim.worlds.classics.speaker_listener",
     "spread": "sim.worlds.classics.spread",
+    "traffic": "sim.worlds.traffic",
 }
 
 _SHOWN_MAX: Final = 60

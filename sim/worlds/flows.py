@@ -1,0 +1,357 @@
+"""Flows: users draw rates from links that they share, and worth grows ever less with the rate.
+
+    welfare = sum_i U_i(x_i) - penalty * sum_i (a_i - x_i)        U: see `sim.worlds.alpha_fair`
+
+User i asks for a_i, at most what is left of its demand d_i, and its route passes some of the links.
+What a link cannot carry is cut in proportion (`proportional` in `sim.worlds.fair_shares`), so
+what is granted, x_i, is feasible in every step. Who is absent asks for `least`.
+A game has so many `rounds`. With 1, capacities are rates, there anew in every step. With more, what
+a game hands out is gone: the rest of the links is all there is for the rounds that are left, and
+worth is that of all that a user got. Demands are drawn anew every `task` games.
+A link has an agent too, the router before it, which sees what is asked of it; it decides nothing
+but what it says. A `capacity-drop` takes part of a link.
+Sources: Kelly, Maulloo and Tan, Rate Control for Communication Networks (1998); Mo and Walrand,
+Fair End-to-End Window-Based Congestion Control (2000); Jain, Chiu and Hawe (1984); Bertsimas,
+Farias and Trichakis, The Price of Fairness (2011).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from typing import Annotated, Any, Final
+
+import numpy as np
+import torch
+from msgspec import Meta
+
+from sim.errors import BoundError, UnknownKeyError
+from sim.ids import did_you_mean
+from sim.spaces import Field
+from sim.worlds.alpha_fair import Floats, alpha_fair, utility
+from sim.worlds.classics.common import Classic, Columns, Played, Stepped, Tensors, maker
+from sim.worlds.classics.fields import NotNegative, Parameters, Positive, Share
+from sim.worlds.fair_shares import (
+    egalitarian,
+    jain,
+    loads,
+    max_min,
+    price_of_fairness,
+    proportional,
+    utilitarian,
+)
+from sim.worlds.noise import ordered_sum, uniforms
+from sim.worlds.world import Metric, PhysicalEvent, State
+
+RULES: Final = {
+    "user": "agents.behaviours.flows:Answer",
+    "link": "agents.behaviours.flows:Price",
+}
+ROLES: Final = {"user": "agents.behaviours.flows:Levels"}
+HELP: Final = {
+    "welfare": ("per game", "higher", "worth of what is had, less the penalty"),
+    "fairness": ("", "higher", "Jain's index of what the users get"),
+    "throughput": ("per game", "higher", "what all get together"),
+    "utilisation": ("", "higher", "mean share of the links' capacities that is used"),
+    "refused": ("", "lower", "share of what is asked for that is not granted"),
+    "price_of_fairness": ("", "lower", "share of the greatest throughput given up, last game"),
+}
+SUMS: Final = ("welfare", "fairness", "throughput", "utilisation")
+Tensor = torch.Tensor
+Limits = tuple[Positive, Positive]
+Route = Annotated[tuple[Annotated[int, Meta(ge=1)], ...], Meta(min_length=1)]
+
+
+class Params(Parameters, frozen=True):
+    """capacities: of link-1, link-2, ... routes: of user-1, user-2, ..., each the numbers of the
+    links that it passes. alpha: of the utilities, 1 is logarithmic. weight, demand: least and
+    greatest, drawn for each user. task: games after which demands are drawn anew. rounds: of a
+    game. games: after which the episode is over, 0: when the duration ends. least: rate below which
+    utilities are straight, and for which the absent ask. penalty: per unit refused. drop: share of
+    a link that is left during a `capacity-drop`."""
+
+    capacities: Annotated[tuple[Positive, ...], Meta(min_length=1, max_length=64)] = (10.0, 8.0)
+    routes: Annotated[tuple[Route, ...], Meta(min_length=1, max_length=256)] = (
+        (1, 2), (1,), (1,), (2,), (2,),
+    )  # fmt: skip
+    alpha: Annotated[float, Meta(ge=0, le=8)] = 1.0
+    weight: Limits = (0.5, 2.0)
+    demand: Limits = (2.0, 8.0)
+    task: Annotated[int, Meta(ge=1)] = 100
+    rounds: Annotated[int, Meta(ge=1)] = 1
+    games: Annotated[int, Meta(ge=0)] = 0
+    least: Positive = 0.01
+    penalty: NotNegative = 0.1
+    drop: Share = 0.3
+    dt: str | float = "1s"
+
+
+class Flows(Classic[Params]):
+    """A game that is over stays as it is until the next step begins a new one.
+
+    Shapes: weight, demand, got (in this game), rate, asked (in the last step) float64 [B, n];
+    used (in this game), projected, dropped [B, l]; round (played of this game), game (how many are
+    over) int64 [B]; sums of the outcome [B].
+    """
+
+    reward_components = ("worth", "penalty")
+
+    def __init__(self, p: Params) -> None:
+        _check(p)
+        n, m = len(p.routes), len(p.capacities)
+        self.routes, self.capacity = map(torch.from_numpy, _network(p))
+        most = p.demand[1]
+        sees = [
+            Field("number", low=1.0, high=n),
+            Field("weight", low=0.0, high=p.weight[1]),
+            Field("alpha", low=0.0, help="of the utilities"),
+            Field("demand", low=0.0, high=most, help="what can be used in this game"),
+            Field("got", low=0.0, high=most, help="in this game so far"),
+            Field("rate", low=0.0, high=most, help="granted in the last step"),
+            Field("rounds_left", low=1.0, high=p.rounds, help="of this game, with the one to come"),
+            Field("route", low=0.0, high=1.0, size=m, help="1: passes that link"),
+            Field("left", low=0.0, size=m, help="of the links of the route; 0 of others"),
+            Field("users", low=0.0, size=m, help="of the links of the route; 0 of others"),
+        ]
+        watches = [
+            Field("number", low=1.0, high=m),
+            Field("capacity", low=0.0, help="of a game, as it is now"),
+            Field("projected", low=0.0, help="use of a game, if all ask on as in the last step"),
+            Field("passes", low=0.0, high=1.0, size=n, help="1: that user passes"),
+        ]
+        asks = [Field("request", low=0.0, high=most, default=p.least)]
+        slots: dict[str, Played] = {"user": (n, sees, asks), "link": (m, watches, [])}
+        super().__init__("flows", p, slots, p.games * p.rounds)
+        users, links = (group.agents for group in self.groups)
+        self.events: Sequence[PhysicalEvent] = (
+            PhysicalEvent("capacity-drop", links, f"{p.drop:.0%} of the capacity is left"),
+        )
+        self.edges = [
+            (user, links[j - 1]) for user, route in zip(users, p.routes, strict=True) for j in route
+        ]
+
+    def start(self, state: State) -> State:
+        p, key, step, zero = self.params, state["key"], state["step"], state["return"]
+        weight = _between(p.weight, uniforms(key, step, len(p.routes), 0))
+        of_users, of_links = torch.zeros_like(weight), zero[:, None].repeat(1, len(p.capacities))
+        return {
+            "weight": weight,
+            "demand": demands(p, key, step),
+            **dict.fromkeys(("round", "game"), step),
+            **dict.fromkeys(("got", "rate", "asked"), of_users),
+            **dict.fromkeys(("used", "projected", "dropped"), of_links),
+            **dict.fromkeys(("requests", "refusals", *SUMS), zero),
+        }
+
+    def capacities(self, state: State) -> Tensor:
+        """Of a game, as they are now. Shapes: -> [B, l]."""
+        whole = self.capacity.to(state["key"].device)
+        return torch.where(state["dropped"] > 0, self.params.drop * whole, whole)
+
+    def begun(self, state: State) -> State:
+        """The state with a new game begun where the last is over."""
+        p, is_over = self.params, state["round"] == self.params.rounds
+        if not bool(is_over.any()):
+            return state
+        over = is_over[:, None]
+        return {
+            **state,
+            "demand": torch.where(over, demands(p, state["key"], state["game"]), state["demand"]),
+            "got": torch.where(over, 0.0, state["got"]),
+            "used": torch.where(over, 0.0, state["used"]),
+            "round": torch.where(is_over, 0, state["round"]),
+        }
+
+    def advance(self, state: State, actions: Tensors, present: Tensors) -> Stepped:
+        p, state = self.params, self.begun(state)
+        routes, capacity = self.routes.to(state["key"].device), self.capacities(state)
+        room = torch.clamp(state["demand"] - state["got"], min=0.0)
+        asked = torch.where(present["user"], actions["user"][..., 0], p.least)
+        asked = torch.minimum(torch.clamp(asked, min=0.0), room)
+        rate = proportional(asked, routes, torch.clamp(capacity - state["used"], min=0.0))
+        got, refused = state["got"] + rate, asked - rate
+        used = state["used"] + loads(rate, routes)
+        rounds_left = (p.rounds - state["round"])[:, None]
+        worth = self._worth(state, got)
+        gain = torch.where(
+            state["round"][:, None] > 0, worth - self._worth(state, state["got"]), worth
+        )
+        rewards = torch.stack((gain, -p.penalty * refused), -1)
+        earned = ordered_sum(rewards[..., 0] + rewards[..., 1], 1)
+        ends = (state["round"] + 1 == p.rounds).to(torch.float64)
+        after = {
+            **state,
+            "step": state["step"] + 1,
+            "return": state["return"] + earned,
+            "round": state["round"] + 1,
+            "game": state["game"] + ends.to(torch.int64),
+            "got": got, "rate": rate, "asked": asked, "used": used,
+            "projected": state["used"] + loads(asked, routes) * rounds_left,
+            "requests": state["requests"] + ordered_sum(asked, 1),
+            "refusals": state["refusals"] + ordered_sum(refused, 1),
+            "welfare": state["welfare"] + earned,
+            "fairness": state["fairness"] + ends * jain(got),
+            "throughput": state["throughput"] + ends * ordered_sum(got, 1),
+            "utilisation": state["utilisation"] + ends * _mean(used / capacity),
+        }  # fmt: skip
+        nothing = torch.zeros((*used.shape, 2), dtype=used.dtype, device=used.device)
+        return after, {"user": rewards, "link": nothing}
+
+    def _worth(self, state: State, got: Tensor) -> Tensor:
+        found: Tensor = utility(got, state["weight"], self.params.alpha, self.params.least)
+        return found
+
+    def observe(self, state: State) -> dict[str, Tensor]:
+        state = self.begun(state)
+        b, routes, capacity = (
+            len(state["key"]),
+            self.routes.to(state["key"].device),
+            self.capacities(state),
+        )
+        n, m = len(self.params.routes), len(self.params.capacities)
+        left = torch.clamp(capacity - state["used"], min=0.0)
+        route = routes.T.expand(b, n, m)
+        one = torch.ones_like(state["weight"])
+        rounds_left = (self.params.rounds - state["round"])[:, None] * one
+        plain = ("number", "weight", "alpha", "demand", "got", "rate", "rounds_left")
+        told = {"number": _numbered(one), "alpha": self.params.alpha * one}
+        values = {**state, **told, "rounds_left": rounds_left}
+        own = torch.stack([values[name] for name in plain], -1)
+        user = torch.cat((own, route, route * left[:, None], route * routes.sum(1)), -1)
+        seen = torch.stack((_numbered(capacity), capacity, state["projected"]), -1)
+        return {"user": user, "link": torch.cat((seen, routes.expand(b, m, n)), -1)}
+
+    def inject(self, state: State, event: str, target: str, is_on: bool) -> State:
+        (known,) = self.events
+        if event != known.name:
+            raise UnknownKeyError(f"world 'flows' has no event {event!r}, but {known.name!r}")
+        if target not in known.targets:
+            raise UnknownKeyError(
+                f"event {event!r} has no target {target!r}; {did_you_mean(target, known.targets)}"
+            )
+        dropped = state["dropped"].clone()
+        dropped[:, known.targets.index(target)] = float(is_on)
+        return {**state, "dropped": dropped}
+
+    def metrics(self, state: State) -> dict[str, Metric]:
+        """Of the games that are over; before the first is, as if it ended now."""
+        games, got = int(state["game"][0]), state["got"]
+        capacity = self.capacities(state)
+        found = {name: float(state[name][0]) / max(games, 1) for name in SUMS}
+        if not games:
+            use = _mean(state["used"] / capacity)
+            found["fairness"], found["utilisation"] = float(jain(got)[0]), float(use[0])
+            found["throughput"] = float(got[0].sum())
+        asked = float(state["requests"][0])
+        found["refused"] = float(state["refusals"][0]) / asked if asked else 0.0
+        most = _greatest(self.params, _numbers(capacity), _numbers(state["demand"]))
+        found["price_of_fairness"] = price_of_fairness(got[0].numpy(), most)
+        return {
+            name: Metric(found[name], unit, better, name == "welfare", text)
+            for name, (unit, better, text) in HELP.items()
+        }
+
+    def scene(self, state: State) -> dict[str, Any]:
+        """Links and users as bars, see `sim.console.drawing_shares`."""
+        users, links = (group.agents for group in self.groups)
+        of = {name: state[name][0].tolist() for name in ("used", "dropped", "got", "demand")}
+        capacity = self.capacities(state)[0].tolist()
+        return {
+            "kind": "shares",
+            "title": self.title(state),
+            "shares": {
+                "links": [
+                    {"name": name, "value": of["used"][j], "most": capacity[j],
+                     "note": "drop" if of["dropped"][j] else ""}
+                    for j, name in enumerate(links)
+                ],
+                "users": [
+                    {"name": name, "value": of["got"][i], "most": of["demand"][i],
+                     "note": "via " + " ".join(map(str, self.params.routes[i]))}
+                    for i, name in enumerate(users)
+                ],
+            },
+        }  # fmt: skip
+
+
+make = maker(Flows, Params, "flows")
+
+
+def demands(p: Params, key: Tensor, game: Tensor) -> Tensor:
+    """What each user can use in a game. Shapes: [B], [B] -> [B, n]."""
+    return _between(p.demand, uniforms(key, game // p.task, len(p.routes), 1))
+
+
+def _between(limits: tuple[float, float], share: Tensor) -> Tensor:
+    return limits[0] + (limits[1] - limits[0]) * share
+
+
+def _mean(of_links: Tensor) -> Tensor:
+    return ordered_sum(of_links, 1) / of_links.shape[1]
+
+
+def _network(p: Params) -> tuple[Floats, Floats]:
+    """Which user passes which link [l, n], and the capacities [l]."""
+    links = range(1, len(p.capacities) + 1)
+    passes = [[float(j in route) for route in p.routes] for j in links]
+    return np.array(passes), np.array(p.capacities)
+
+
+def _numbered(each: Tensor) -> Tensor:
+    """1 to n in every row. Shapes: [B, n] -> [B, n]."""
+    return torch.arange(1, each.shape[1] + 1, device=each.device).to(each.dtype).expand_as(each)
+
+
+def _numbers(row: Tensor) -> tuple[float, ...]:
+    return tuple(row[0].tolist())
+
+
+@lru_cache(maxsize=256)
+def _greatest(p: Params, capacity: tuple[float, ...], demand: tuple[float, ...]) -> float:
+    """The greatest sum of rates."""
+    return float(utilitarian(_network(p)[0], np.array(capacity), np.array(demand)).sum())
+
+
+def reference(params: Mapping[str, Any], seed: int, duration_ns: int) -> Columns:
+    """What maximises welfare, the max-min fair rates and equal ones, known to all at once and with
+    no capacity dropped; nothing if no game ends."""
+    world = make(params)
+    p = world.params
+    games = duration_ns // world.dt_ns // p.rounds
+    games = min(games, p.games) if p.games else games
+    routes, capacity = _network(p)
+    first = world.reset([(seed, 0)])
+    weight = first["weight"][0].numpy()
+    columns: dict[str, dict[str, float]] = {}
+    for start in range(0, games, p.task):
+        share = min(p.task, games - start) / games
+        demand = demands(p, first["key"], first["game"] + start)[0].numpy()
+        most = _greatest(p, p.capacities, tuple(demand.tolist()))
+        for name, rates in {
+            "optimum": alpha_fair(routes, capacity, demand, weight, p.alpha, p.least),
+            "max_min": max_min(routes, capacity, demand),
+            "equal": egalitarian(routes, capacity, demand),
+        }.items():
+            sums = columns.setdefault(name, dict.fromkeys((*SUMS, "refused"), 0.0))
+            sums["welfare"] += share * float(utility(rates, weight, p.alpha, p.least).sum())
+            sums["fairness"] += share * float(jain(rates[None])[0])
+            sums["throughput"] += share * float(rates.sum())
+            sums["utilisation"] += share * float((routes @ rates / capacity).mean())
+            sums["price_of_fairness"] = price_of_fairness(rates, most)
+    return columns
+
+
+def _check(p: Params) -> None:
+    """Raises: BoundError."""
+    links = len(p.capacities)
+    for i, route in enumerate(p.routes):
+        if max(route) > links or len(set(route)) < len(route):
+            raise BoundError(
+                f"world.routes[{i}]: expected different links, 1 to {links}, found {list(route)}"
+            )
+    for name in ("weight", "demand"):
+        low, high = getattr(p, name)
+        if low > high:
+            raise BoundError(f"world.{name}: expected [least, greatest], found [{low:g}, {high:g}]")
+    if p.least >= p.demand[0]:
+        raise BoundError(f"world.least: expected less than every demand, found {p.least:g}")

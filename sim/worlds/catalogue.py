@@ -39,6 +39,7 @@ WORLDS: Final[dict[str, str]] = {
     "smart_grid": "sim.worlds.smart_grid",
     "speaker_listener": "sim.worlds.classics.speaker_listener",
     "spread": "sim.worlds.classics.spread",
+    "vehicles": "sim.worlds.vehicles",
 }
 
 _SHOWN_MAX: Final = 60

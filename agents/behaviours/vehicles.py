@@ -18,7 +18,17 @@ from array_api_compat import array_namespace
 
 from agents.agent import Agent, Observation
 from agents.behaviours.classics import Rule
-from sim.worlds.vehicles_laws import DRIVER, GAINS, PEDALS, Gains, command, cruise, idm, towards
+from sim.worlds.vehicles_laws import (
+    ALONE_S,
+    DRIVER,
+    GAINS,
+    PEDALS,
+    Gains,
+    command,
+    cruise,
+    idm,
+    towards,
+)
 
 CAM: Final = 5
 """Numbers of a message: position, length, speed, acceleration, intended acceleration."""
@@ -96,8 +106,8 @@ class Human(Motorist):
 class Cacc(Motorist):
     """Cooperative adaptive cruise control that falls back to ACC when messages stop.
 
-    params: headway (s, with messages; default the world's), alone (s, without; default 1.6),
-            patience (s, for which a message counts; default 0.35), ramp_in, ramp_out (s per s, by
+    params: headway (s, with messages; default the world's), alone (s, without; default 1.2),
+            patience (s, for which a message counts; default 0.55), ramp_in, ramp_out (s per s, by
             which the headway shrinks and grows; default 0.04 and 0.1), kp, kd (default 0.2, 0.7).
     """
 
@@ -107,8 +117,8 @@ class Cacc(Motorist):
         super().__init__(name, group, params)
         fields = {field.name: field.default for field in group.observation.fields}
         self.headway = float(params.get("headway", fields["headway"]))
-        self.alone = float(params.get("alone", 1.6))
-        self.patience = float(params.get("patience", 0.35))
+        self.alone = float(params.get("alone", ALONE_S))
+        self.patience = float(params.get("patience", 0.55))
         self.ramp_in = float(params.get("ramp_in", 0.04))
         self.ramp_out = float(params.get("ramp_out", 0.1))
         kp, kd = (float(params.get(name, getattr(GAINS, name))) for name in ("kp", "kd"))

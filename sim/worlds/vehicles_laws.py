@@ -19,7 +19,7 @@ Adaptive Cruise Control, 2015 (what remains when messages stop).
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import exp, sqrt
+from math import sqrt
 from typing import Any, Final
 
 from array_api_compat import array_namespace
@@ -48,6 +48,8 @@ class Gains:
 
 
 DRIVER: Final = Driver()
+ALONE_S: Final = 1.2
+"""Headway of ACC where nothing else is said."""
 PEDALS: Final = (-2.0, 0.0, 2.0)
 """m/s2, where one may only choose between braking, rolling and accelerating."""
 GAINS: Final = Gains()
@@ -104,8 +106,3 @@ def towards(headway: Array, wanted: Array, ramp: float, period: float) -> Array:
     """A headway that nears a wanted one by at most `ramp` (s per s) in a period."""
     xp = array_namespace(headway)
     return headway + xp.clip(wanted - headway, -ramp * period, ramp * period)
-
-
-def lag_share(lag: float, period: float) -> float:
-    """How far a lag of first order comes towards a held value in a period."""
-    return 1 - exp(-period / lag) if lag else 1.0

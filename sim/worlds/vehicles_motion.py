@@ -1,7 +1,7 @@
 """Vehicles in single file: lag, limits, motion and contact within one step of physics.
 
     a' = (u(t - delay) - a) / lag,  |a'| <= jerk;   v' = a, never below 0;   x' = v
-Within a step each vehicle has one acceleration, so speeds are linear and gaps quadratic, and two
+Within a step each vehicle moves at its mean acceleration, so speeds are linear and gaps quadratic, and two
 vehicles touch where gap g, closing speed c and relative acceleration r say: at c^2 - 2 r g, the
 square of the closing speed there. In what is left of its lane (place + number x length) nobody
 may be beyond who is ahead, which one running minimum over the file sees to.
@@ -11,10 +11,11 @@ What has touched shares its momentum (equal masses, no rebound), and is a wreck 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
+from math import exp
 
 import torch
 
-from sim.worlds.vehicles_laws import lag_share
 from sim.worlds.world import State
 
 Tensor = torch.Tensor
@@ -74,8 +75,9 @@ def move(body: Body, state: State, target: Tensor, dt: float) -> Moved:
     gap, closing = state["gap"], state["closing"]
     most = body.jerk * dt
     target = torch.clamp(target, -body.brake, body.accelerate)
-    change = torch.clamp(lag_share(body.lag, dt) * (target - acceleration), -most, most)
-    mean = acceleration + change / 2
+    share, part = _lag(body.lag, dt)
+    change = torch.clamp(share * (target - acceleration), -most, most)
+    mean = acceleration + part * change
     after = torch.clamp(speed + mean * dt, min=0.0)
     # Who comes to a stop within the step has gone v^2 / 2a, and goes nowhere for the rest of it.
     is_still = after == 0
@@ -108,6 +110,14 @@ def behind(body: Body, values: Tensor) -> Tensor:
     if not body.ring:
         found[:, -1] = 0
     return found
+
+
+@lru_cache(maxsize=16)
+def _lag(lag: float, dt: float) -> tuple[float, float]:
+    """Of a lag under a held target: the share of the way that it comes in a step, and which part
+    of that it is ahead of its beginning on average."""
+    share = 1 - exp(-dt / lag) if lag else 1.0
+    return share, (1 - share * lag / dt) / share
 
 
 def _in_file(body: Body, place: Tensor) -> Tensor:

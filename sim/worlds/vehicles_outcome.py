@@ -1,7 +1,8 @@
 """What a drive comes to: safety, string stability, energy, throughput.
 
-string gain   max over followers of |a_i| / |a_leader|, |a| the root of the time integral of a^2
-              since the first disturbance: above 1 somebody shakes more than the leader
+string gain   max over followers of |a_i| / |a_ahead|, |a| the root of the time integral of a^2
+              since the first disturbance: above 1 it grows somewhere along the string
+tail gain     |a_last| / |a_leader|: what reaches the last
 near miss     time to collision, gap / closing speed, falls below 1.5 s
 energy        at the wheels, without recovery: the integral of max(VSP, 0), with the vehicle
               specific power VSP = v (1.1 a + 0.132) + 0.000302 v^3 in W/kg on a level road
@@ -81,12 +82,15 @@ def metrics(body: Body, state: State, seconds: float) -> dict[str, Metric]:
     followers = slice(None) if body.ring else slice(1, None)
     squares, driven = state["squares"][0], state["driven"][0]
     work, area = float(state["work"][0].mean()), float(state["area"][0])
-    lead = float(squares[0])
-    gain = float(squares[1:].max() / lead) ** 0.5 if lead and len(squares) > 1 else 1.0
+    shaken = torch.sqrt(squares)
+    is_shaken = bool((squares[:-1] > 0).all()) and len(squares) > 1
+    gain = float((shaken[1:] / shaken[:-1]).max()) if is_shaken else 1.0
+    tail = float(shaken[-1] / shaken[0]) if is_shaken else 1.0
     metres = max(float(driven.mean()), 1e-9)
     flow = float(driven[followers].sum()) / area * PER_HOUR if area else 0.0
     of = {
-        "string_gain": Metric(gain, "", "lower", False, "shaking of the worst follower / leader's"),
+        "string_gain": Metric(gain, "", "lower", False, "shaking, over that of who is ahead"),
+        "tail_gain": Metric(tail, "", "lower", False, "shaking of the last over the leader's"),
         "near_misses": Metric(
             float(state["near_misses"][0]), "", "lower", False, "times to collision below 1.5 s"
         ),
@@ -105,7 +109,7 @@ def metrics(body: Body, state: State, seconds: float) -> dict[str, Metric]:
         ),
     }  # fmt: skip
     if body.ring:
-        del of["string_gain"]
+        del of["string_gain"], of["tail_gain"]
     return of
 
 

@@ -29,7 +29,7 @@ class Params(Parameters, frozen=True):
     decide: time between two decisions. dt: a step of physics.
     """
 
-    vehicles: Annotated[int, Meta(ge=1, le=200)] = 6
+    vehicles: Annotated[int, Meta(ge=1, le=200)] = 8
     ring: NotNegative = 0.0
     speed: Annotated[float, Meta(gt=0, lt=DRIVER.speed)] = 25.0
     headway: Annotated[float, Meta(gt=0, le=10)] = 0.8
@@ -44,10 +44,10 @@ class Params(Parameters, frozen=True):
     radar_range: Positive = 150.0
     radar_noise: NotNegative = 0.05
     radar_latency: Duration = "40ms"
-    drop: NotNegative = 8.0
+    drop: NotNegative = 6.0
     first: Duration = "40s"
-    period: Duration = "30s"
-    hold: Duration = "5s"
+    period: Duration = "14s"
+    hold: Duration = "7s"
     actions: Literal["any", "three"] = "any"
     decide: Duration = "100ms"
     dt: str | float = "20ms"
@@ -62,13 +62,14 @@ def duration(p: Params, name: str) -> int:
 
 
 def steps(p: Params, name: str, least: int = 0) -> int:
-    """A duration in steps of physics. Raises: BoundError if it is not a whole number of them."""
+    """A duration in steps of physics.
+
+    Raises: BoundError if it is not a whole number of them, or fewer than `least`.
+    """
     found, rest = divmod(duration(p, name), duration(p, "dt"))
     if rest or found < least:
-        what = "a multiple of dt" if least == 0 else f"at least {least} x dt, a multiple of it,"
-        raise BoundError(
-            f"world.{name}: expected {what} = {p.dt}, found {getattr(p, name)!r}"
-        )
+        what = f"a multiple of dt = {p.dt}{', above 0' if least else ''}"
+        raise BoundError(f"world.{name}: expected {what}, found {getattr(p, name)!r}")
     return found
 
 

@@ -1,7 +1,7 @@
 """What a file of vehicles comes to if nobody has anything to say, or nothing is ever late or lost.
 
 Both are simulations of the same road with the same noise and the same leader: `acc`, everybody by
-radar alone, at the headway that drivers keep; and `instant`, everybody by CACC with what the vehicle
+radar alone; and `instant`, everybody by CACC with what the vehicle
 ahead intends known at the very instant.
 """
 
@@ -15,7 +15,7 @@ import torch
 from sim.units import SECOND
 from sim.worlds.classics.common import Columns
 from sim.worlds.vehicles import Vehicles, make
-from sim.worlds.vehicles_laws import DRIVER, Gains, command, cruise, towards
+from sim.worlds.vehicles_laws import ALONE_S, Gains, command, cruise, towards
 
 COLUMNS: Final = ("acc", "instant")
 RAMP: Final = 0.04
@@ -55,7 +55,7 @@ def _decided(
     lead = cruise(leader["wanted_speed"], leader["speed"])
     intended, headway = memory.unbind(-1)
     there = (vehicle["gap"] - p.standstill) / torch.clamp(vehicle["speed"], min=1.0)
-    wanted = torch.tensor([[DRIVER.headway], [p.headway]], dtype=torch.float64)
+    wanted = torch.tensor([[ALONE_S], [p.headway]], dtype=torch.float64)
     headway = torch.where(headway > 0, headway, torch.maximum(there, wanted))
     headway = towards(headway, wanted.expand_as(headway), RAMP, period)
     told = torch.cat((lead, intended[:, :-1]), 1)

@@ -8,21 +8,16 @@ of who drives ahead: the one whose rear is where the radar sees one. Once that m
 
 from __future__ import annotations
 
-import asyncio
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from contextlib import suppress
 from typing import Any, Final
 
-import numpy as np
 from array_api_compat import array_namespace
 
-from agents.agent import Agent, Observation
-from agents.behaviours.classics import Rule
 from sim.worlds.vehicles_laws import (
     ALONE_S,
     DRIVER,
     GAINS,
-    PEDALS,
     Gains,
     command,
     cruise,
@@ -39,18 +34,19 @@ SPEED_MAX: Final = 36.0
 """m/s; nobody who follows is faster."""
 
 
-class Motorist(Rule):
+class Motorist(ABC):
     """What all have in common. Memory: the acceleration that is intended, and the headway."""
 
     speaks: Mapping[str, int] = {"cam": CAM}
+    hears: Mapping[str, int] = {}
+    plays_group = True
+    is_random = False
     ignores_absent = True
 
     def __init__(self, name: str, group: Any, params: Mapping[str, Any]) -> None:
-        super().__init__(name, group, params)
+        self.name, self.group, self.params = name, group, params
         self.period = group.every_ns / 1e9
-        self.pedals = group.action.fields[0].choices
-        self.brake = -PEDALS[0] if self.pedals else -float(group.action.low[0])
-        self.accelerate = PEDALS[-1] if self.pedals else float(group.action.high[0])
+        self.least, self.most = float(group.action.low[0]), float(group.action.high[0])
 
     def memory(self, xp: Any, batch: int) -> Any:
         return xp.zeros((batch, 2), dtype=xp.float64)
@@ -60,24 +56,18 @@ class Motorist(Rule):
     ) -> tuple[Any, dict[str, Any], Any]:
         xp = array_namespace(obs)
         intended, headway = self.intend(xp, obs, inbox, memory)
-        intended = xp.clip(intended, -self.brake, self.accelerate)
-        intended = xp.where(self.field(obs, "braking") > 0, -self.brake, intended)
+        intended = xp.clip(intended, self.least, self.most)
+        intended = xp.where(self.field(obs, "braking") > 0, self.least, intended)
         memory = xp.concat((intended, headway), axis=1)
-        return self.press(xp, intended), {"cam": self.told(xp, obs, intended)}, memory
+        return intended, {"cam": self.told(xp, obs, intended)}, memory
 
+    @abstractmethod
     def intend(self, xp: Any, obs: Any, inbox: Mapping[str, Any], memory: Any) -> tuple[Any, Any]:
         """The acceleration to intend next, and the headway to remember. Shapes: [B, 1] each."""
-        raise NotImplementedError
 
-    def decide(self, xp: Any, obs: Any, inbox: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
-        raise NotImplementedError
-
-    def press(self, xp: Any, intended: Any) -> Any:
-        """The action: an acceleration, or the nearest of the pedals."""
-        if not self.pedals:
-            return intended
-        step = PEDALS[1] - PEDALS[0]
-        return xp.clip(xp.round((intended - PEDALS[0]) / step), 0.0, self.pedals - 1.0)
+    def field(self, obs: Any, name: str) -> Any:
+        """A number of the observation. Shapes: [B, o] -> [B, 1]."""
+        return obs[:, self.group.observation.index(name)]
 
     def told(self, xp: Any, obs: Any, intended: Any) -> Any:
         """The message. Shapes: -> [B, CAM]."""

@@ -15,13 +15,15 @@ from sim.console.drawing_bus import draw_bus, figures_of_bus
 from sim.console.drawing_feeders import draw_feeders, figures_of_feeders
 from sim.console.drawing_plain import draw_plain
 from sim.console.drawing_points import Trails, draw_points
+from sim.console.drawing_road import draw_road, figures_of_road
 from sim.console.ink import Row
 
 _Draw = Callable[[Mapping[str, Any], int, int], list[Row]]
-_DRAWN: Final[dict[str, _Draw]] = {"feeders": draw_feeders, "bus": draw_bus}
+_DRAWN: Final[dict[str, _Draw]] = {"feeders": draw_feeders, "bus": draw_bus, "road": draw_road}
 _FIGURES: Final[dict[str, Callable[[Mapping[str, Any]], dict[str, float]]]] = {
     "feeders": figures_of_feeders,
     "bus": figures_of_bus,
+    "road": figures_of_road,
 }
 _ODD: Final = (KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError)
 """What reading a scene raises that is not of the form its kind promises."""

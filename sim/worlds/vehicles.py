@@ -23,9 +23,8 @@ from sim.ids import did_you_mean
 from sim.units import SECOND
 from sim.worlds import vehicles_outcome as outcome
 from sim.worlds.classics.common import Classic, Columns, Stepped, Tensors, maker
-from sim.worlds.classics.fields import chosen
 from sim.worlds.noise import normals, uniforms
-from sim.worlds.vehicles_laws import DRIVER, PEDALS, cruise, equilibrium, idm
+from sim.worlds.vehicles_laws import DRIVER, cruise, equilibrium, idm
 from sim.worlds.vehicles_motion import ahead, behind, move
 from sim.worlds.vehicles_params import TTL_NS, Params, body, spaces, steps
 from sim.worlds.vehicles_scene import draw
@@ -43,9 +42,10 @@ Tensor = torch.Tensor
 class Vehicles(Classic[Params]):
     """The BatchWorld. The file begins with the leader; on a ring there is none.
 
-    Shapes: place, speed, acceleration, gap, closing float64 [B, n]; pending, commands on their way [B, n, delay];
-            radar, gap and closing speed as they were, oldest first [B, n, 2, latency + 1]; wreck,
-            braking bool [B, n]; sums of the outcome, see `vehicles_outcome`; earned [B, n, 3].
+    Shapes: place, speed, acceleration, gap, closing float64 [B, n]; pending, commands on their way
+            [B, n, delay]; radar, gap and closing speed as they were, oldest first [B, n, 2,
+            latency + 1]; wreck, braking bool [B, n]; earned [B, n, 3]; sums of the outcome, see
+            `vehicles_outcome`.
     """
 
     reward_components = ("spacing", "comfort", "safety")
@@ -73,10 +73,10 @@ class Vehicles(Classic[Params]):
 
     def start(self, state: State) -> State:
         p, n, key = self.params, self.agents, state["key"]
-        gap = p.start_gap or equilibrium(DRIVER, p.speed)
+        between = p.start_gap or equilibrium(DRIVER, p.speed)
         if p.ring:
-            gap = p.ring / n - p.length
-        place = -(gap + p.length) * torch.arange(n, dtype=torch.float64, device=key.device)
+            between = p.ring / n - p.length
+        place = -(between + p.length) * torch.arange(n, dtype=torch.float64, device=key.device)
         place = place.expand(len(key), n).clone()
         speed = torch.full_like(place, p.speed)
         none = torch.zeros_like(place)
@@ -102,22 +102,14 @@ class Vehicles(Classic[Params]):
 
     def driven(self, state: State) -> Tensor:
         """What human drivers do, m/s2. Shapes: -> [B, n]."""
-        wanted = idm(DRIVER, state["gap"], state["closing"], state["speed"])
+        wanted: Tensor = idm(DRIVER, state["gap"], state["closing"], state["speed"])
         if not self.params.ring:
             wanted[:, 0] = cruise(self.wanted_speed(state), state["speed"][:, 0])
         return wanted
 
-    def asked(self, actions: Tensors) -> Tensor:
-        """What the actions ask for, m/s2. Shapes: -> [B, n]."""
-        found = {name: action[..., 0] for name, action in actions.items()}
-        if self.params.actions == "three":
-            pedals = torch.tensor(PEDALS, dtype=torch.float64, device=found["vehicle"].device)
-            found["vehicle"] = pedals[chosen(found["vehicle"], len(PEDALS))]
-        return self.joint(found)
-
     def advance(self, state: State, actions: Tensors, present: Tensors) -> Stepped:
         p, brake = self.params, -self.params.brake
-        wanted = torch.where(self.joint(present), self.asked(actions), self.driven(state))
+        wanted = torch.where(self.joint(present), self.joint(actions)[..., 0], self.driven(state))
         wanted = torch.where(state["braking"], brake, wanted)
         pending = torch.cat((state["pending"], wanted[..., None]), -1)
         target = torch.where(state["wreck"], brake, pending[..., 0])

@@ -50,8 +50,6 @@ class Gains:
 DRIVER: Final = Driver()
 ALONE_S: Final = 1.2
 """Headway of ACC where nothing else is said."""
-PEDALS: Final = (-2.0, 0.0, 2.0)
-"""m/s2, where one may only choose between braking, rolling and accelerating."""
 GAINS: Final = Gains()
 GAP_MIN: Final = 0.1
 """m; nearer than this a driver brakes as if it were this."""

@@ -1,10 +1,10 @@
 """Vehicles in single file: lag, limits, motion and contact within one step of physics.
 
     a' = (u(t - delay) - a) / lag,  |a'| <= jerk;   v' = a, never below 0;   x' = v
-Within a step each vehicle moves at its mean acceleration, so speeds are linear and gaps quadratic, and two
-vehicles touch where gap g, closing speed c and relative acceleration r say: at c^2 - 2 r g, the
-square of the closing speed there. In what is left of its lane (place + number x length) nobody
-may be beyond who is ahead, which one running minimum over the file sees to.
+Within a step each vehicle moves at its mean acceleration, so speeds are linear and gaps quadratic;
+with gap g, closing speed c and relative acceleration r, two touch at a closing speed of
+sqrt(c^2 - 2 r g). Counted without the lengths of those ahead (place + number x length) nobody may
+be beyond who is ahead, which one running minimum over the file sees to.
 What has touched shares its momentum (equal masses, no rebound), and is a wreck that brakes.
 """
 

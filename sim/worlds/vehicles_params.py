@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final
 
 from msgspec import Meta
 
 from sim.errors import BoundError
 from sim.spaces import Field, Space
 from sim.units import SECOND, duration_ns
-from sim.worlds.classics.fields import NotNegative, Parameters, Positive, choice
-from sim.worlds.vehicles_laws import DRIVER, PEDALS
+from sim.worlds.classics.fields import NotNegative, Parameters, Positive
+from sim.worlds.vehicles_laws import DRIVER
 from sim.worlds.vehicles_motion import Body
 
 TTL_NS: Final = SECOND // 2
@@ -25,8 +25,7 @@ class Params(Parameters, frozen=True):
     lag, delay: of the actuators. accelerate, brake: limits, m/s2. jerk: limit, m/s3.
     radar_range: m. radar_noise: standard deviation, m and m/s. radar_latency: age of what it tells.
     drop: by how much the leader brakes, m/s, a quarter more or less. first, period, hold: when it
-    does so, how often, and for how long. actions: any acceleration, or one of three.
-    decide: time between two decisions. dt: a step of physics.
+    does so, how often, and for how long. decide: time between two decisions. dt: a step of physics.
     """
 
     vehicles: Annotated[int, Meta(ge=1, le=200)] = 8
@@ -48,7 +47,6 @@ class Params(Parameters, frozen=True):
     first: Duration = "40s"
     period: Duration = "14s"
     hold: Duration = "7s"
-    actions: Literal["any", "three"] = "any"
     decide: Duration = "100ms"
     dt: str | float = "20ms"
 
@@ -102,12 +100,8 @@ def spaces(p: Params) -> dict[str, tuple[Space, Space]]:
         Field("standstill", "m", 0.0, default=p.standstill, help="gap wanted at rest"),
     ]
     asked = Field("acceleration", "m/s2", -p.brake, p.accelerate)
-    three = choice("pedal", len(PEDALS), "-2, 0 or 2 m/s2")
     wish = Field("wanted_speed", "m/s", 0.0, top)
     return {
         "leader": (Space((*own, wish)), Space((asked,))),
-        "vehicle": (
-            Space((*own, *radar, *known)),
-            Space((three if p.actions == "three" else asked,)),
-        ),
+        "vehicle": (Space((*own, *radar, *known)), Space((asked,))),
     }

@@ -5,8 +5,8 @@ policy and D the link; the string is stable if the gain is nowhere above 1:
     Gamma(s) = (G K + D) / (1 + G K) / H
     G = exp(-delay s) / (s^2 (lag s + 1)),  K = kp + kd s,  H = h s + 1,  D = exp(-theta s), 0: ACC
 A value that is held between messages of period T is late by T / 2 more.
-IDM, and any law a(s, v, v_ahead), near an equilibrium, for waves exp(sigma t + i k n) along vehicles
-n; long waves grow where dv_e/ds > (a_ahead - a_v) / 2:
+IDM, and any law a(s, v, v_ahead), near an equilibrium, for waves exp(sigma t + i k n) along the
+vehicles n; long waves grow where dv_e/ds > (a_ahead - a_v) / 2:
     sigma^2 - sigma (a_v + a_ahead exp(-i k)) - a_s (exp(-i k) - 1) = 0
 
 Sources: Ploeg, van de Wouw and Nijmeijer, Lp String Stability of Cascaded Systems, 2014, equations

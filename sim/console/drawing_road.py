@@ -48,7 +48,7 @@ def ink_of(vehicle: Mapping[str, Any]) -> str:
 
 
 def _road(scene: Mapping[str, Any], vehicles: Sequence[Mapping[str, Any]], width: int) -> list[Row]:
-    """Two kerbs and the lane between them; the foremost stays at the right end."""
+    """A kerb with the scale, and the lane; the foremost stays at the right end."""
     ring, front = scene["ring"], vehicles[0]["place"]
     behind = [(front - v["place"]) % ring if ring else front - v["place"] for v in vehicles]
     extent = ring or _nice(max(behind) + 2 * scene["length"])
@@ -59,7 +59,7 @@ def _road(scene: Mapping[str, Any], vehicles: Sequence[Mapping[str, Any]], width
             lane[at] = (_sign(vehicle), f"bold {ink_of(vehicle)}".strip())
     scale = f" {extent:.0f} m{' round' if ring else ''} "
     kerb: Row = [("─" * max(width - len(scale), 0), "line"), (cut(scale, width), "dim")]
-    return [kerb, lane, [("─" * width, "line")]]
+    return [kerb, lane]
 
 
 def _sign(vehicle: Mapping[str, Any]) -> str:
@@ -103,7 +103,8 @@ def _vehicle(scene: Mapping[str, Any], vehicle: Mapping[str, Any], width: int) -
         (_bar(share, _SPEED - 5), "c3"),
         (" ", ""),
     ]
-    row += _pedal(vehicle["acceleration"])
+    if width >= name + _SPEED + _PEDAL + 2:
+        row += _pedal(vehicle["acceleration"])
     gap = vehicle["gap"]
     if not span or gap is None:
         return row

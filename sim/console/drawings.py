@@ -16,18 +16,21 @@ from sim.console.drawing_feeders import draw_feeders, figures_of_feeders
 from sim.console.drawing_market import draw_market, figures_of_market
 from sim.console.drawing_plain import draw_plain
 from sim.console.drawing_points import Trails, draw_points
+from sim.console.drawing_road import draw_road, figures_of_road
 from sim.console.drawing_shares import draw_shares, figures_of_shares
 from sim.console.ink import Row
 
 _Draw = Callable[[Mapping[str, Any], int, int], list[Row]]
 _DRAWN: Final[dict[str, _Draw]] = {
     "feeders": draw_feeders, "bus": draw_bus, "market": draw_market, "shares": draw_shares,
+    "road": draw_road,
 }  # fmt: skip
 _FIGURES: Final[dict[str, Callable[[Mapping[str, Any]], dict[str, float]]]] = {
     "feeders": figures_of_feeders,
     "bus": figures_of_bus,
     "market": figures_of_market,
     "shares": figures_of_shares,
+    "road": figures_of_road,
 }
 _ODD: Final = (KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError)
 """What reading a scene raises that is not of the form its kind promises."""

@@ -42,6 +42,7 @@ WORLDS: Final[dict[str, str]] = {
     "speaker_listener": "sim.worlds.classics.speaker_listener",
     "spread": "sim.worlds.classics.spread",
     "traffic": "sim.worlds.traffic",
+    "vehicles": "sim.worlds.vehicles",
 }
 
 _SHOWN_MAX: Final = 60

@@ -1,0 +1,193 @@
+"""Vehicles in single file, on a road behind a leader or on a ring: platoons and their stability.
+
+The physics step is 20 ms, a decision of everybody is due every 100 ms; an action counts from the
+next step of physics on. The leader keeps a speed and, again and again, brakes from it and returns:
+the disturbance that a string of vehicles lets die out or makes grow. A vehicle knows the one ahead
+by its radar, late and noisy, and by what it hears. Nobody at the wheel (no process, or no action
+for half a second) means a human driver: IDM, without any delay in his head.
+Motion and contact: `vehicles_motion`. Laws of following and their sources: `vehicles_laws`.
+Metrics and their sources: `vehicles_outcome`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from math import pi
+from typing import Any, Final
+
+import torch
+
+from sim.errors import UnknownKeyError
+from sim.ids import did_you_mean
+from sim.units import SECOND
+from sim.worlds import vehicles_outcome as outcome
+from sim.worlds.classics.common import Classic, Columns, Stepped, Tensors, maker
+from sim.worlds.noise import normals, uniforms
+from sim.worlds.vehicles_laws import DRIVER, cruise, equilibrium, idm
+from sim.worlds.vehicles_motion import ahead, behind, move
+from sim.worlds.vehicles_params import TTL_NS, Params, body, spaces, steps
+from sim.worlds.vehicles_scene import draw
+from sim.worlds.world import Metric, PhysicalEvent, State
+
+RULES: Final = {
+    "leader": "agents.behaviours.vehicles:Leader",
+    "vehicle": "agents.behaviours.vehicles:Cacc",
+}
+ROLES: Final = {"vehicle": "agents.behaviours.vehicles_roles:Pedal"}
+_RADAR, _DROP = range(2)
+Tensor = torch.Tensor
+
+
+class Vehicles(Classic[Params]):
+    """The BatchWorld. The file begins with the leader; on a ring there is none.
+
+    Shapes: place, speed, acceleration, gap, closing float64 [B, n]; pending, commands on their way
+            [B, n, delay]; radar, gap and closing speed as they were, oldest first [B, n, 2,
+            latency + 1]; wreck, braking bool [B, n]; earned [B, n, 3]; sums of the outcome, see
+            `vehicles_outcome`.
+    """
+
+    reward_components = ("spacing", "comfort", "safety")
+
+    def __init__(self, p: Params) -> None:
+        self.body = body(p)
+        self.delay, self.latency = steps(p, "delay"), steps(p, "radar_latency")
+        self.first, self.hold = steps(p, "first"), steps(p, "hold")
+        self.period = steps(p, "period", 1)
+        fields = spaces(p)
+        sees, acts = fields["vehicle"]
+        groups: dict[str, Any] = {"vehicle": (p.vehicles, sees.fields, acts.fields)}
+        if not p.ring:
+            sees, acts = fields["leader"]
+            groups = {"leader": (["leader"], sees.fields, acts.fields), **groups}
+        super().__init__("vehicles", p, groups)
+        every = steps(p, "decide", 1) * self.dt_ns
+        self.groups = tuple(
+            replace(group, every_ns=every, hold="last", ttl_ns=max(TTL_NS, every))
+            for group in self.groups
+        )
+        self.dt = self.dt_ns / SECOND
+        self.names = tuple(name for group in self.groups for name in group.agents)
+        self.events = (PhysicalEvent("brake", self.names, "an emergency brake, as hard as it can"),)
+
+    def start(self, state: State) -> State:
+        p, n, key = self.params, self.agents, state["key"]
+        between = p.start_gap or equilibrium(DRIVER, p.speed)
+        if p.ring:
+            between = p.ring / n - p.length
+        place = -(between + p.length) * torch.arange(n, dtype=torch.float64, device=key.device)
+        place = place.expand(len(key), n).clone()
+        speed = torch.full_like(place, p.speed)
+        none = torch.zeros_like(place)
+        gap, closing = ahead(self.body, place, speed)
+        told = torch.stack((gap, closing), -1)
+        return {
+            "gap": gap, "closing": closing, "place": place, "speed": speed, "acceleration": none,
+            "pending": none[..., None].expand(-1, -1, self.delay),
+            "radar": told[..., None].expand(-1, -1, -1, self.latency + 1),
+            "wreck": none.bool(), "braking": none.bool(),
+            "earned": none[..., None].expand(-1, -1, 3),
+            **outcome.began(speed),
+        }  # fmt: skip
+
+    def wanted_speed(self, state: State) -> Tensor:
+        """Of the leader, m/s. Shapes: -> [B]."""
+        p, since = self.params, state["step"] - self.first
+        number = torch.div(since, self.period, rounding_mode="floor")
+        is_on = (since >= 0) & (since - number * self.period < self.hold)
+        drawn = uniforms(state["key"], torch.clamp(number, min=0), 1, _DROP)[:, 0]
+        lower = torch.clamp(p.speed - p.drop * (0.75 + 0.5 * drawn), min=0.0)
+        return torch.where(is_on, lower, p.speed)
+
+    def driven(self, state: State) -> Tensor:
+        """What human drivers do, m/s2. Shapes: -> [B, n]."""
+        wanted: Tensor = idm(DRIVER, state["gap"], state["closing"], state["speed"])
+        if not self.params.ring:
+            wanted[:, 0] = cruise(self.wanted_speed(state), state["speed"][:, 0])
+        return wanted
+
+    def advance(self, state: State, actions: Tensors, present: Tensors) -> Stepped:
+        p, brake = self.params, -self.params.brake
+        wanted = torch.where(self.joint(present), self.joint(actions)[..., 0], self.driven(state))
+        wanted = torch.where(state["braking"], brake, wanted)
+        pending = torch.cat((state["pending"], wanted[..., None]), -1)
+        target = torch.where(state["wreck"], brake, pending[..., 0])
+        moved = move(self.body, state, target, self.dt)
+        told = torch.stack((moved.gap, moved.closing), -1)
+        sums = outcome.counted(self.body, state, moved, state["step"] >= self.first, self.dt)
+        goal = p.standstill + p.headway * moved.speed
+        reward = outcome.rewards(sums, moved, goal, state["hit"], self.dt)
+        changes = {
+            "place": moved.place, "speed": moved.speed, "acceleration": moved.acceleration,
+            "gap": moved.gap, "closing": moved.closing,
+            "pending": pending[..., 1:],
+            "radar": torch.cat((state["radar"][..., 1:], told[..., None]), -1),
+            "wreck": state["wreck"] | moved.touched | behind(self.body, moved.touched),
+            "earned": state["earned"] + reward,
+            "step": state["step"] + 1,
+            **sums,
+        }  # fmt: skip
+        if not p.ring:
+            reward = torch.cat((torch.zeros_like(reward[:, :1]), reward[:, 1:]), 1)
+        return {**state, **changes}, self.by_group(reward)
+
+    def observe(self, state: State) -> dict[str, Tensor]:
+        p, radar = self.params, state["radar"][..., 0]
+        own = (state["speed"], state["acceleration"], state["place"], state["braking"].double())
+        gap, closing = radar[..., 0], radar[..., 1]
+        if p.radar_noise:
+            noise = p.radar_noise * normals(state["key"], state["step"], 2 * self.agents, _RADAR)
+            gap, closing = gap + noise[:, : self.agents], closing + noise[:, self.agents :]
+        is_seen = radar[..., 0] <= p.radar_range
+        gap = torch.where(is_seen, torch.clamp(gap, 0.0, p.radar_range), p.radar_range)
+        closing = torch.where(is_seen, closing, 0.0)
+        known = torch.ones_like(gap)
+        number = torch.cumsum(known, 1) - (0.0 if p.ring else 1.0)
+        told = (gap, closing, is_seen.double(), number, p.headway * known, p.standstill * known)
+        every = torch.stack((*own, *told), -1)
+        if p.ring:
+            return {"vehicle": every}
+        wish = self.wanted_speed(state)[:, None, None]
+        leader = torch.cat((every[:, :1, : len(own)], wish), -1)
+        return {"leader": leader, "vehicle": every[:, 1:]}
+
+    def inject(self, state: State, event: str, target: str, is_on: bool) -> State:
+        if event != "brake":
+            raise UnknownKeyError(f"world.{event}: {did_you_mean(event, ['brake'])}")
+        if target not in self.names:
+            raise UnknownKeyError(f"no vehicle {target!r}; {did_you_mean(target, self.names)}")
+        braking = state["braking"].clone()
+        braking[:, self.names.index(target)] = is_on
+        return {**state, "braking": braking}
+
+    def metrics(self, state: State) -> dict[str, Metric]:
+        seconds = int(state["step"][0]) * self.dt
+        earned = state["earned"][0, (0 if self.params.ring else 1) :].sum(-1)
+        value = outcome.mean_reward(earned, seconds)
+        told = "per follower: gaps kept, comfort, safety"
+        reward = Metric(value, "per s", "higher", True, told)
+        return {"reward": reward, **outcome.metrics(self.body, state, seconds)}
+
+    def positions(self, state: State) -> dict[str, Tensor]:
+        """Along the road, or on the circle. Shapes: -> [B, 2] each. Units: m."""
+        place = state["place"]
+        x, y = place, torch.zeros_like(place)
+        if self.params.ring:
+            radius, angle = self.params.ring / (2 * pi), place * (2 * pi / self.params.ring)
+            x, y = radius * torch.cos(angle), radius * torch.sin(angle)
+        at = torch.stack((x, y), -1)
+        return {name: at[:, i] for i, name in enumerate(self.names)}
+
+    def scene(self, state: State) -> dict[str, Any]:
+        return draw(self.params, self.names, state, int(state["step"][0]) * self.dt)
+
+
+make = maker(Vehicles, Params, "vehicles")
+
+
+def reference(params: Mapping[str, Any], seed: int, duration_ns: int) -> Columns:
+    """See `vehicles_reference`, which imports this module."""
+    from sim.worlds.vehicles_reference import reference as found
+
+    return found(params, seed, duration_ns)

@@ -1,0 +1,353 @@
+"""Vehicles: equilibrium and capacity of IDM, what grows on a ring, how short a headway may be with
+what delay, and that nobody passes through anybody."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, note, settings
+from hypothesis import strategies as st
+
+from sim.errors import BoundError
+from sim.worlds.vehicles import make
+from sim.worlds.vehicles_laws import DRIVER, GAINS, command, equilibrium, idm
+from sim.worlds.vehicles_motion import Body, ahead
+from sim.worlds.vehicles_outcome import specific_power
+from sim.worlds.vehicles_theory import capacity, excess, gain, growth, smallest_headway
+
+LENGTH = 5.0
+DIRECT = {"lag": 0, "delay": 0, "radar_noise": 0, "radar_latency": 0, "jerk": 1e6}
+"""Everybody's wish is what happens."""
+
+
+def tensor(*values: float) -> torch.Tensor:
+    return torch.tensor(values, dtype=torch.float64)
+
+
+def absent(world: Any, batch: int = 1) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Actions of nobody."""
+    nothing = {
+        g.name: torch.zeros(batch, len(g.agents), g.action.size, dtype=torch.float64)
+        for g in world.groups
+    }
+    there = {g.name: torch.zeros(batch, len(g.agents), dtype=torch.bool) for g in world.groups}
+    return nothing, there
+
+
+def begin(world: Any, state: Any, place: torch.Tensor, speed: torch.Tensor) -> Any:
+    """The state with everybody somewhere else. Shapes: [B, n]."""
+    gap, closing = ahead(world.body, place, speed)
+    return {**state, "place": place, "speed": speed, "gap": gap, "closing": closing}
+
+
+# --- human drivers --------------------------------------------------------------------------------
+
+
+def test_the_equilibrium_gap_of_idm() -> None:
+    assert equilibrium(DRIVER, 20.0) == pytest.approx(36.443, abs=5e-4)
+    at_rest = idm(DRIVER, tensor(equilibrium(DRIVER, 20.0)), tensor(0.0), tensor(20.0))
+    assert float(at_rest) == pytest.approx(0.0, abs=1e-12)
+
+
+def test_drivers_find_the_equilibrium_behind_a_leader() -> None:
+    world = make({**DIRECT, "vehicles": 3, "speed": 20, "drop": 0, "start_gap": 40, "dt": "100ms"})
+    state, nobody = world.reset([(0, 0)]), absent(world)
+    for _ in range(1500):
+        state, _ = world.advance(state, *nobody)
+    for i in range(1, 4):
+        assert float(state["gap"][0, i]) == pytest.approx(36.443, abs=0.02)
+
+
+def ring(speed: float, vehicles: int) -> Any:
+    """A ring on which drivers keep a speed in equilibrium."""
+    around = vehicles * (equilibrium(DRIVER, speed) + LENGTH)
+    sizes = {"vehicles": vehicles, "ring": around, "speed": speed, "dt": "10ms"}
+    return make({**DIRECT, **sizes, "length": LENGTH})
+
+
+def test_the_capacity_of_a_lane_is_reached_at_its_density_and_not_beside_it() -> None:
+    most, best = capacity(DRIVER, LENGTH)
+    flows = []
+    for speed in (0.8 * best, best, 1.2 * best):
+        world = ring(speed, 5)  # too few for waves
+        state, nobody = world.reset([(0, 0)]), absent(world)
+        for _ in range(400):
+            state, _ = world.advance(state, *nobody)
+        flows.append(world.metrics(state)["throughput"].value / 3600)
+    assert flows[1] == pytest.approx(most, rel=1e-6)
+    assert flows[1] > 1.01 * max(flows[0], flows[2])
+    assert most * 3600 == pytest.approx(1743, abs=1)
+
+
+@pytest.mark.parametrize("speed", [12.0, 17.0, 20.0, 25.0])
+def test_waves_on_a_ring_grow_and_decay_as_linear_theory_says(speed: float) -> None:
+    vehicles = 20
+    world, wave = ring(speed, vehicles), 2 * np.pi / vehicles
+    sigma = growth(DRIVER, speed, wave)
+    state, nobody = world.reset([(0, 0)]), absent(world)
+    turn = torch.exp(1j * wave * torch.arange(vehicles))[None]
+    begun = {"place": state["place"] + 0.1 * turn.real}
+    begun["speed"] = state["speed"] + 0.1 * (sigma * turn).real
+    state = begin(world, state, **begun)
+
+    def amplitude() -> float:
+        return float((state["speed"] * turn.conj()).sum().abs())
+
+    before = amplitude()
+    for _ in range(3000):
+        state, _ = world.advance(state, *nobody)
+    rate = np.log(amplitude() / before) / 30
+    assert rate == pytest.approx(sigma.real, rel=0.02, abs=2e-4)
+    assert (rate > 0) == (sigma.real > 0) == (speed < 19)
+
+
+def test_long_waves_turn_at_the_threshold_of_string_instability() -> None:
+    """dv_e/ds = (a_ahead - a_v) / 2: where the growth of long waves changes its sign."""
+    low, high = 15.0, 30.0
+    while high - low > 1e-6:
+        middle = (low + high) / 2
+        low, high = (middle, high) if excess(DRIVER, middle) > 0 else (low, middle)
+    assert low == pytest.approx(22.95, abs=0.01)
+    long = 2 * np.pi / 2000
+    assert growth(DRIVER, low - 0.05, long).real > 0 > growth(DRIVER, low + 0.05, long).real
+
+
+# --- automation -----------------------------------------------------------------------------------
+
+
+def test_the_smallest_headway_by_the_transfer_function() -> None:
+    assert smallest_headway(None) == pytest.approx(3.16, abs=0.005)
+    assert smallest_headway(0.02) == pytest.approx(0.25, abs=0.005)
+    delays = [smallest_headway(theta) for theta in (0.02, 0.05, 0.1, 0.2, 0.4)]
+    assert delays == sorted(delays)
+
+
+def passed_on(headways: list[float], omega: list[float], period: int, delay: int) -> Any:
+    """Gains of one vehicle in the world, behind a leader that swings.
+
+    A message leaves every `period` steps of 20 ms, holds until the next and is late by `delay`
+    steps. Shapes: -> [headways, omega].
+    """
+    world = make({"vehicles": 1, "drop": 0, "start_gap": 60, "radar_noise": 0, "radar_latency": 0})
+    h = torch.tensor(headways, dtype=torch.float64).repeat_interleave(len(omega))[:, None]
+    w = torch.tensor(omega * len(headways), dtype=torch.float64)[:, None]
+    state = world.reset([(0, 0)] * len(h))
+    place = state["place"].clone()
+    place[:, 1] = -LENGTH - (GAINS.standstill + h * 25.0)[:, 0]
+    state = begin(world, state, place, state["speed"])
+    present = {"leader": torch.ones(len(h), 1, dtype=bool), "vehicle": torch.ones(len(h), 1).bool()}
+    u, held, sent, kept = torch.zeros_like(h), torch.zeros_like(h), {}, []
+    begins, steps = 2000, 2000 + round(2 * np.pi / 0.2 / world.dt)
+    for step in range(steps):
+        if step % period == 0:
+            sent[step + delay] = 0.5 * torch.sin(w * (step * world.dt))
+        held = sent.pop(step, held)
+        own = (state["speed"][:, 1:], state["acceleration"][:, 1:])
+        seen = (state["gap"][:, 1:], state["closing"][:, 1:])
+        before, u = u, command(GAINS, u, seen, own, held, h, world.dt)
+        # What holds for a step is what both intend in its middle.
+        lead = 0.5 * torch.sin(w * ((step + 0.5) * world.dt))
+        actions = {"leader": lead[..., None], "vehicle": (before + u)[..., None] / 2}
+        state, _ = world.advance(state, actions, present)
+        if step >= begins:
+            kept.append(state["acceleration"])
+    course = torch.stack(kept).numpy()
+    turn = np.exp(-1j * w.numpy()[:, 0] * np.arange(len(course))[:, None] * world.dt)
+    size = np.abs(np.einsum("tb,tbn->bn", turn, course))
+    return (size[:, 1] / size[:, 0]).reshape(len(headways), len(omega))
+
+
+def test_a_vehicle_of_the_world_passes_on_what_its_transfer_function_says() -> None:
+    omega = [0.2, 0.6, 1.0, 2.0]
+    found = passed_on([0.3, 0.8], omega, period=1, delay=2)
+    for row, headway in zip(found, (0.3, 0.8), strict=True):
+        # A message that holds for a step of 20 ms is late by another half of it.
+        assert row == pytest.approx(gain(np.array(omega), headway, 0.05), rel=0.02)
+
+
+@pytest.mark.parametrize(
+    ("delay", "wanted"), [pytest.param(1, 0.47, id="at once"), pytest.param(5, 0.70, id="next")]
+)
+def test_the_smallest_headway_with_ten_messages_a_second(delay: int, wanted: float) -> None:
+    """Held between messages: late by 20 ms they ask for 0.47 s, and 0.70 s if they only count from
+    the next decision on."""
+    headways = [0.85 * wanted, 0.95 * wanted, 1.05 * wanted, 1.15 * wanted]
+    peaks = passed_on(headways, [0.4, 0.6, 0.8], period=5, delay=delay).max(1)
+    assert peaks[0] > 1 > peaks[-1]
+    crossing = float(np.interp(-1.0, -peaks, headways))
+    assert crossing == pytest.approx(wanted, rel=0.05)
+
+
+def test_falling_back_changes_the_rate_of_the_command_and_not_the_command() -> None:
+    seen, own = (tensor(20.0), tensor(-1.0)), (tensor(25.0), tensor(0.3))
+    for period in (1e-3, 1e-4):
+        with_, without = (
+            command(GAINS, tensor(0.7), seen, own, tensor(intended), tensor(0.8), period)
+            for intended in (-2.0, 0.0)
+        )
+        assert float(abs(with_ - 0.7)) < 10 * period
+        assert float(abs(with_ - without)) == pytest.approx(2.0 / 0.8 * period, rel=0.01)
+
+
+# --- motion and contact ---------------------------------------------------------------------------
+
+FILES = st.lists(
+    st.tuples(st.floats(0, 30), st.floats(0, 40), st.floats(-8, 2.5)), min_size=2, max_size=6
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(FILES, st.booleans(), st.integers(0, 2**32 - 1))
+def test_nobody_passes_through_anybody(
+    file: list[tuple[float, float, float]], is_ring: bool, seed: int
+) -> None:
+    """Whatever they do, from wherever; what the hardest contact was is told."""
+    note(f"gaps, speeds, accelerations {file}, ring {is_ring}, seed {seed}")
+    n = len(file)
+    gaps, speeds, accelerations = (torch.tensor(x, dtype=torch.float64) for x in zip(*file))
+    around = float(gaps.sum()) + n * LENGTH
+    fixed = {"ring": around, "vehicles": n} if is_ring else {"vehicles": n - 1}
+    world = make({**fixed, "length": LENGTH})
+    state = world.reset([(seed, 0)])
+    place = -torch.cumsum(gaps + LENGTH, 0)[None]
+    state = {**begin(world, state, place, speeds[None]), "acceleration": accelerations[None]}
+    draw = np.random.default_rng(seed)
+    _, there = absent(world)
+    there = {name: ~value for name, value in there.items()}
+    for _ in range(60):
+        asked = torch.from_numpy(draw.uniform(-8, 2.5, (1, n, 1)))
+        before = state
+        state, _ = world.advance(state, world.by_group(asked), there)
+        assert float(state["gap"].min()) >= -1e-9
+        assert bool((state["speed"] >= 0).all())
+        assert bool((state["place"] >= before["place"] - 1e-9).all())
+        assert bool((state["hit"] | ~before["hit"]).all())
+    assert (float(state["impact"]) > 0) <= bool(state["hit"].any())
+
+
+def test_the_closing_speed_of_a_contact_and_what_is_left_of_it() -> None:
+    """One that stands, one that comes at 10 m/s over 2.1 m: both go on at 5, and are wrecks."""
+    world = make({**DIRECT, "vehicles": 1, "start_gap": 2.1})
+    state = world.reset([(0, 0)])
+    state = begin(world, state, state["place"], tensor(0.0, 10.0)[None])
+    actions, there = absent(world)
+    there = {name: ~value for name, value in there.items()}
+    for _ in range(10):
+        state, _ = world.advance(state, actions, there)
+    assert not bool(state["hit"].any())
+    state, _ = world.advance(state, actions, there)
+    assert state["hit"].tolist() == [[False, True]]
+    assert state["wreck"].tolist() == [[True, True]]
+    assert state["speed"].tolist() == [[5.0, 5.0]]
+    assert float(state["gap"][0, 1]) == pytest.approx(0.0, abs=1e-12)
+    assert world.metrics(state)["impact"].value == pytest.approx(10.0)
+    assert world.metrics(state)["collisions"].value == 1
+    for _ in range(100):
+        state, _ = world.advance(state, actions, there)
+    assert state["speed"].tolist() == [[0.0, 0.0]]
+    assert world.metrics(state)["collisions"].value == 1
+
+
+def test_the_lag_the_delay_and_the_jerk_are_as_said() -> None:
+    world = make({"vehicles": 1, "drop": 0, "lag": "100ms", "delay": "200ms", "jerk": 1e6})
+    state = world.reset([(0, 0)])
+    actions, there = absent(world)
+    there = {name: ~value for name, value in there.items()}
+    actions["leader"] = actions["leader"] - 2.0
+    for step in range(1, 31):
+        state, _ = world.advance(state, actions, there)
+        since = max(step * 0.02 - 0.2, 0.0)
+        wanted = -2.0 * (1 - np.exp(-since / 0.1))
+        assert float(state["acceleration"][0, 0]) == pytest.approx(wanted, abs=1e-12)
+    stiff = make({"vehicles": 1, "drop": 0, "lag": 0, "delay": 0, "jerk": 5})
+    state = stiff.reset([(0, 0)])
+    state, _ = stiff.advance(state, actions, there)
+    assert float(state["acceleration"][0, 0]) == pytest.approx(-5 * 0.02, abs=1e-12)
+
+
+def test_a_near_miss_counts_once_however_long_it_lasts() -> None:
+    world = make({**DIRECT, "vehicles": 1, "start_gap": 14})
+    state = world.reset([(0, 0)])
+    state = begin(world, state, state["place"], tensor(20.0, 30.0)[None])
+    actions, there = absent(world)
+    there = {name: ~value for name, value in there.items()}
+    actions["vehicle"] = actions["vehicle"] - 4.0
+    for _ in range(130):
+        state, _ = world.advance(state, actions, there)
+    told = world.metrics(state)
+    assert told["near_misses"].value == 1
+    assert 0 < told["least_ttc"].value < 1.5
+    assert told["collisions"].value == 0
+    assert told["least_gap"].value == pytest.approx(14 - 10**2 / 2 / 4, abs=0.01)
+
+
+def test_energy_is_that_of_vehicle_specific_power() -> None:
+    assert float(specific_power(tensor(25.0), tensor(0.0))) == pytest.approx(8.019, abs=1e-3)
+    world = make({"vehicles": 1, "drop": 0})
+    state, nobody = world.reset([(0, 0)]), absent(world)
+    for _ in range(50):
+        state, _ = world.advance(state, *nobody)
+    # 8.019 W/kg x 1,500 kg / 25 m/s = 481 J/m
+    assert world.metrics(state)["energy"].value == pytest.approx(13.36, abs=0.05)
+
+
+# --- the world ------------------------------------------------------------------------------------
+
+
+def drive(rows: list[tuple[int, int]], steps: int = 150) -> Any:
+    """Everybody at random, hard enough for contacts, with the events of the world."""
+    world = make({"vehicles": 4, "first": "1s", "start_gap": 6})
+    state = world.reset(rows)
+    _, there = absent(world, len(rows))
+    for step in range(steps):
+        asked = torch.stack(
+            [
+                torch.from_numpy(np.random.default_rng([*row, step]).uniform(-8, 2.5, (5, 1)))
+                for row in rows
+            ]
+        )
+        present = {name: value | (step % 3 > 0) for name, value in there.items()}
+        if step in (20, 140):
+            state = world.inject(state, "brake", "vehicle-2", step == 20)
+        state, reward = world.advance(state, world.by_group(asked), present)
+    return {**state, "observed": world.observe(state)["vehicle"], "paid": reward["vehicle"]}
+
+
+def test_rows_do_not_depend_on_the_batch_and_repeat_to_the_bit() -> None:
+    rows = [(3, i) for i in range(5)]
+    together = drive(rows)
+    assert bool(together["hit"].any()), "a test without contact proves little"
+    assert not bool(together["hit"].all(1).all())
+    for i, row in enumerate(rows):
+        alone = drive([row])
+        for name, value in alone.items():
+            assert torch.equal(value[0], together[name][i]), (row, name)
+
+
+def test_episodes_differ_in_their_disturbances() -> None:
+    world = make({"first": "0s"})
+    wishes = world.wanted_speed(world.reset([(0, i) for i in range(8)]))
+    assert len(set(wishes.tolist())) == 8
+    assert bool(((wishes >= 25 - 1.25 * 6) & (wishes <= 25 - 0.75 * 6)).all())
+
+
+def test_what_makes_no_sense_is_refused() -> None:
+    for params, word in (
+        ({"vehicles": 10, "ring": 49}, "need 50 m"),
+        ({"decide": "110ms"}, "multiple of dt"),
+        ({"delay": "fast"}, "world.delay"),
+        ({"speed": 40}, "world.speed"),
+    ):
+        with pytest.raises(BoundError, match=word):
+            make(params)
+
+
+def test_a_body_has_no_hidden_units() -> None:
+    body = Body(length=5, lag=0.1, accelerate=2, brake=8, jerk=10)
+    gap, closing = ahead(body, tensor(0.0, -25.0)[None], tensor(20.0, 23.0)[None])
+    assert float(gap[0, 1]) == 20.0
+    assert float(closing[0, 1]) == 3.0
+    assert float(gap[0, 0]) > 1000

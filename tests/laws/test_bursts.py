@@ -21,7 +21,7 @@ from sim.scenario.bursts import Burst, burst_of_loss, burst_of_messages, burst_o
 from sim.scenario.link import LinkSpec
 
 MS = 1_000_000
-N = 300_000
+N = 1_000_000
 SURE = 1e-6
 """Significance of a single test: seeds are fixed, so that one which passes always does."""
 KEY = key_of(1, "link", "a", "b", "topic")

@@ -40,7 +40,7 @@ network: {{medium: {medium}, default: {{latency: 3ms}}{more}}}
 def test_throughput_is_that_of_slotted_aloha(load: float) -> None:
     """Poisson arrivals of very many senders: G exp(-G) of the slots bring a message through."""
     draw = np.random.default_rng(8)
-    slots, nodes = 200_000, 1_000_000
+    slots, nodes = 1_000_000, 1_000_000
     n = draw.poisson(load * slots)
     rows = np.zeros(n, dtype=ROW)
     rows["arrival"] = np.sort(draw.integers(0, slots * MS, n))

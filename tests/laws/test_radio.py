@@ -26,7 +26,7 @@ from sim.scenario.outages import Outage
 from sim.scenario.radio import Radio
 
 MS = 1_000_000
-N = 200_000
+N = 1_000_000
 SURE = 1e-6
 """Significance of a single test: seeds are fixed, so that one which passes always does."""
 

@@ -1,4 +1,4 @@
-"""Queues and books against the laws that every such system obeys, at some 10^5 messages."""
+"""Queues and books against the laws that every such system obeys, at 10^5 to 10^6 messages."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def sojourns(
 def test_mean_delay_and_number_of_a_single_server(service: str, c: float) -> None:
     """W = 1/mu + rho (1 + c^2) / (2 mu (1 - rho)), and L = lambda W (Little 1961)."""
     draw = np.random.default_rng(11)
-    messages, n, warm_up, size, rate, rho = 1_200, 500, 200, 1_000_000, 1e8, 0.6
+    messages, n, warm_up, size, rate, rho = 1_200, 1_000, 200, 1_000_000, 1e8, 0.6
     mu = rate / size
     gaps = draw.exponential(1 / (rho * mu), (messages, n))
     lengths = np.full((messages, n), size)

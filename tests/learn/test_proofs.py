@@ -155,5 +155,5 @@ def test_the_smart_grid_is_trained_as_its_scenario_says(links: str) -> None:
     assert spec.groups == {"battery": "mappo", "generator": "mappo"}
     assert (spec.links == "ideal") == (links == "ideal")
     assert isinstance(spec.links, Ranges) == (links == "lossy")
-    assert spec.frames == 24_000
+    assert spec.frames == 48_000
     assert (spec.train_days, spec.held_out) != (None, None)

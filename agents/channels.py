@@ -209,7 +209,10 @@ class Channels:
         Raises: AgentError if the topic has one already.
         """
         if topic in self.protocols:
-            raise AgentError(f"the topic {topic!r} is in use by this agent already")
+            raise AgentError(
+                f"the topic {topic!r} is in use by this agent already; another Communicator has "
+                "another `tag`, another Auction another `topic`, the same for all who take part"
+            )
         self.protocols[topic] = handler
 
     # --- reading --------------------------------------------------------------------------------

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from agents.arguments import span_ns, whole
 from agents.auctions import checks, messages
 from agents.auctions.calls import Call
 from agents.auctions.formats import FORMATS
@@ -59,10 +60,7 @@ class Auction:
         self._fresh: asyncio.Queue[Call] = asyncio.Queue()
         self._watches: dict[str, Watch] = {}
         self._held = 0
-        try:
-            self._channels.claim(topic, self._on_message)
-        except AgentError as error:
-            raise AgentError(f"topic: {error}; an Auction may have another `topic`") from None
+        self._channels.claim(topic, self._on_message)
 
     # --- holding ----------------------------------------------------------------------------------
 
@@ -117,18 +115,18 @@ class Auction:
         own, known = self._agent.name, self._agent.names
         rivals = checks.names("bidders", bidders, own, known)
         line = [own, *checks.names("deputies", deputies, own, known)]
-        closes_ns = checks.span_ns("closes_in", closes_in, 1)
-        confirm_ns = checks.span_ns("confirm", confirm)
-        settle_ns = closes_ns if settle is None else checks.span_ns("settle", settle)
+        closes_ns = span_ns("closes_in", closes_in)
+        confirm_ns = span_ns("confirm", confirm, 0)
+        settle_ns = closes_ns if settle is None else span_ns("settle", settle, 0)
         least = checks.amount("reserve", reserve)
         first = checks.amount("start", 0.0 if start is None else start)
         tick = FORMATS[format].tick if tick is None else tick
-        now, reawards = self._loop.now_ns, checks.count("reawards", reawards, 0, 2**16)
+        now, reawards = self._loop.now_ns, whole("reawards", reawards, 0, 2**16)
         self._held += 1
         terms = Terms(
             f"{own}:{now}:{self._held}", line, 0, format,
             [items] if isinstance(items, str) else list(items),
-            checks.count("units", units, 1, checks.UNITS_MAX), least,
+            whole("units", units, 1, checks.UNITS_MAX), least,
             max(first, least) if format == "english" else first,
             checks.amount("increment", increment),
             checks.amount("tick", tick, messages.MONEY_MIN),
@@ -138,12 +136,12 @@ class Auction:
         prices = checks.prices_of(terms) if format == "dutch" else CLOCK_PRICES
         plan = Plan(
             rivals,
-            max(closes_ns // prices, 1) if every is None else checks.span_ns("every", every, 1),
+            max(closes_ns // prices, 1) if every is None else span_ns("every", every),
             confirm_ns,
             settle_ns,
             reawards,
-            checks.count("tries", tries, 1, messages.TRIES_MAX),
-            checks.count("quorum", quorum, 0, len(rivals)),
+            whole("tries", tries, 1, messages.TRIES_MAX),
+            whole("quorum", quorum, 0, len(rivals)),
         )
         checks.check(terms, plan)
         return await self._hold(terms, plan)

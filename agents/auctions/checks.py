@@ -10,7 +10,7 @@ from agents.auctions.formats import FORMATS, ticks
 from agents.auctions.messages import Plan, Terms
 from sim.errors import AgentError
 from sim.ids import did_you_mean, matching
-from sim.units import duration_ns, duration_text
+from sim.units import duration_text
 
 ITEMS_MAX: Final = 64
 UNITS_MAX: Final = 1024
@@ -36,17 +36,6 @@ def names(what: str, given: str | Sequence[str], own: str, known: Sequence[str])
     return list(dict.fromkeys(given))
 
 
-def span_ns(what: str, given: float | str, low: int = 0) -> int:
-    """Nanoseconds of a duration. Raises: AgentError if it is none, or below `low`."""
-    try:
-        found = duration_ns(given)
-    except ValueError as error:
-        raise AgentError(f"{what}: {error}") from None
-    if found < low:
-        raise AgentError(f"{what}: expected a duration above 0, found {given!r}")
-    return found
-
-
 def amount(what: str, given: Any, low: float = -messages.MONEY_MAX) -> float:
     """Raises: AgentError for what is no number, or beyond the bounds."""
     is_number = isinstance(given, int | float) and not isinstance(given, bool)
@@ -55,13 +44,6 @@ def amount(what: str, given: Any, low: float = -messages.MONEY_MAX) -> float:
             f"{what}: expected a number from {low:g} to {messages.MONEY_MAX:g}, found {given!r}"
         )
     return float(given)
-
-
-def count(what: str, given: Any, low: int, high: int) -> int:
-    """Raises: AgentError for what is no whole number, or beyond the bounds."""
-    if type(given) is not int or not low <= given <= high:
-        raise AgentError(f"{what}: expected a whole number from {low} to {high}, found {given!r}")
-    return given
 
 
 def check(terms: Terms, plan: Plan) -> None:

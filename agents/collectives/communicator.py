@@ -20,14 +20,15 @@ from typing import TYPE_CHECKING, Any, Final
 import networkx as nx
 import numpy as np
 
+from agents.arguments import one_of, span_ns, whole
 from agents.channels import Message
 from agents.collectives import elect, gather, gossip, reduce, spread, trees
 from agents.collectives.call import MEMBERS_MAX, Call, Collected, Mail, Part
-from agents.collectives.kinds import KINDS, kind_of, one_of
+from agents.collectives.kinds import KINDS, kind_of
 from agents.collectives.operators import finished, given, operator, taken
 from sim.errors import AgentError, MalformedFrameError
 from sim.ids import did_you_mean, is_name, matching
-from sim.units import SECOND, duration_ns
+from sim.units import SECOND
 from sim.wire.codec import encode_payload
 from sim.wire.messages import REQUEST
 from sim.worlds.graphs import convergence_rate, metropolis
@@ -79,20 +80,15 @@ class Communicator:
         self.rank = self.members.index(agent.name)
         self._ranks = {name: rank for rank, name in enumerate(self.members)}
         self.tag = tag
-        self.timeout_ns = lasting_ns("timeout", timeout)
+        self.timeout_ns = span_ns("timeout", timeout)
         self.is_acknowledged = one_of("reliability", reliability, RELIABILITY) == "acknowledged"
-        self.retry_ns = None if retry is None else lasting_ns("retry", retry)
+        self.retry_ns = None if retry is None else span_ns("retry", retry)
         self.neighbours = self._near(graph, agent.names)
         self._mail = Mail()
         self._next = 0
         self._is_busy = False
         if not isinstance(tag, str) or not is_name(tag):
             raise AgentError(f"tag: expected a name, starting with a letter, found {tag!r}")
-        if tag in self._channels.protocols:
-            raise AgentError(
-                f"tag: {tag!r} is in use by this agent already; another communicator needs a tag "
-                "of its own, the same for all of its members"
-            )
         self._channels.claim(tag, self._on_message)
 
     @property
@@ -188,7 +184,7 @@ class Communicator:
         """
         with self._call(options, "gossip") as call:
             part = call.mine(taken(value))
-            found = await gossip.push_sum(call, part, _count(rounds), self._agent.rng)
+            found = await gossip.push_sum(call, part, whole("rounds", rounds, 1), self._agent.rng)
             return _plain(call.result(found, best="estimate"))
 
     async def consensus(
@@ -205,7 +201,9 @@ class Communicator:
         """
         with self._call(options, "consensus") as call:
             weights, part = metropolis(self.neighbours), call.mine(taken(value))
-            found = await gossip.consensus(call, part, weights, _count(rounds), on_round)
+            found = await gossip.consensus(
+                call, part, weights, whole("rounds", rounds, 1), on_round
+            )
             return _plain(call.result(found, best="estimate"))
 
     @property
@@ -260,7 +258,7 @@ class Communicator:
             if number is not None and not is_number:
                 raise AgentError(f"number: expected a whole number from 0, found {number!r}")
             timeout = options.get("timeout")
-            lasts = self.timeout_ns if timeout is None else lasting_ns("timeout", timeout)
+            lasts = self.timeout_ns if timeout is None else span_ns("timeout", timeout)
             loop = self._channels.loop
             call = Call(
                 at, kind_of(operation, algorithm, op), self.rank, self.members, self._mail, loop,
@@ -383,23 +381,6 @@ def _members(given: str | Sequence[str], names: Sequence[str], own: str) -> tupl
     if len(found) > MEMBERS_MAX:
         raise AgentError(f"{len(found)} members; a communicator has at most {MEMBERS_MAX}")
     return found
-
-
-def lasting_ns(what: str, given: Any) -> int:
-    """Nanoseconds above 0. Raises: AgentError naming what it is of."""
-    try:
-        found = duration_ns(given)
-    except ValueError as error:
-        raise AgentError(f"{what}: {error}") from None
-    if found <= 0:
-        raise AgentError(f"{what}: expected a duration above 0, found {given!r}")
-    return found
-
-
-def _count(rounds: Any) -> int:
-    if type(rounds) is not int or rounds < 1:
-        raise AgentError(f"rounds: expected a whole number from 1, found {rounds!r}")
-    return rounds
 
 
 def _is_body(body: Any, size: int) -> bool:

@@ -6,13 +6,12 @@ Its number stands in each message, so that members who make different calls do n
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import Final
 
+from agents.arguments import one_of
 from agents.collectives.gather import ALL_GATHER
 from agents.collectives.operators import OPERATORS, operator
 from agents.collectives.reduce import ALL_REDUCE, REDUCE
-from sim.errors import AgentError
-from sim.ids import did_you_mean
 
 ALGORITHMS: Final[dict[str, tuple[str, ...]]] = {
     "broadcast": ("star", "tree", "flood"),
@@ -47,10 +46,3 @@ def kind_of(operation: str, algorithm: str = "", op: str = "") -> int:
     if operation in ("reduce", "all_reduce"):
         operator(op)
     return KINDS.index(" ".join(filter(None, (operation, algorithm, op))))
-
-
-def one_of(what: str, name: Any, known: tuple[str, ...]) -> str:
-    """The name, if it is known. Raises: AgentError naming the nearest one."""
-    if not isinstance(name, str) or name not in known:
-        raise AgentError(f"{what}: there is no {name!r}; {did_you_mean(str(name), known)}")
-    return name

@@ -16,8 +16,9 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from agents.arguments import span_ns
 from agents.channels import Message
-from agents.collectives.communicator import Communicator, lasting_ns
+from agents.collectives.communicator import Communicator
 from sim.errors import MalformedFrameError
 from sim.units import SECOND
 
@@ -43,7 +44,7 @@ async def leadership(
     `<tag>-word`, elections on `<tag>`. Iterate to the end of the run: it is the iteration that
     leads and listens; work belongs into a task beside it.
     """
-    view = View(agent, members, tag, lasting_ns("period", period), patience, options)
+    view = View(agent, members, tag, span_ns("period", period), patience, options)
     async for leader in view.changes():
         yield leader
 

@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from agents.arguments import span_ns
 from agents.channels import Message
-from agents.collectives.communicator import lasting_ns
 from agents.collectives.leadership import View
 from agents.hierarchy.member import CALL, SETPOINT, Follower, Vector, vector, whole
 from agents.hierarchy.tree import Tree
@@ -101,12 +101,12 @@ async def coordinate(
         raise AgentError(f"tree: there is no group {group!r}; {did_you_mean(group, found.groups)}")
     if group == found.root and setpoint is None:
         raise AgentError(f"tree: {group!r} is the root, whose set-point must come from `setpoint`")
-    height, period_ns = found.height(group) / found.height(found.root), lasting_ns("period", period)
+    height, period_ns = found.height(group) / found.height(found.root), span_ns("period", period)
     leader = _Coordinator(
         agent=agent, tree=found, group=group, tag=tag,
         aggregate=aggregate, disaggregate=disaggregate, decide=setpoint,
         period_ns=period_ns,
-        wait_ns=round(period_ns * height / 2) if wait is None else lasting_ns("wait", wait),
+        wait_ns=round(period_ns * height / 2) if wait is None else span_ns("wait", wait),
         memory=memory, heartbeat=heartbeat, patience=patience,
         recoveries=[] if recoveries is None else recoveries,
     )  # fmt: skip
@@ -158,7 +158,7 @@ class _Coordinator:
             agent,
             self.tree.groups[group].line,
             f"{self.tag}-line-{group}",
-            lasting_ns("heartbeat", self.heartbeat),
+            span_ns("heartbeat", self.heartbeat),
             self.patience,
             {},
         )

@@ -25,8 +25,7 @@ import numpy as np
 import torch
 from msgspec import Meta
 
-from sim.errors import BoundError, UnknownKeyError
-from sim.ids import did_you_mean
+from sim.errors import BoundError
 from sim.spaces import Field
 from sim.worlds.alpha_fair import Floats, alpha_fair, utility
 from sim.worlds.classics.common import Classic, Columns, Played, Stepped, Tensors, maker
@@ -41,7 +40,7 @@ from sim.worlds.fair_shares import (
     utilitarian,
 )
 from sim.worlds.noise import ordered_sum, uniforms
-from sim.worlds.world import Metric, PhysicalEvent, State
+from sim.worlds.world import Metric, PhysicalEvent, State, target_of
 
 RULES: Final = {
     "user": "agents.behaviours.flows:Answer",
@@ -222,15 +221,8 @@ class Flows(Classic[Params]):
         return {"user": user, "link": torch.cat((seen, routes.expand(b, m, n)), -1)}
 
     def inject(self, state: State, event: str, target: str, is_on: bool) -> State:
-        (known,) = self.events
-        if event != known.name:
-            raise UnknownKeyError(f"world 'flows' has no event {event!r}, but {known.name!r}")
-        if target not in known.targets:
-            raise UnknownKeyError(
-                f"event {event!r} has no target {target!r}; {did_you_mean(target, known.targets)}"
-            )
         dropped = state["dropped"].clone()
-        dropped[:, known.targets.index(target)] = float(is_on)
+        dropped[:, target_of(self.events, event, target)] = float(is_on)
         return {**state, "dropped": dropped}
 
     def metrics(self, state: State) -> dict[str, Metric]:

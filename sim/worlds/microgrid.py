@@ -25,13 +25,12 @@ from typing import Any, Final
 
 import torch
 
-from sim.errors import BoundError, UnknownKeyError
-from sim.ids import did_you_mean
+from sim.errors import BoundError
 from sim.units import SECOND
 from sim.worlds.catalogue import parse
 from sim.worlds.microgrid_devices import TTL_NS, Params, duration, spaces
 from sim.worlds.noise import normals, ordered_sum, row_keys
-from sim.worlds.world import Group, Metric, PhysicalEvent, Round, State
+from sim.worlds.world import Group, Metric, PhysicalEvent, Round, State, target_of
 
 NOMINAL_HZ: Final = 50.0
 STAGES_HZ: Final = (49.0, 48.8, 48.6, 48.4, 48.2, 48.0)
@@ -316,15 +315,10 @@ class Microgrid:
         }
 
     def inject(self, state: State, event: str, target: str, is_on: bool) -> State:
-        known = {e.name: e.targets for e in self.events}
-        if event not in known:
-            raise UnknownKeyError(f"microgrid has no event {event!r}; {did_you_mean(event, known)}")
-        if target not in known[event]:
-            close = did_you_mean(target, known[event])
-            raise UnknownKeyError(f"event {event!r} has no target {target!r}; {close}")
+        at = target_of(self.events, event, target)
         name = "tripped" if event == "generator-trip" else "load_step"
         changed = state[name].clone()
-        changed[:, known[event].index(target)] = is_on
+        changed[:, at] = is_on
         return {**state, name: changed}
 
     def metrics(self, state: State) -> dict[str, Metric]:

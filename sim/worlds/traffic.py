@@ -21,15 +21,13 @@ import numpy as np
 import torch
 from msgspec import Meta
 
-from sim.errors import UnknownKeyError
-from sim.ids import did_you_mean
 from sim.spaces import Field
 from sim.worlds.classics.common import Classic, Columns, Stepped, Tensors, maker
 from sim.worlds.classics.fields import Parameters, Positive, Share
 from sim.worlds.noise import ordered_sum, uniforms
 from sim.worlds.programme import Floats, Programme, Term
 from sim.worlds.traffic_map import Map, load_map
-from sim.worlds.world import Metric, PhysicalEvent, State
+from sim.worlds.world import Metric, PhysicalEvent, State, target_of
 
 RULES: Final = {"source": "agents.behaviours.traffic:Splitter"}
 HELP: Final = {
@@ -171,14 +169,7 @@ class Traffic(Classic[Params]):
         return {"source": torch.cat((number, state["demand"], use), -1)}
 
     def inject(self, state: State, event: str, target: str, is_on: bool) -> State:
-        (known,) = self.events
-        if event != known.name:
-            raise UnknownKeyError(f"world 'traffic' has no event {event!r}, but {known.name!r}")
-        if target not in known.targets:
-            raise UnknownKeyError(
-                f"event {event!r} has no target {target!r}; {did_you_mean(target, known.targets)}"
-            )
-        dropped, edge = state["dropped"].clone(), known.targets.index(target)
+        dropped, edge = state["dropped"].clone(), target_of(self.events, event, target)
         dropped[:, 2 * edge : 2 * edge + 2] = float(is_on)
         return {**state, "dropped": dropped}
 

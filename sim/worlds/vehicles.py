@@ -18,8 +18,6 @@ from typing import Any, Final
 
 import torch
 
-from sim.errors import UnknownKeyError
-from sim.ids import did_you_mean
 from sim.units import SECOND
 from sim.worlds import vehicles_outcome as outcome
 from sim.worlds.classics.common import Classic, Columns, Stepped, Tensors, maker
@@ -28,7 +26,7 @@ from sim.worlds.vehicles_laws import DRIVER, cruise, equilibrium, idm
 from sim.worlds.vehicles_motion import ahead, behind, move
 from sim.worlds.vehicles_params import TTL_NS, Params, body, spaces, steps
 from sim.worlds.vehicles_scene import draw
-from sim.worlds.world import Metric, PhysicalEvent, State
+from sim.worlds.world import Metric, PhysicalEvent, State, target_of
 
 RULES: Final = {
     "leader": "agents.behaviours.vehicles:Leader",
@@ -153,12 +151,8 @@ class Vehicles(Classic[Params]):
         return {"leader": leader, "vehicle": every[:, 1:]}
 
     def inject(self, state: State, event: str, target: str, is_on: bool) -> State:
-        if event != "brake":
-            raise UnknownKeyError(f"world.{event}: {did_you_mean(event, ['brake'])}")
-        if target not in self.names:
-            raise UnknownKeyError(f"no vehicle {target!r}; {did_you_mean(target, self.names)}")
         braking = state["braking"].clone()
-        braking[:, self.names.index(target)] = is_on
+        braking[:, target_of(self.events, event, target)] = is_on
         return {**state, "braking": braking}
 
     def metrics(self, state: State) -> dict[str, Metric]:

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
+from sim.errors import UnknownKeyError
+from sim.ids import did_you_mean
 from sim.spaces import Space
 
 if TYPE_CHECKING:
@@ -85,6 +87,20 @@ class PhysicalEvent:
     name: str
     targets: tuple[str, ...]
     help: str = ""
+
+
+def target_of(events: Sequence[PhysicalEvent], event: str, target: str) -> int:
+    """The number of a target among those of an event.
+
+    Raises: UnknownKeyError naming the nearest event or target.
+    """
+    known = {each.name: each.targets for each in events}
+    if event not in known:
+        raise UnknownKeyError(f"there is no event {event!r}; {did_you_mean(event, known)}")
+    if target not in known[event]:
+        close = did_you_mean(target, known[event])
+        raise UnknownKeyError(f"{event}: there is no target {target!r}; {close}")
+    return known[event].index(target)
 
 
 @dataclass(frozen=True)

@@ -206,7 +206,8 @@ class A(sim.Agent):
 """
     outcome = run(source, {"world": {"agents": 1}})
     told = str(outcome.result.agent_failures[0])
-    assert "topic: the topic 'auction' is in use" in told
+    assert "the topic 'auction' is in use" in told
+    assert "another Auction another `topic`" in told
     assert "another `topic`" in told
 
 

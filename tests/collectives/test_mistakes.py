@@ -217,7 +217,7 @@ def test_a_call_says_what_is_wrong_with_it(run: Any) -> None:
         "team.barrier(timout=1)": "did you mean 'timeout'",
         "team.barrier(number='a')": "number: ",
         "team.gossip(1, rounds=0)": "rounds: ",
-        "sim.Communicator(self, tag=team.tag)": "tag: 'team-7' is in use",
+        "sim.Communicator(self, tag=team.tag)": "the topic 'team-7' is in use",
     }
     found = answers(run, list(calls), 1)["agent-1"]
     assert len(found) == len(calls)

@@ -22,8 +22,6 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from sim.errors import UnknownKeyError
-from sim.ids import did_you_mean
 from sim.rng import generator
 from sim.spaces import Field, Space
 from sim.worlds.catalogue import parse
@@ -34,7 +32,7 @@ from sim.worlds.market.measures import Holdings, Measures
 from sim.worlds.market.params import Params, Times
 from sim.worlds.market.scene import draw
 from sim.worlds.market.venue import Desk, Print, Venue
-from sim.worlds.world import Array, Group, Metric, PhysicalEvent, Round, Said
+from sim.worlds.world import Array, Group, Metric, PhysicalEvent, Round, Said, target_of
 
 _HERE: Final = "agents.behaviours.market"
 RULES: Final = {
@@ -220,16 +218,14 @@ class Market:
         }
 
     def inject(self, event: str, target: str, is_on: bool) -> None:
+        target_of(self.events, event, target)
         now = self.steps * self.dt_ns
         if event == "halt":
             self.venues[target].halt(now, (1 << 62) if is_on else 0)
         elif event == "kill_switch":
             self._kill(target, is_on)
-        elif event == "shock":
-            self.value = max(self.value - self.params.shock * (1 if is_on else -1), 1.0)
         else:
-            close = did_you_mean(event, [e.name for e in self.events])
-            raise UnknownKeyError(f"world 'market' has no event {event!r}; {close}")
+            self.value = max(self.value - self.params.shock * (1 if is_on else -1), 1.0)
 
     def _kill(self, name: str, is_on: bool) -> None:
         self.clearing.accounts[name].is_killed = is_on

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from checkers.effort import tries
 from hypothesis import given, note, settings
 from hypothesis import strategies as st
 
@@ -199,7 +200,7 @@ FILES = st.lists(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=tries(60), deadline=None)
 @given(FILES, st.booleans(), st.integers(0, 2**32 - 1))
 def test_nobody_passes_through_anybody(
     file: list[tuple[float, float, float]], is_ring: bool, seed: int

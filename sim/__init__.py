@@ -27,6 +27,8 @@ _EXPORTS = {
     "World": "sim.worlds.world",
     "BatchWorld": "sim.worlds.world",
     "single": "sim.worlds.world",
+    "Group": "sim.worlds.world",
+    "Metric": "sim.worlds.world",
     "Field": "sim.spaces",
     "Space": "sim.spaces",
     "env": "sim.zoo",

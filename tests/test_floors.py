@@ -21,7 +21,7 @@ OURS = ("sim", "agents", "broker")
 FLOORS: tuple[str, ...] = (
     "sim sim.errors sim.units sim.ids",
     "sim.author sim.rng sim.clock sim.digest sim.limits sim.spaces sim.installation sim.process",
-    "sim.scenario",
+    "sim.scenario sim.templates",
     "sim.worlds sim.mechanisms sim.wire",
     "sim.store",
     "broker agents sim.outcome sim.online",

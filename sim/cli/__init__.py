@@ -123,8 +123,9 @@ def _completion(options: argparse.Namespace) -> int:
 _COMMANDS: Final = {
     "run": run_scenario, "show": _show, "list": _list, "doctor": _doctor, "import": _import,
     "check": _check, "new": _new, "watch": live.watch, "inject": live.inject,
-    "replay": records.replay, "verify": records.verify_run, "resume": records.resume_run, "report": records.report,
-    "compare": records.compare, "export": records.export_run, "completion": _completion,
+    "replay": records.replay, "verify": records.verify_run, "resume": records.resume_run,
+    "report": records.report, "compare": records.compare, "export": records.export_run,
+    "completion": _completion,
     "train": learn.train, "evaluate": learn.evaluate, "sweep": learn.sweep,
 }  # fmt: skip
 

@@ -18,8 +18,6 @@ Array = NDArray[np.float32]
 class AgentEnv(gymnasium.Env[Array, Any]):
     """See `sim.agent_env`. agent: its name. It is terminated when it leaves the world."""
 
-    metadata = {"render_modes": ["ansi"]}  # noqa: RUF012 (as Gymnasium has it)
-
     def __init__(self, seating: Seating, links: Any, reward: str, render_mode: str | None) -> None:
         """Raises: ScenarioError if it is not said which of several agents it is."""
         if len(seating.agents) != 1:
@@ -29,6 +27,7 @@ class AgentEnv(gymnasium.Env[Array, Any]):
         self._all = ScenarioEnv(seating, links, reward, render_mode)
         self.observation_space = self._all.observation_space(self.agent)
         self.action_space = self._all.action_space(self.agent)
+        self.metadata = self._all.metadata
         self.render_mode = render_mode
         self._info: dict[str, Any] = {}
 

@@ -48,9 +48,10 @@ class ScenarioEnv(ParallelEnv[str, Array, Any]):  # type: ignore[misc]
         for given, known in ((reward, REWARDS), (render_mode or "ansi", ("ansi",))):
             if given not in known:
                 raise UnknownKeyError(f"there is no {given!r}; {did_you_mean(given, known)}")
+        per_second = SECOND / min(side.every_ns for side in seating.sides)
         self.metadata = {
             "name": f"sim_{seating.prepared.scenario.name}_v0", "render_modes": ["ansi"],
-            "is_parallelizable": True,
+            "render_fps": per_second, "is_parallelizable": True,
         }  # fmt: skip
         self.render_mode = render_mode
         self.possible_agents = seating.agents
@@ -149,7 +150,7 @@ class ScenarioEnv(ParallelEnv[str, Array, Any]):  # type: ignore[misc]
         for title, metric in copy.world.metrics().items():
             lines.append(f"  {title} {metric.value:.6g} {metric.unit}".rstrip())
         for agent, seen in self._observations(self.agents).items():
-            lines.append(f"  {agent} sees {' '.join(f'{number:.3g}' for number in seen)}")
+            lines.append(f"  {agent} sees {' '.join(f'{number + 0.0:.3g}' for number in seen)}")
         return "\n".join(lines)
 
     def state(self) -> Array:

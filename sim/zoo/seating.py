@@ -15,7 +15,7 @@ from sim.ids import did_you_mean, matching
 from sim.learn.cast import PLAIN, heard_by
 from sim.learn.plan import players
 from sim.learn.record import Side
-from sim.online import POLICY, frozen, roles_of
+from sim.online import POLICY, frozen, learnable, roles_of
 from sim.prepare import Prepared, load, make_world, prepare, with_plans
 from sim.scenario.learning import FROZEN, LearnSpec
 from sim.scenario.overrides import Overrides
@@ -92,17 +92,18 @@ def _learning(prepared: Prepared) -> list[str]:
     """The agents of the groups that learn; without those that a program of an author's plays."""
     scenario, world = prepared.scenario, prepared.world
     rules = catalogue.rules(scenario.world.kind)
+    said = scenario.learn.groups if scenario.learn else {}
+    if not said and not learnable(world, scenario.world.kind):
+        raise ScenarioError(
+            f"nobody in world {scenario.world.kind!r} has anything to decide by actions alone: "
+            "its agents are programs that send messages"
+        )
     found = []
     for group, who in players(scenario, world).items():
         if who != FROZEN and not who.startswith(POLICY):
             plans = [plan for plan in prepared.plans if plan.group == group]
             free = [plan for plan in plans if plan.behaviour in (rules.get(group), "none")]
             found += [plan.name for plan in free or plans]
-    if not found:
-        raise ScenarioError(
-            f"nobody in world {scenario.world.kind!r} has anything to decide by actions alone: "
-            "its agents are programs that send messages"
-        )
     return found
 
 

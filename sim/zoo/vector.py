@@ -6,6 +6,7 @@ all copies are each called once per step.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -137,10 +138,11 @@ class ScenarioVectorEnv(VectorEnv[Array, Array, Array]):
         assert self._seed is not None
         self._stage.begin(which, [(self._seed, int(e)) for e in self._episode[which]])
 
-    def _decisions(self, actions: Array) -> Array:
+    def _decisions(self, actions: Any) -> Array:
         """Shapes: -> float64 [B * n, A]. Raises: AgentError naming the first that is wrong."""
-        if len(actions) != self.num_envs:
-            raise AgentError(f"step: expected {self.num_envs} actions, found {len(actions)}")
+        rows = next(iter(actions.values())) if isinstance(actions, Mapping) else actions
+        if len(rows) != self.num_envs:
+            raise AgentError(f"step: expected {self.num_envs} actions, found {len(rows)}")
         n = len(self.agents)
         return self._actions.decisions(actions, lambda i: f"{self.agents[i % n]} in copy {i // n}")
 

@@ -16,20 +16,18 @@ from sim.worlds import check as checks
 from sim.worlds.catalogue import WORLDS
 
 pytestmark = pytest.mark.torch
+LONG = ("smart_grid", "pettingzoo")
 NEEDED = {"gym": "CartPole-v1", "pettingzoo": "mpe2:simple_spread_v3"}
-QUICK = ("blank", "commons", "matrix", "spread", "vehicles")
 
 
 @pytest.mark.parametrize(
-    "kind", [k if k in QUICK else pytest.param(k, marks=pytest.mark.slow) for k in WORLDS]
+    "kind", [pytest.param(k, marks=pytest.mark.slow) if k in LONG else k for k in WORLDS]
 )
 def test_every_world_of_the_catalogue_keeps_its_promises(kind: str) -> None:
     if kind in NEEDED:
         pytest.importorskip("mpe2", reason="pip install 'sim-agents[zoo]'", exc_type=ImportError)
-        found = [
-            r for r in checks.check_world(kind, {"env": NEEDED[kind]}) if r.severity == "fault"
-        ]
-        assert found == []
+        remarks = checks.check_world(kind, {"env": NEEDED[kind]})
+        assert [remark for remark in remarks if remark.severity == "fault"] == []
         return
     faults = [finding for finding in check_world(kind) if finding.severity == "fault"]
     assert faults == []
@@ -83,11 +81,10 @@ def test_the_starting_point_is_left_alone(
         ('"outside", "degC"', '"outside", "degC", low=5.0', "room.outside is 2 at step 0, outside"),
         ("state[\"heat\"]), -1)}", "state[\"heat\"]), 1)}", "has shape [3, 4], not [4, 3]"),
         ("state[\"heat\"]), -1)}", "state[\"heat\"]), -1).float()}", "is float32, not float64"),
-        ("comfort = -hours", "comfort = -hours / 0.0", "numbers that are not finite"),
+        ("comfort = -hours", "comfort = -hours * float('inf')", "numbers that are not finite"),
         ('"temperature": temperature,', '"temperature": temperature + torch.rand(1).double(),',
          "the same seed and the same actions part at step 1"),
-        ("outside = state[\"outside\"][:, None]\n        temperature",
-         "state['outside'] += 1\n        outside = state[\"outside\"][:, None]\n        temperature",
+        ("temperature = state[", "state['outside'] += 1\n        temperature = state[",
          "advance changes its state in place: outside"),
         ("ordered_sum(asked, 1)", "asked.sum().expand(len(asked))",
          "a batch of 3 parts from its copies alone at step 0"),
@@ -103,8 +100,7 @@ def test_the_starting_point_is_left_alone(
 )  # fmt: skip
 def test_a_broken_promise_is_named(changed: Changed, before: str, after: str, text: str) -> None:
     found = changed((before, after))
-    assert found
-    assert text in str(found[0])
+    assert any(text in str(finding) for finding in found), found
 
 
 def test_what_a_world_raises_is_told_by_its_line(changed: Changed) -> None:

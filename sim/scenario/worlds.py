@@ -12,7 +12,7 @@ from typing import Final
 from sim.errors import ScenarioError
 from sim.scenario.tree import Node
 
-_SHORT: Final = ("pettingzoo", "gym")
+SHORT: Final = ("pettingzoo", "gym")
 """Worlds that are named by what they stand for: their parameter `env`."""
 
 
@@ -25,7 +25,7 @@ def with_world(tree: Node) -> Node:
     if world is None or not world.is_map:
         return tree
     values = dict(world.value)
-    for kind in [kind for kind in _SHORT if kind in values]:
+    for kind in [kind for kind in SHORT if kind in values]:
         env = values.pop(kind)
         if clash := [name for name in ("kind", "env") if name in values]:
             raise ScenarioError(

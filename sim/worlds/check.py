@@ -125,7 +125,7 @@ def _looked_at(world: World, step: int) -> Iterator[Remark]:
     for group in world.groups:
         shape = (len(group.agents), group.observation.size)
         yield from _numbers(seen, group.name, shape, f"observe, step {step}")
-        if np.shape(seen.get(group.name)) == shape:
+        if group.name in seen and seen[group.name].shape == shape:
             yield from _bounds(group.observation, seen[group.name], group.name, step)
     for name, metric in world.metrics().items():
         if not isinstance(metric.value, int | float):
@@ -204,8 +204,8 @@ def _batch(batch: Any, seed: int, steps: int, device: str) -> Iterator[Remark]:
     alone = [batch.reset([start]) for start in starts]
     rng = generator(seed, "check", "batch")
     is_here = device == "cpu"
-    if is_here and (found := _far(state, alone, ROWS_TOLERANCE)):
-        yield Remark(FAULT, f"a batch of 3 begins otherwise than its copies alone: {found}",
+    if is_here and (far := _far(state, alone, ROWS_TOLERANCE)):
+        yield Remark(FAULT, f"a batch of 3 begins otherwise than its copies alone: {far}",
                      "each row must depend on its own (seed, episode) alone")  # fmt: skip
         return
     for step in range(steps):

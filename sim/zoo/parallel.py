@@ -68,6 +68,7 @@ class ScenarioEnv(ParallelEnv[str, Array, Any]):  # type: ignore[misc]
         self._seed = seating.prepared.scenario.seed
         self._episode = -1
         self._copy: Copy | None = None
+        self._is_over = False
 
     def observation_space(self, agent: str) -> spaces.Space[Any]:
         """Of an agent: float32 [F]."""
@@ -93,8 +94,9 @@ class ScenarioEnv(ParallelEnv[str, Array, Any]):  # type: ignore[misc]
         with no_collector(True), one_thread():
             self._copy.begin(self._episode)
             self._decided = [np.tile(a.default, (len(a.side.agents), 1)) for a in self._actions]
-            is_over = not self._settle()
-        self.agents = [] if is_over else [n for n, here in self._present().items() if here]
+            self._is_over = not self._settle()
+        here = [name for name, is_here in self._present().items() if is_here]
+        self.agents = [] if self._is_over else here
         self._gone: set[str] = set()
         return self._observations(self.agents), self._infos(self.agents)
 
@@ -107,10 +109,12 @@ class ScenarioEnv(ParallelEnv[str, Array, Any]):  # type: ignore[misc]
         """Until the next decision. Who has no action does nothing new: what it did last counts for
         as long as the world lets an action hold.
 
-        Raises: AgentError for what is no action, for an agent that is not there, and if an agent of
-                the scenario fails that may not.
+        Raises: AgentError for what is no action, for an agent that is not there, after the end, and
+                if an agent of the scenario fails that may not.
         """
         copy = self._running()
+        if self._is_over:
+            raise AgentError("step: the episode is over; call reset() first")
         for name in actions:
             if name not in self.agents:
                 close = did_you_mean(name, self.agents)
@@ -120,7 +124,7 @@ class ScenarioEnv(ParallelEnv[str, Array, Any]):  # type: ignore[misc]
             self._act(copy)
             is_going_on = self._settle()
         world = copy.world
-        is_ended = not is_going_on
+        self._is_over = is_ended = not is_going_on
         terminated = is_ended and bool(world.is_terminated)
         terminated &= not getattr(world, "is_truncated", False)
         rewards, present = self._rewards(copy), self._present()

@@ -10,10 +10,10 @@ import pytest
 import torch
 
 from sim.check import check, check_world, print_findings
-from sim.errors import BoundError, ScenarioError
+from sim.errors import BoundError, ScenarioError, UnknownKeyError
 from sim.templates import files
 from sim.worlds import check as checks
-from sim.worlds.catalogue import WORLDS
+from sim.worlds.catalogue import WORLDS, make_batch, make_world
 
 pytestmark = pytest.mark.torch
 LONG = ("smart_grid", "pettingzoo")
@@ -128,10 +128,16 @@ def test_a_file_that_is_no_world_or_does_not_load_is_named(
         list(checks.check_world("spread", {"agents": -1}))
 
 
+def test_a_world_is_named_by_its_module_too() -> None:
+    assert make_world("sim.worlds.classics.commons", {}, 0).name == "commons"
+    with pytest.raises(UnknownKeyError, match=r"no world 'sim\.worlds\.nothing'"):
+        make_world("sim.worlds.nothing", {}, 0)
+    with pytest.raises(ScenarioError, match="is no world: it has no make"):
+        make_world("sim.units", {}, 0)
+
+
 def test_a_device_that_computes_otherwise_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where there is no GPU, one is stood in for by another sum on the processor."""
-    from sim.worlds.catalogue import make_batch
-
     batch = make_batch("commons", {})
     assert list(checks._batch(batch, 0, 5, "cpu")) == []
     true = batch.advance

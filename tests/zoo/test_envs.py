@@ -125,6 +125,8 @@ def test_what_is_played_is_the_scenario() -> None:
     assert total == pytest.approx(run.metrics["return"].value, abs=1e-5)
     assert all(cut.values())
     assert not any(ended.values())
+    with pytest.raises(AgentError, match="the episode is over"):
+        env.step({})
 
 
 def test_one_is_mine_and_the_rest_follow_their_rules() -> None:

@@ -55,7 +55,7 @@ def test_what_is_written_passes_the_linter(name: str, folder: Path) -> None:
 
 
 @pytest.mark.torch
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", [pytest.param("agent", marks=pytest.mark.slow), "world"])
 def test_its_test_passes_as_it_is(kind: str, folder: Path) -> None:
     main(["new", kind, "red_fox"])
     module = file_module(folder / "test_red_fox.py")

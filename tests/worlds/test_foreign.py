@@ -299,6 +299,7 @@ def test_a_world_in_short_is_the_world_in_full(tmp_path: Path) -> None:
         parse_scenario("world: {kind: spread, gym: CartPole-v1}\nduration: 1s")
 
 
+@pytest.mark.slow
 @pytest.mark.process
 def test_each_agent_of_an_environment_is_a_process(tmp_path: Path) -> None:
     (tmp_path / "zoo.yaml").write_text(

@@ -34,7 +34,7 @@ BUNDLED = {
 }  # fmt: skip
 """A scenario of each world that has one and decisions."""
 GIVEN = {"gym": "env: CartPole-v1", "pettingzoo": 'env: "mpe2:simple_tag_v3"'}
-QUICK = ("signalling", "spread")
+QUICK = ("spread",)
 STEPS = 60
 
 

@@ -16,7 +16,7 @@ from sim.learn.cast import PLAIN, heard_by
 from sim.learn.plan import players
 from sim.learn.record import Side
 from sim.online import POLICY, frozen, learnable, roles_of
-from sim.prepare import Prepared, load, make_world, prepare, with_plans
+from sim.prepare import Prepared, load, prepare, with_plans
 from sim.scenario.learning import FROZEN, LearnSpec
 from sim.scenario.overrides import Overrides
 from sim.scenario.schema import Scenario
@@ -36,9 +36,9 @@ class Seating:
         return [agent for side in self.sides for agent in side.agents]
 
     def of_seed(self, seed: int) -> Prepared:
-        """The scenario of another seed, with a world of its own."""
+        """The scenario of another seed, in the same world, which begins anew with each episode."""
         scenario = msgspec.structs.replace(self.prepared.scenario, seed=seed, episodes=1)
-        return with_plans(scenario, make_world(scenario), self.prepared.plans)
+        return with_plans(scenario, self.prepared.world, self.prepared.plans)
 
 
 def seat(

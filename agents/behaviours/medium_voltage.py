@@ -139,16 +139,15 @@ class Unit(ABC):
     def decided(
         self, see: View, memory: Any, shifts: Mapping[str, Any] | None = None
     ) -> tuple[Any, dict[str, Any], Any]:
-        """What comes of a view. shifts: see `shifted`."""
-        xp = see.xp
-        plan = self.nominate(see)
-        up, up_at, down, down_at = self.offer(see, plan)
+        """What comes of a view. shifts: of the plan (kW), of up_at and down_at (EUR/kWh)."""
+        xp, by = see.xp, {"plan": 0.0, "up_at": 0.0, "down_at": 0.0, **(shifts or {})}
         runs = see["is_running"]
-        wanted = plan * runs, see.positive(up) * runs, up_at, see.positive(down) * runs, down_at
-        chosen = self.shifted(wanted, shifts or {})
-        new = [xp.floor(x * WH_PER_KW) for x in (chosen[1], chosen[3])]
-        prices = [xp.floor(x * MILLICENT_PER_EUR) for x in (chosen[2], chosen[4])]
-        fresh = xp.concat((chosen[0], new[0], prices[0], new[1], prices[1]), axis=1)
+        plan = (self.nominate(see) + by["plan"]) * runs
+        up, up_at, down, down_at = self.offer(see, plan)
+        energies = [xp.floor(see.positive(kw) * runs * WH_PER_KW) for kw in (up, down)]
+        prices = [xp.floor((up_at + by["up_at"]) * MILLICENT_PER_EUR),
+                  xp.floor((down_at + by["down_at"]) * MILLICENT_PER_EUR)]  # fmt: skip
+        fresh = xp.concat((plan, energies[0], prices[0], energies[1], prices[1]), axis=1)
         kept = xp.where(see.is_first, fresh, memory[:, 2:])
         power, able, q_max, worth = self.act(see, kept[:, :1])
         report = (see["slot"], see["v_pu"], see["p_kw"], able, q_max, worth)
@@ -157,11 +156,6 @@ class Unit(ABC):
         said["offer"] = xp.where(see.within < self.repeats, offer, xp.nan + 0.0 * offer)
         action = xp.concat((power, self.second(see, kept[:, :1])), axis=1)
         return action, said, xp.concat((see.now_wh, see.next_wh, kept), axis=1)
-
-    def shifted(self, wanted: tuple[Any, ...], shifts: Mapping[str, Any]) -> tuple[Any, ...]:
-        """Plan and offer (kW, kW, EUR/kWh, kW, EUR/kWh) as a network shifts the prices of them."""
-        plan, up, up_at, down, down_at = wanted
-        return plan, up, up_at + shifts.get("up_at", 0.0), down, down_at + shifts.get("down_at", 0.0)
 
     def second(self, see: View, plan: Any) -> Any:
         """The second number of the action: the nomination, or an inverter's reactive power."""
@@ -202,7 +196,8 @@ class Wind(Unit):
 
 
 class Biomass(Unit):
-    """Full power while energy earns its fuel, else its least; offers what is between at its fuel."""
+    """Full power while energy earns its fuel, else its least; offers what is between, at its fuel.
+    """
 
     def nominate(self, see: View) -> Any:
         earns = see["spot_next"] >= see["fuel_eur"]
@@ -279,10 +274,10 @@ class Hydro(Unit):
 
     def nominate(self, see: View) -> Any:
         xp, price = see.xp, see["spot_next"]
-        earns, more, _ = self.values(see)
+        earns, more, start = self.values(see)
         lasts = see["worth_kwh"] > QUARTER_H * see["turbine_kw"]
         fits = see["full_kwh"] - see["worth_kwh"] > QUARTER_H * see["pump_kw"]
-        pays = price < see["round_trip"] * more - 0.25 * (see.mean - see["round_trip"] * see.mean)
+        pays = price + 0.25 * start < see["round_trip"] * more  # it runs for an hour or longer
         generates = (price >= earns) & lasts
         plan = xp.where(generates, see["turbine_kw"], see.zero)
         return xp.where(pays & fits & ~generates, -see["pump_kw"], plan)

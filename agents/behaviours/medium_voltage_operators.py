@@ -93,16 +93,14 @@ class Dso:
         is_full = see["line_loading"] > self.strike
         is_up = v > see["busbar_v_pu"]
         struck = is_full & is_up, is_full & ~is_up
-        parts = [
-            xp.where(struck[i // 2] | ~known, 0.0 * v, table[..., i]) for i in range(POOL)
-        ]
+        parts = [xp.where(struck[i // 2] | ~known, 0.0 * v, table[..., i]) for i in range(POOL)]
         return xp.reshape(xp.stack(parts, axis=-1), (v.shape[0], -1))
 
 
 class Tso:
     """Calls the offers that are better than balancing energy from elsewhere, at a common price.
 
-    params: clears (minute of the quarter in which it decides, default 3), repeats (minutes in which
+    params: clears (minute of the quarter in which it decides, default 4), repeats (minutes in which
             it says so, default 3), share (of its need that it calls, default 1).
     Memory: the table of calls for the next quarter.
     """
@@ -113,7 +111,7 @@ class Tso:
     def __init__(self, name: str, group: Any, params: Mapping[str, Any]) -> None:
         self.at = group.observation.slices
         self.units = group.action.size // len(CALL)
-        self.clears = int(params.get("clears", 3))
+        self.clears = int(params.get("clears", 4))
         self.repeats = int(params.get("repeats", 3))
         self.share = float(params.get("share", 1.0))
         self.speaks: Mapping[str, int] = {"call": len(CALL_HEAD) + len(CALL) * self.units}

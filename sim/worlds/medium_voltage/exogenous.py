@@ -180,5 +180,3 @@ def _background(p: Params, roster: Roster, index: slice) -> NDArray[np.float64]:
         ],
         axis=1,
     )
-
-

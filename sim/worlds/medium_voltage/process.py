@@ -29,7 +29,9 @@ class Shifted:
     owed_kwh: Tensor
 
 
-def room_kw(p: Params, owed_kwh: Tensor, demand_kw: Tensor, rated_kw: Tensor) -> tuple[Tensor, Tensor]:
+def room_kw(
+    p: Params, owed_kwh: Tensor, demand_kw: Tensor, rated_kw: Tensor
+) -> tuple[Tensor, Tensor]:
     """The least (negative: more demand) and the most that can be shed for a whole minute."""
     bound = p.industrial_share * p.industrial_hours * rated_kw
     most = torch.minimum(p.industrial_share * demand_kw, (bound - owed_kwh) / (p.rebound * HOUR))

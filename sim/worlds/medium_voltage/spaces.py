@@ -7,7 +7,7 @@ All powers are in kW and positive into the network. Messages are vectors:
             or less (down) power into the network than nominated, at what price; it asks for the
             price of up and would pay that of down
     pool    dso -> tso, each minute                 per unit `OFFER[1:]`: what the network bears
-    call    tso -> units, three minutes later       `CALL_HEAD`, then per unit `CALL`
+    call    tso -> units, some minutes later        `CALL_HEAD`, then per unit `CALL`
 Energies are in Wh of a quarter, prices in milli-cents per kWh.
 """
 
@@ -16,7 +16,6 @@ from __future__ import annotations
 from typing import Final
 
 from sim.spaces import Field, Space
-
 from sim.worlds.medium_voltage.params import Params
 from sim.worlds.medium_voltage.roster import ROLES, Roster
 from sim.worlds.smart_grid_spaces import HOURS, MINUTE_NS, kw
@@ -152,5 +151,3 @@ def groups(p: Params, roster: Roster) -> tuple[Group, ...]:
     calls = Space((Field("calls", "Wh, m-cent/kWh", -1e12, 1e12, size=len(CALL) * units),))
     made.append(Group("tso", ("tso",), tso_observation(), calls, MINUTE_NS, "last", 2 * MINUTE_NS))
     return tuple(made)
-
-

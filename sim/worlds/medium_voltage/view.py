@@ -34,9 +34,7 @@ def unit_views(p: Params, roster: Roster, state: State, spot_next: Tensor) -> di
         state["q_kvar"], runs, rated.expand(b, n), state["plan_kw"], state["next_kw"], beyond,
     )  # fmt: skip
     later = (spot_next / MILLICENT_PER_EUR)[:, None, None].expand(b, n, 1)
-    common = torch.cat(
-        (torch.stack(columns, -1), prices[:, None].expand(b, n, HOURS), later), -1
-    )
+    common = torch.cat((torch.stack(columns, -1), prices[:, None].expand(b, n, HOURS), later), -1)
     views = {}
     for role, at in roster.slices.items():
         if at.stop > at.start:
@@ -97,5 +95,3 @@ def tso_view(state: State, price: Prices) -> Tensor:
     needs = [torch.gather(state["need_wh"], 1, quarter + i)[:, 0] for i in range(2)]
     numbers = [x.to(torch.float64) for x in (*needs, price.up, price.down)]
     return torch.stack((minute(state)[:, 0], *numbers), -1)[:, None]
-
-

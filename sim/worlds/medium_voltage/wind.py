@@ -29,9 +29,7 @@ RATED_W: Final = 5e6
 CUT_IN: Final = 3.0
 CUT_OUT: Final = 25.0
 """m/s."""
-CUBE: Final = (
-    0.5 * AIR_KG_PER_M3 * math.pi * RADIUS_M**2 * POWER_COEFFICIENT * GENERATOR / RATED_W
-)
+CUBE: Final = 0.5 * AIR_KG_PER_M3 * math.pi * RADIUS_M**2 * POWER_COEFFICIENT * GENERATOR / RATED_W
 """Share of the rating per (m/s)^3; a product is the same on every machine, a power need not be."""
 RATED_SPEED: Final = (1 / CUBE) ** (1 / 3)
 

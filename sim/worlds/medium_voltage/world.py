@@ -96,9 +96,7 @@ class MediumVoltage:
         self.grid: GridData = self.roster.grid
         self.groups = groups(params, self.roster)
         stoppable = tuple(
-            name
-            for role in ("wind", "biomass", "hydro")
-            for name in self.roster.of_role(role)
+            name for role in ("wind", "biomass", "hydro") for name in self.roster.of_role(role)
         )
         self.events: Sequence[PhysicalEvent] = (
             PhysicalEvent(
@@ -182,7 +180,9 @@ class MediumVoltage:
         noise = next_noise(state["key"], state["step"], state["noise"])
         row = at_row(state["day"], state["step"])
         own = own_power(p, fixed.tables, row, noise)
-        done, after = dispatch(p, roster, state, (own, fixed.tables.own_kvar[row]), actions, present)
+        done, after = dispatch(
+            p, roster, state, (own, fixed.tables.own_kvar[row]), actions, present
+        )
         load, made, kvar = background_power(p, fixed.tables, row, noise)
         physics = power_flow(
             self.grid, roster.busbar, state["is_open"], state["bus_v"],

@@ -196,8 +196,7 @@ class Wind(Unit):
 
 
 class Biomass(Unit):
-    """Full power while energy earns its fuel, else its least; offers what is between, at its fuel.
-    """
+    """Full power while energy earns its fuel, else its least; offers what is between."""
 
     def nominate(self, see: View) -> Any:
         earns = see["spot_next"] >= see["fuel_eur"]
@@ -289,9 +288,9 @@ class Hydro(Unit):
         fits = see["full_kwh"] - see["worth_kwh"] > QUARTER_H * see["pump_kw"]
         stands, stored = plan == 0, see["round_trip"] * more
         up = xp.where(stands, lasts, see.positive(-plan))
-        up_at = xp.where(stands, earns + start, stored)
+        up_at = xp.where(stands, earns, stored) + start
         down = xp.where(stands, xp.where(fits, see["pump_kw"], see.zero), see.positive(plan))
-        return up, up_at, down, xp.where(stands, stored - start, earns)
+        return up, up_at, down, xp.where(stands, stored, earns) - start
 
     def act(self, see: View, plan: Any) -> tuple[Any, Any, Any, Any]:
         xp = see.xp

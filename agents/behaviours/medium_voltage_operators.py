@@ -2,7 +2,7 @@
 
 The distribution operator limits what feeds in over a line that is loaded too much, those first that
 lose least by it, and has inverters take reactive power where voltages are too high. It passes
-offers on to the transmission operator, but for those that would load such a line further. The
+offers on to the transmission operator, but for those that would make that worse. The
 transmission operator clears them against what it needs and what that costs elsewhere, and calls.
 What either is not told of, it can neither correct nor call.
 """
@@ -27,8 +27,9 @@ class Dso:
 
     params: margin (share of a line's rating it uses, default 0.95), strike (share from which on
             offers that load it further are struck out, default 0.85), v_max (p.u. it aims below,
-            default 1.08), valid (seconds a limit holds, default 130), stale (seconds after which a
-            report counts as nothing, default 300).
+            default 1.08), v_limit (p.u. above which it limits, default 1.095), valid (seconds a
+            limit holds, default 130), stale (seconds after which a report counts as nothing,
+            default 300).
     """
 
     is_random = False
@@ -41,6 +42,7 @@ class Dso:
         self.margin = float(params.get("margin", 0.95))
         self.strike = float(params.get("strike", 0.85))
         self.v_max = float(params.get("v_max", 1.08))
+        self.v_limit = float(params.get("v_limit", 1.095))
         self.valid_s = float(params.get("valid", 130.0))
         self.stale_s = float(params.get("stale", 300.0))
         self.speaks: Mapping[str, int] = {"limit": 1 + len(LIMIT) * units, "pool": POOL * units}
@@ -53,7 +55,7 @@ class Dso:
     def __call__(
         self, obs: Any, inbox: Mapping[str, Any], memory: Any, key: Any
     ) -> tuple[Any, dict[str, Any], Any]:
-        """Shapes: obs [B, 6 + 5 N] -> limits [B, N]; limit [B, 1 + 2 N], pool [B, 4 N]."""
+        """Shapes: obs [B, 6 + 6 N] -> limits [B, N]; limit [B, 1 + 2 N], pool [B, 4 N]."""
         xp, b = array_namespace(obs), obs.shape[0]
         see = {name: obs[:, at] for name, at in self.at.items()}
         known, reports = by_slot(xp, inbox["report"], self.units, self.stale_s)
@@ -66,9 +68,13 @@ class Dso:
         excess = free - self.margin * see["line_kva"]
         room = xp.where(is_export, xp.clip(able, 0.0, None), 0.0 * able)
         less = shared(xp, same, room, worth, xp.clip(excess, 0.0, None))
-        p_max = xp.where(less > 0, able - less, FREE_KW + 0.0 * able)
-
         q = self.reactive(xp, see, v, q_max, memory, known)
+        answer = xp.clip(see["p_sensitivity"], 1e-9, None)
+        # What is too high even with the reactive power it is told to take.
+        high = v + answer * (able - p) + see["q_sensitivity"] * (q - memory) - self.v_limit
+        less = xp.maximum(less, xp.where(known, xp.clip(high / answer, 0.0, None), 0.0 * less))
+        p_max = xp.where(less > 0, xp.clip(able - less, 0.0, None), FREE_KW + 0.0 * able)
+
         limits = xp.reshape(xp.stack((p_max, q), axis=-1), (b, -1))
         valid = xp.full_like(obs[:, :1], self.valid_s)
         pool = self.pool(xp, see, inbox["offer"], v)
@@ -92,7 +98,7 @@ class Dso:
         table = table[..., 1:]
         is_full = see["line_loading"] > self.strike
         is_up = v > see["busbar_v_pu"]
-        struck = is_full & is_up, is_full & ~is_up
+        struck = (is_full & is_up) | (v > self.v_max), is_full & ~is_up
         parts = [xp.where(struck[i // 2] | ~known, 0.0 * v, table[..., i]) for i in range(POOL)]
         return xp.reshape(xp.stack(parts, axis=-1), (v.shape[0], -1))
 

@@ -115,7 +115,8 @@ def dso_observation(units: int) -> Space:
             Field("line", "", size=units, help="number of the most loaded line on its way in"),
             Field("line_loading", "", size=units, help="of that line, per rated current"),
             Field("line_kva", "kVA", size=units, help="rating of that line"),
-            Field("q_sensitivity", "p.u./kvar", size=units, help="of its voltage"),
+            Field("p_sensitivity", "p.u./kW", size=units, help="of its voltage to its power"),
+            Field("q_sensitivity", "p.u./kvar", size=units, help="to its reactive power"),
         )
     )
 

@@ -74,7 +74,7 @@ def _own(
 
 def dso_view(roster: Roster, state: State, known: State, spot: Tensor) -> Tensor:
     """Shapes: spot int64 [B]; known: `ways` bool [N, branches], lines on each unit's way in; `kva`
-    [branches]; `feeder`, `q_sensitivity` [N] -> [B, 1, 6 + 5 N]."""
+    [branches]; `feeder`, `p_sensitivity`, `q_sensitivity` [N] -> [B, 1, 6 + 6 N]."""
     b = len(state["step"])
     loading = torch.where(known["ways"], state["loading"][:, None], -1.0)
     worst, line = loading.max(-1)
@@ -84,7 +84,8 @@ def dso_view(roster: Roster, state: State, known: State, spot: Tensor) -> Tensor
     )
     parts = (
         measured, known["feeder"].expand(b, -1), line.to(torch.float64), shares,
-        known["kva"][line], known["q_sensitivity"].expand(b, -1),
+        known["kva"][line], known["p_sensitivity"].expand(b, -1),
+        known["q_sensitivity"].expand(b, -1),
     )  # fmt: skip
     return torch.cat(parts, -1)[:, None]
 

@@ -122,6 +122,7 @@ class MediumVoltage:
                 "ways": torch.from_numpy(ways_in(grid)[self.roster.bus]).to(device),
                 "kva": torch.from_numpy(np.where(np.isfinite(kva), kva, FREE_KW)).to(device),
                 "feeder": feeder.to(device),
+                "p_sensitivity": z[bus.to(device)].real,
                 "q_sensitivity": z[bus.to(device)].imag,
             }
             tables = make_tables(self.params, self.roster, device)

@@ -257,12 +257,14 @@ class Hydro(Unit):
     A kWh of water is worth what the dearest hour pays that is not yet served. It starts a little
     before it has to, so that it has its power in time.
 
-    params: lead (minutes it needs to start, default 3).
+    params: lead (minutes it needs to start, default 3), runs (quarters of full power that a start
+            for a call has to pay for itself in, default 0.5: calls are for a part, and end soon).
     """
 
     def __init__(self, name: str, group: Any, params: Mapping[str, Any]) -> None:
         super().__init__(name, group, params)
         self.lead = float(params.get("lead", 3.0))
+        self.runs = float(params.get("runs", 0.5))
 
     def values(self, see: View) -> tuple[Any, Any, Any]:
         """EUR/kWh: what water has to earn, what more of it would, and a start for a quarter."""
@@ -284,6 +286,7 @@ class Hydro(Unit):
     def offer(self, see: View, plan: Any) -> tuple[Any, Any, Any, Any]:
         xp = see.xp
         earns, more, start = self.values(see)
+        start = start / self.runs
         lasts = xp.where(see["worth_kwh"] > QUARTER_H * see["turbine_kw"], see["turbine_kw"], 0.0)
         fits = see["full_kwh"] - see["worth_kwh"] > QUARTER_H * see["pump_kw"]
         stands, stored = plan == 0, see["round_trip"] * more

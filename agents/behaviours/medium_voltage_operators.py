@@ -25,7 +25,7 @@ POOL: Final = len(OFFER) - 1
 class Dso:
     """Keeps lines below their rating and voltages within their band.
 
-    params: margin (share of a line's rating it uses, default 0.95), strike (share from which on
+    params: margin (share of a line's rating it uses, default 0.98), strike (share from which on
             offers that load it further are struck out, default 0.85), v_max (p.u. it aims below,
             default 1.08), v_limit (p.u. above which it limits, default 1.095), valid (seconds a
             limit holds, default 130), stale (seconds after which a report counts as nothing,
@@ -39,7 +39,7 @@ class Dso:
         self.at = group.observation.slices
         units = self.at["feeder"].stop - self.at["feeder"].start
         self.units = units
-        self.margin = float(params.get("margin", 0.95))
+        self.margin = float(params.get("margin", 0.98))
         self.strike = float(params.get("strike", 0.85))
         self.v_max = float(params.get("v_max", 1.08))
         self.v_limit = float(params.get("v_limit", 1.095))

@@ -123,8 +123,8 @@ def test_power_is_rho_g_q_h_eta(filling: float, below: float, wanted: float) -> 
 
 
 def test_it_gives_more_from_a_full_reservoir_and_never_less_than_its_least() -> None:
-    full, empty = (hydro.most_kw(P, tensor(u), tensor(P.upper_m3 - u))[0] for u in (80e3, 2e3))
-    by_hand = 0.9 * 9.81 * 3.8 * (120 + 16)
+    full, empty = (hydro.most_kw(P, tensor(u), tensor(P.upper_m3 - u))[0] for u in (45e3, 1e3))
+    by_hand = 0.9 * 9.81 * 2.2 * (120 + 16)
     assert float(full) == pytest.approx(by_hand, rel=0.003)
     assert float(full) > 1.2 * float(empty)
     ready = plant(0.5, 0.5) | {"mode": tensor(1.0)}
@@ -137,7 +137,7 @@ def test_it_gives_more_from_a_full_reservoir_and_never_less_than_its_least() -> 
 
 def test_a_start_costs_once_and_takes_its_minutes() -> None:
     state, powers, starts = plant(0.5, 0.5), [], 0.0
-    for wanted in (3e3,) * 5 + (-4e3,) * 5 + (0.0, 3e3):
+    for wanted in (2e3,) * 5 + (-2.5e3,) * 5 + (0.0, 2e3):
         turned = hydro.turn(P, state, tensor(wanted))
         state = {n: getattr(turned, n) for n in ("upper", "lower", "mode", "waits")}
         powers.append(float(turned.p_kw))

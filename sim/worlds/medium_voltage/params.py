@@ -35,7 +35,7 @@ class Params(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The largest consumers that are connected to the medium voltage themselves."""
     hydros: Annotated[int, msgspec.Meta(ge=0, le=1)] = 1
     """Pumped hydro, where the record has its river plant, or at the first spare bus."""
-    wind_scale: Scale = 1.0
+    wind_scale: Scale = 1.25
     """Times the parks of the record, 1.7 to 4.9 MW."""
     biomass_scale: Scale = 3.0
     """Times the plants of the record, 0.3 MW each."""
@@ -54,22 +54,22 @@ class Params(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Hours of that part of its rated demand that may be put off, or done ahead."""
     rebound: Annotated[float, msgspec.Meta(ge=1, le=2)] = 1.05
     """What is made up for each kWh put off: a process that was stopped is warmed up again."""
-    delay_eur_per_kwh_h: NotNegative = 0.004
+    delay_eur_per_kwh_h: NotNegative = 0.002
     """One kWh put off, or done ahead, for an hour."""
 
     head_m: Positive = 120.0
     """Between the reservoirs' floors: the head when both are empty, and both as full as deep."""
-    upper_m3: Positive = 80_000.0
+    upper_m3: Positive = 45_000.0
     """Volume of the upper reservoir, and of the lower one."""
     depth_m: Positive = 16.0
     """Depth of each when full; walls are upright."""
     upper_start: Share = 0.5
     """How full the upper reservoir is at first; the lower one holds the rest of one filling."""
-    inflow_m3_per_s: NotNegative = 0.05
+    inflow_m3_per_s: NotNegative = 0.03
     """Of the river into the upper reservoir. What neither holds spills."""
-    turbine_m3_per_s: Positive = 3.8
+    turbine_m3_per_s: Positive = 2.2
     """Flow that the turbine can take."""
-    pump_kw: Positive = 4_500.0
+    pump_kw: Positive = 2_600.0
     """Power that the pump can draw."""
     turbine_efficiency: Efficiency = 0.9
     pump_efficiency: Efficiency = 0.87
@@ -77,7 +77,7 @@ class Params(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Least power of the turbine that runs, as a share of what it could at this head."""
     pump_least: Share = 0.7
     """Least power of the pump, as a share of its rating."""
-    start_eur: NotNegative = 25.0
+    start_eur: NotNegative = 15.0
     """Cost of each start of turbine or pump."""
     start_min: Annotated[int, msgspec.Meta(ge=0, le=15)] = 3
     """Minutes from standstill to power, and from the one direction to the other."""
@@ -88,7 +88,7 @@ class Params(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Relative deviation of its hours from their shape. The day's prices are known."""
     imbalance_share: Share = 0.2
     """What is not as nominated is bought dearer, or sold cheaper, than spot by this share."""
-    need_kw: NotNegative = 3_000.0
+    need_kw: NotNegative = 2_000.0
     """Standard deviation of what the transmission operator needs from here, up or down."""
     need_calm: NotNegative = 0.6
     """In standard deviations: so much of it is dealt with by frequency control, without a call."""

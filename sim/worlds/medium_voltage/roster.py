@@ -72,7 +72,10 @@ def make_roster(p: Params) -> Roster:
             p.industrial_scale,
         ),
     }
-    names, roles, slices, parts = [], [], {}, []
+    names: list[str] = []
+    roles: list[str] = []
+    slices: dict[str, slice] = {}
+    parts: list[Floats] = []
     for role in ROLES[:-1]:
         devices, at, scale = of[role]
         is_free[devices is grid.sgens][at] = False

@@ -93,7 +93,9 @@ class LearningUnit:
         see = View(self.at, obs, inbox, memory)
         shifts = see.xp.clip(REACH * decision, -1.0, 1.0)
         by = {name: shifts[:, at] for name, at in self.decides.slices.items()}
-        scaled = {name: by[name] * see.mean for name in ("up_at", "down_at") if name in by}
+        scaled: dict[str, Any] = {
+            name: by[name] * see.mean for name in ("up_at", "down_at") if name in by
+        }
         if "plan" in by:
             scaled["plan"] = calmed(by["plan"]) * see["rated_kw"]
         return self.unit.decided(see, memory, scaled)

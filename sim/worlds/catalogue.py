@@ -34,6 +34,7 @@ WORLDS: Final[dict[str, str]] = {
     "lqr": "sim.worlds.classics.lqr",
     "market": "sim.worlds.market.world",
     "matrix": "sim.worlds.classics.matrix",
+    "medium_voltage": "sim.worlds.medium_voltage.world",
     "microgrid": "sim.worlds.microgrid",
     "pettingzoo": "sim.worlds.pettingzoo",
     "predator_prey": "sim.worlds.classics.predator_prey",

@@ -33,6 +33,7 @@ WORLDS: Final[dict[str, str]] = {
     "market": "sim.worlds.market.world",
     "matrix": "sim.worlds.classics.matrix",
     "microgrid": "sim.worlds.microgrid",
+    "motorway": "sim.worlds.motorway.world",
     "pettingzoo": "sim.worlds.pettingzoo",
     "predator_prey": "sim.worlds.classics.predator_prey",
     "rendezvous": "sim.worlds.rendezvous",

@@ -11,7 +11,7 @@ that what was safe for one stays safe. Where somebody is already nobody enters: 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 
 import torch
@@ -103,38 +103,21 @@ def _roll(values: Tensor) -> Tensor:
     return torch.roll(values, 1, 1)
 
 
-def neighbours(
-    size: float, place: Tensor, speed: Tensor, lane: Tensor, barrier: float | None
-) -> tuple[Beside, Beside, Beside]:
-    """Right, own and left of everybody. Shapes: [B, n] -> [B, n] each; EMPTY_M, 0 for nobody.
-
-    barrier: where the ramp ends, m: to those on it, a thing that stands there.
-    """
+def neighbours(size: float, place: Tensor, speed: Tensor, lane: Tensor) -> Beside:
+    """Who is beside everybody. Shapes: [B, n] -> [3, B, n]; EMPTY_M and 0 for nobody."""
     apart = place[:, None, :] - place[:, :, None]
     n = place.shape[1]
     number = torch.arange(n, device=place.device)
-    is_first = number[None, None, :] < number[None, :, None]
-    is_ahead = (apart > 0) | ((apart == 0) & is_first)
+    is_ahead = (apart > 0) | ((apart == 0) & (number[None, :] < number[:, None]))
+    is_behind = ~is_ahead & (number[None, :] != number[:, None])
     aside = torch.where(lane == PARKED, 99, lane)[:, None, :] - lane[:, :, None]
     aside = torch.where(lane[:, :, None] == PARKED, 99, aside)
-    right, own, left = (_beside(size, apart, is_ahead, aside == side, speed) for side in (-1, 0, 1))
-    if barrier is not None:
-        room = torch.where(lane == 0, barrier - place, EMPTY_M)
-        is_end = room < own.ahead
-        front = torch.where(is_end, room, own.ahead)
-        own = replace(own, ahead=front, ahead_closing=torch.where(is_end, speed, own.ahead_closing))
-    return right, own, left
-
-
-def _beside(
-    size: float, apart: Tensor, is_ahead: Tensor, is_there: Tensor, speed: Tensor
-) -> Beside:
-    """apart: m from i to j [B, n, n]; is_there: whether j is in the lane that is looked at."""
     far = EMPTY_M + size
-    self = torch.eye(apart.shape[1], dtype=torch.bool, device=apart.device)
-    front, who = torch.where(is_there & is_ahead, apart, far).min(2)
-    back, whom = torch.where(is_there & ~is_ahead & ~self, -apart, far).min(2)
-    first, second = (speed.gather(1, x) for x in (who, whom))
+    is_there = torch.stack([aside == side for side in (-1, 0, 1)])
+    front, who = torch.where(is_there & is_ahead, apart, far).min(3)
+    back, whom = torch.where(is_there & is_behind, -apart, far).min(3)
+    every = speed.expand(3, -1, -1)
+    first, second = every.gather(2, who), every.gather(2, whom)
     return Beside(
         front - size, torch.where(front < far, speed - first, 0.0),
         back - size, torch.where(back < far, second - speed, 0.0),

@@ -5,7 +5,8 @@ acceleration of oneself (c), of who would be behind after a change (n) and of wh
 and a~ what each would be after it, one changes if it is
     safe            a~_n > -b_safe, and a~_c > -b_safe
     worth it        a~_c - a_c + p (a~_n - a_n + a~_o - a_o) > threshold -/+ bias (to right / left)
-On a ramp that ends there is nothing to be gained by staying: what is safe is done.
+On a ramp that ends there is nothing to be gained by staying: what is safe is done. Its end brakes
+nobody before it must: only once stopping there takes more than the comfortable deceleration b.
 Without the ban on passing to the right that the source also has.
 
 Source: Kesting, Treiber and Helbing, General Lane-Changing Model MOBIL for Car-Following Models,
@@ -43,10 +44,10 @@ class Manners:
 
 @dataclass(frozen=True)
 class Beside:
-    """A lane as one sees it. Shapes: all [...]. Units: m, m/s.
+    """The lanes to the right, one's own and to the left. Shapes: all [3, ...]. Units: m, m/s.
 
-    ahead, ahead_closing: gap to who is ahead in it, and own speed less theirs.
-    behind, behind_closing: gap to who is behind in it, and their speed less one's own.
+    ahead, ahead_closing: gap to who is ahead there, and own speed less theirs.
+    behind, behind_closing: gap to who is behind there, and their speed less one's own.
     """
 
     ahead: Array
@@ -66,26 +67,43 @@ def urge(wish: Array, speed: Array) -> Array:
     return -DRIVER.accelerate * square * square
 
 
-def gains(
-    manners: Manners, wish: Array, speed: Array, size: float, here: Beside, there: Beside
-) -> tuple[Array, Array]:
-    """What a change to another lane is worth in m/s2 before threshold and bias, and whether it is
-    safe. size: m, of everybody. Shapes: all [...] -> [...], bool [...]."""
+def stop(speed: Array, room: Array) -> Array:
+    """The most that the end of a lane allows, m/s2; inf as long as it need not be thought of.
+
+    Shapes: all [...]. Units: m/s, m.
+    """
     xp = array_namespace(speed)
-    behind = speed + there.behind_closing
-    behind_closing = there.behind_closing + there.ahead_closing
-    mine = follow(wish, there.ahead, there.ahead_closing, speed)
-    gained = mine - follow(wish, here.ahead, here.ahead_closing, speed)
-    braked = _brake(there.behind, there.behind_closing, behind)
-    # Who is behind there follows who is ahead there, as long as nobody comes between.
-    before = _brake(there.behind + size + there.ahead, behind_closing, behind)
-    freed = speed + here.behind_closing
-    after = _brake(here.behind + size + here.ahead, here.behind_closing + here.ahead_closing, freed)
-    theirs = braked - before + after - _brake(here.behind, here.behind_closing, freed)
-    is_safe = (braked + urge(xp.full_like(speed, OTHERS_WISH), behind) > -manners.safe) & (
-        mine > -manners.safe
-    )
-    return gained + manners.politeness * theirs, is_safe & (there.ahead > 0) & (there.behind > 0)
+    needed = speed * speed / (2 * xp.clip(room - DRIVER.standstill, 0.1, None))
+    return xp.where(needed < DRIVER.brake, xp.full_like(needed, inf), -needed)
+
+
+def gains(
+    manners: Manners, wish: Array, speed: Array, size: float, lanes: Beside
+) -> tuple[Array, Array]:
+    """What a change to the right and to the left is worth in m/s2, before threshold and bias, and
+    whether it is safe. size: m, of everybody. Shapes: [...] -> [2, ...], bool [2, ...]."""
+    xp = array_namespace(speed)
+
+    def sides(of: Array) -> Array:
+        return xp.stack((of[0, ...], of[2, ...]))
+
+    ahead, behind = sides(lanes.ahead), sides(lanes.behind)
+    fast, near = sides(lanes.ahead_closing), sides(lanes.behind_closing)
+    none = 0 * ahead
+    ahead_now, behind_now = none + lanes.ahead[1, ...], none + lanes.behind[1, ...]
+    fast_now, near_now = none + lanes.ahead_closing[1, ...], none + lanes.behind_closing[1, ...]
+    # Oneself after and before; who is behind there, likewise; who is behind here, likewise.
+    gap = (ahead, ahead_now, behind, behind + size + ahead, behind_now + size + ahead_now,
+           behind_now)  # fmt: skip
+    closing = (fast, fast_now, near, near + fast, near_now + fast_now, near_now)
+    speeds = speed + xp.stack((none, none, near, near, near_now, near_now))
+    gaps = xp.stack(gap)
+    found = idm(FREE, gaps, xp.stack(closing), speeds)
+    found = xp.where(gaps < EMPTY_M, found, xp.full_like(found, DRIVER.accelerate))
+    mine, mine_now, theirs, theirs_now, left, left_now = (found[i, ...] for i in range(6))
+    hardest = xp.minimum(mine + urge(wish, speed), theirs + urge(OTHERS_WISH, speeds[2, ...]))
+    is_safe = (hardest > -manners.safe) & (ahead > 0) & (behind > 0)
+    return mine - mine_now + manners.politeness * (theirs - theirs_now + left - left_now), is_safe
 
 
 def mobil(
@@ -93,19 +111,19 @@ def mobil(
     wish: Array,
     speed: Array,
     size: float,
-    lanes: tuple[Beside, Beside, Beside],
+    lanes: Beside,
     may: tuple[Array, Array],
     must: Array,
 ) -> Array:
     """Which way to change: -1.0 to the right, 1.0 to the left, 0.0 not at all.
 
-    lanes: right, own and left. may: whether right and left can be changed to. must: whether the own
-    lane ends. Shapes: all [...] -> [...].
+    may: whether right and left can be changed to. must: whether the own lane ends.
+    Shapes: all [...] -> [...].
     """
     xp = array_namespace(speed)
-    right, here, left = lanes
-    to_right, is_safe_right = gains(manners, wish, speed, size, here, right)
-    to_left, is_safe_left = gains(manners, wish, speed, size, here, left)
+    gained, is_safe = gains(manners, wish, speed, size, lanes)
+    to_right, to_left = gained[0, ...], gained[1, ...]
+    is_safe_right, is_safe_left = is_safe[0, ...], is_safe[1, ...]
     more_right = to_right - manners.threshold + manners.right
     more_left = to_left - manners.threshold - manners.right
     is_right = may[0] & is_safe_right & (more_right > 0)
@@ -113,10 +131,3 @@ def mobil(
     is_left = is_left & (must | ~is_right | (more_left >= more_right))
     one = xp.ones_like(speed)
     return xp.where(is_left, one, xp.where(is_right, -one, 0 * one))
-
-
-def _brake(gap: Array, closing: Array, speed: Array) -> Array:
-    """IDM of somebody else, without a wish; nothing where nobody is."""
-    xp = array_namespace(gap)
-    found = idm(FREE, gap, closing, speed)
-    return xp.where(gap < EMPTY_M, found, DRIVER.accelerate + 0 * found)

@@ -17,7 +17,6 @@ import torch
 
 from sim.worlds.motorway.lanes import PARKED, Driven
 from sim.worlds.motorway.params import Params
-from sim.worlds.noise import ordered_sum
 from sim.worlds.vehicles_outcome import (
     KWH,
     MASS_KG,
@@ -38,7 +37,7 @@ def began(p: Params, speed: Tensor) -> State:
     return {
         "earned": none, "late": none, "driven": none, "work": none, "near": none.bool(),
         "hit": none.bool(), "response": torch.full_like(none, -1.0),
-        "by_lane": zero[:, None].expand(-1, p.lanes + 1), "changes": zero, "scrapes": zero,
+        "by_lane": none[..., None].expand(-1, -1, p.lanes + 1), "changes": zero, "scrapes": zero,
         "near_misses": zero, "impact": zero, "least_ttc": torch.full_like(zero, TTC_MAX_S),
     }  # fmt: skip
 
@@ -67,17 +66,17 @@ def counted(
     comfort = -torch.clamp(driven.acceleration * driven.acceleration / 9.0, max=1.0) * is_on * dt
     safety = -(is_near * dt + (crashed.double() + scraped.double()) * 20.0)
     rewards = torch.stack((progress, comfort, safety), -1)
-    by_lane = [ordered_sum(driven.way * (lane == k), 1) for k in range(p.lanes + 1)]
+    by_lane = driven.way[..., None] * (lane[..., None] == torch.arange(p.lanes + 1))
     arrives = is_on & (driven.place >= p.scene) & (state["response"] < 0)
     sums = {
-        "earned": state["earned"] + rewards.sum(-1),
+        "earned": state["earned"] + (progress + comfort + safety),
         "late": state["late"] + late,
         "driven": state["driven"] + driven.way,
         "work": state["work"] + power * dt,
         "near": is_near,
         "hit": state["hit"] | driven.touched,
         "response": torch.where(arrives, now[:, None] - state["due"], state["response"]),
-        "by_lane": state["by_lane"] + torch.stack(by_lane, -1),
+        "by_lane": state["by_lane"] + by_lane,
         "near_misses": state["near_misses"] + (is_near & ~state["near"]).sum(1),
         "scrapes": state["scrapes"] + scraped.sum(1),
         "impact": torch.maximum(state["impact"], driven.impact),
@@ -94,7 +93,7 @@ def metrics(p: Params, state: State, seconds: float) -> dict[str, Metric]:
     count = max(int(is_due.sum()), 1)
     metres = max(float(one["driven"].sum()), 1e-9)
     energy = float(one["work"].sum()) * MASS_KG / KWH / metres * 1e5
-    flows = one["by_lane"] / (p.length * max(seconds, 1e-9)) * PER_HOUR
+    flows = one["by_lane"].sum(0) / (p.length * max(seconds, 1e-9)) * PER_HOUR
     found = {
         "reward": Metric(
             float(one["earned"].sum()) / count, "per vehicle", "higher", True,

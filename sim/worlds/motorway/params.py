@@ -54,7 +54,7 @@ class Params(Parameters, frozen=True):
     ramp: NotNegative = 300.0
     opens: NotNegative = 500.0
     ends: NotNegative = 750.0
-    scene: Positive = 1200.0
+    scene: Positive = 1000.0
     politeness: Annotated[float, Meta(ge=0, le=1)] = 0.3
     safe: Positive = 4.0
     threshold: NotNegative = 0.2

@@ -20,7 +20,7 @@ from sim.units import SECOND
 from sim.worlds.classics.common import Classic, Columns, Stepped, Tensors, maker
 from sim.worlds.motorway import flow, outcome
 from sim.worlds.motorway.lanes import PARKED, change, drive, neighbours
-from sim.worlds.motorway.laws import EMPTY_M, Manners, follow, mobil
+from sim.worlds.motorway.laws import EMPTY_M, Manners, follow, mobil, stop
 from sim.worlds.motorway.params import TTL_NS, Params, body, spaces
 from sim.worlds.motorway.scene import draw
 from sim.worlds.noise import normals
@@ -107,12 +107,17 @@ class Motorway(Classic[Params]):
     def people(self, state: State, may: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
         """What human drivers do: m/s2, and the change of lane. Shapes: -> [B, n] each."""
         lane, speed, wish = state["lane"], state["speed"], state["wish"]
-        pedal = follow(wish, state["gap"], state["closing"], speed)
+        gap, closing, room = state["gap"], state["closing"], self.params.ends - state["place"]
+        must = lane == 0
+        is_end = must & (gap > room - 1e-6)
+        gap, closing = torch.where(is_end, EMPTY_M, gap), torch.where(is_end, 0.0, closing)
+        end = torch.where(must, stop(speed, room), torch.inf)
+        pedal = torch.minimum(follow(wish, gap, closing, speed), end)
         is_time = state["step"] % self.decide == 0
         if not bool(is_time.any()):
             return pedal, torch.zeros_like(pedal)
-        size, must = self.body.length, lane == 0
-        lanes = neighbours(size, state["place"], speed, lane, self.barrier)
+        size = self.body.length
+        lanes = neighbours(size, state["place"], speed, lane)
         side = mobil(self.manners, wish, speed, size, lanes, may, must)
         return pedal, torch.where(is_time[:, None], side, 0.0)
 
@@ -165,7 +170,8 @@ class Motorway(Classic[Params]):
         inside = lane[..., None] == number
         is_taken = (inside & state["broken"][..., None]).any(1)
         is_open = (inside & (closed & ~is_taken)[:, None, :]).any(-1)
-        return passes & is_open
+        found: Tensor = passes & is_open
+        return found
 
     def observe(self, state: State) -> dict[str, Tensor]:
         p, lane, place = self.params, state["lane"], state["place"]
@@ -178,29 +184,18 @@ class Motorway(Classic[Params]):
             on_ramp * torch.clamp(p.opens - place, min=0.0), on_ramp * (p.ends - place),
         )  # fmt: skip
         where, fast, which = state["seen"][..., 0].unbind(-1)
-        lanes = neighbours(self.body.length, where, fast, which.long(), self.barrier)
-        sensed = [
-            part
-            for side in lanes
-            for part in (
-                *self.told(side.ahead, side.ahead_closing),
-                *self.told(side.behind, side.behind_closing),
-            )
-        ]
-        seen = torch.stack(sensed, -1)
+        lanes = neighbours(self.body.length, where, fast, which.long())
+        is_seen = torch.stack((lanes.ahead, lanes.behind)).repeat_interleave(2, 0) < p.sight
+        seen = torch.stack((lanes.ahead, lanes.ahead_closing, lanes.behind, lanes.behind_closing))
         if p.noise:
-            drawn = normals(state["key"], state["step"], self.agents * len(sensed), _SENSOR)
-            is_seen = torch.stack([g < p.sight for g in sensed[::2] for _ in range(2)], -1)
-            seen = seen + p.noise * drawn.reshape(seen.shape) * is_seen
+            drawn = normals(state["key"], state["step"], self.agents * 12, _SENSOR)
+            seen = seen + p.noise * drawn.reshape(len(drawn), -1, 3, 4).permute(3, 2, 0, 1)
+        blank = torch.tensor([p.sight, 0.0, p.sight, 0.0], dtype=seen.dtype)[:, None, None, None]
+        seen = torch.where(is_seen, seen, blank).permute(2, 3, 1, 0).flatten(2)
         every = torch.cat((torch.stack([x.double() for x in own], -1), seen), -1)
         every = torch.where(is_on[..., None], every, 0.0)
         every[..., 1] = state["gone"].double()
         return self.by_group(every)
-
-    def told(self, gap: Tensor, closing: Tensor) -> tuple[Tensor, Tensor]:
-        """Gap and closing speed as far as the sensors see."""
-        is_seen = gap < self.params.sight
-        return torch.clamp(gap, max=self.params.sight), torch.where(is_seen, closing, 0.0)
 
     def inject(self, state: State, event: str, target: str, is_on: bool) -> State:
         number = target_of(self.events, event, target)
@@ -220,7 +215,7 @@ class Motorway(Classic[Params]):
         is_on = state["lane"] != PARKED
         x = torch.where(is_on, state["place"], away)
         at = torch.stack((x, LANE_M * state["lane"].double()), -1)
-        return {name: at[:, i] for i, name in enumerate(self.names)}
+        return dict(zip(self.names, at.unbind(1), strict=True))
 
     def scene(self, state: State) -> dict[str, Any]:
         return draw(self.params, self.names, state, int(state["step"][0]) * self.dt)

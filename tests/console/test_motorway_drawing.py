@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
+from functools import cache
 from typing import Any
 
 import pytest
@@ -14,12 +16,17 @@ PARAMS = {"vehicles": 20, "ramps": 1, "emergencies": 1, "called": "0s", "lanes":
 
 
 def scene() -> dict[str, Any]:
+    return deepcopy(_scene())
+
+
+@cache
+def _scene() -> dict[str, Any]:
     """A moment later, so that ramp and emergency vehicle are on the road."""
     world = make_world("motorway", {**PARAMS, "jitter": 0}, 0)
     nobody = {g.name: g for g in world.groups}
     actions = {name: world.observe()[name][:, :2] * 0 for name in nobody}
     there = {name: value[:, 0] > 0 for name, value in actions.items()}
-    for _ in range(100):
+    for _ in range(10):
         world.advance(actions, there)
     return world.scene()
 

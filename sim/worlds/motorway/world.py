@@ -97,6 +97,10 @@ class Motorway(Classic[Params]):
             **outcome.began(p, none),
         }  # fmt: skip
 
+    def alive(self, state: State) -> dict[str, Tensor]:
+        """Who is on the road: only those decide. Shapes: -> bool [B, n] per group."""
+        return self.by_group(state["lane"] != PARKED)
+
     def may(self, state: State) -> tuple[Tensor, Tensor]:
         """Who may change to the right and to the left, as far as lanes go. Shapes: -> [B, n]."""
         p, lane, place = self.params, state["lane"], state["place"]

@@ -63,6 +63,23 @@ def first_placed(p: Params, state: State) -> State:
     }
 
 
+def leave(p: Params, state: State) -> State:
+    """The state without those that have reached the end of the road."""
+    leaves = (state["lane"] != PARKED) & (state["place"] >= p.length)
+    if not bool(leaves.any()):
+        return state
+    gone = {
+        "lane": torch.where(leaves, PARKED, state["lane"]),
+        "speed": torch.where(leaves, 0.0, state["speed"]),
+        "acceleration": torch.where(leaves, 0.0, state["acceleration"]),
+        "pending": torch.where(leaves[..., None], 0.0, state["pending"]),
+        "gone": state["gone"] | leaves,
+        "wreck": state["wreck"] & ~leaves,
+        "broken": state["broken"] & ~leaves,
+    }
+    return {**state, **gone}
+
+
 def enter(p: Params, state: State, lane: Tensor, now: Tensor) -> tuple[Tensor, Tensor]:
     """Lanes and speeds after the entries of a step. lane: int64 [B, n], now: s [B]."""
     speed, place = state["speed"], state["place"]

@@ -85,10 +85,11 @@ class Motorway(Classic[Params]):
         arrive = flow.arrivals(p, self.called, key)
         placed = flow.first_placed(p, arrive)
         none = torch.zeros_like(placed["speed"])
+        beside = neighbours(self.body.length, placed["place"], placed["speed"], placed["lane"])
         seen = torch.stack((placed["place"], placed["speed"], placed["lane"].double()), -1)
         return {
             **arrive, **placed, "acceleration": none,
-            "gap": torch.full_like(none, EMPTY_M), "closing": none,
+            "gap": beside.ahead[1], "closing": beside.ahead_closing[1],
             "settling": torch.zeros_like(placed["lane"]),
             "pending": none[..., None].expand(-1, -1, self.delay),
             "seen": seen[..., None].expand(-1, -1, -1, self.latency + 1),
@@ -127,6 +128,7 @@ class Motorway(Classic[Params]):
 
     def advance(self, state: State, actions: Tensors, present: Tensors) -> Stepped:
         p, brake = self.params, -self.params.brake
+        state = flow.leave(p, state)
         may, is_on = self.may(state), state["lane"] != PARKED
         asked, is_led = self.joint(actions), self.joint(present)
         wanted, side = asked[..., 0], torch.round(asked[..., 1])
@@ -143,20 +145,15 @@ class Motorway(Classic[Params]):
         )  # fmt: skip
         now = (state["step"] + 1) * self.dt
         sums, rewards = outcome.counted(p, {**state, "lane": lane}, driven, scraped, now, self.dt)
-        leaves = (lane != PARKED) & (driven.place >= p.length)
-        lane = torch.where(leaves, PARKED, lane)
         settling = torch.where(changed, self.settling, torch.clamp(state["settling"] - 1, min=0))
-        speed = torch.where(leaves, 0.0, driven.speed)
-        told = torch.stack((driven.place, speed, lane.double()), -1)
+        told = torch.stack((driven.place, driven.speed, lane.double()), -1)
         changes = {
-            "lane": lane, "place": driven.place, "speed": speed,
-            "acceleration": torch.where(leaves, 0.0, driven.acceleration),
-            "gap": driven.gap, "closing": driven.closing, "settling": settling,
-            "pending": torch.where(leaves[..., None], 0.0, pending[..., 1:]),
+            "lane": lane, "place": driven.place, "speed": driven.speed,
+            "acceleration": driven.acceleration, "gap": driven.gap, "closing": driven.closing,
+            "settling": settling, "pending": pending[..., 1:],
             "seen": torch.cat((state["seen"][..., 1:], told[..., None]), -1),
-            "gone": state["gone"] | leaves,
-            "wreck": (state["wreck"] | driven.touched | driven.struck) & ~leaves,
-            "broken": (state["broken"] | self.breaks(state, lane, driven.place)) & ~leaves,
+            "wreck": state["wreck"] | driven.touched | driven.struck,
+            "broken": state["broken"] | self.breaks(state, lane, driven.place),
             "changes": state["changes"] + changed.sum(1),
             "step": state["step"] + 1,
             **sums,

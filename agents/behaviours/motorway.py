@@ -22,8 +22,9 @@ from agents.agent import Agent, serves
 from agents.behaviours.motorway_view import Sensors, View
 from agents.channels import Message
 from sim.worlds.motorway.laws import Manners, follow, gains
+from sim.worlds.vehicles_laws import DRIVER
 
-COURTESY: Final = 2.0
+COURTESY: Final = 1.5
 """m/s2, by which one brakes for others at most."""
 
 
@@ -127,7 +128,7 @@ class Cooperative(Driver):
         if view is None or view.lane != 1 or self.guest is not None:
             return False
         gap, closing = self.behind(view, message)
-        if gap < -self.sensors.size or self._yielding(view, gap, closing) < -self.courtesy:
+        if self._yielding(view, gap, closing) < -self.courtesy:
             return False
         self.guest = message
         return True
@@ -154,7 +155,8 @@ class Cooperative(Driver):
         return self.guest
 
     def _yielding(self, view: View, gap: float, closing: float) -> float:
-        """IDM behind somebody who is not in the lane yet."""
+        """IDM behind somebody who is in another lane yet: half of the headway will do."""
+        gap = gap + 0.5 * DRIVER.headway * float(view.speed)
         return float(follow(view.wish, np.float64(gap), np.float64(closing), view.speed))
 
     def side(self, view: View) -> Any:
@@ -176,7 +178,7 @@ class Entrant(Cooperative):
     """ask: m before the lane opens from which on it asks. wait: s for a reply, and until who has
     refused is asked again. Others: as of `Cooperative`."""
 
-    def __init__(self, ask: float = 200.0, wait: float = 0.5, **others: float) -> None:
+    def __init__(self, ask: float = 120.0, wait: float = 0.5, **others: float) -> None:
         super().__init__(**others)
         self.ask, self.wait = ask, wait
         self.host = ""
@@ -193,8 +195,7 @@ class Entrant(Cooperative):
         if not self.host:
             return pedal
         # It has its place behind who is ahead on the left, and keeps to it already.
-        ahead, closing = view.lanes.ahead[2], view.lanes.ahead_closing[2]
-        behind = follow(view.wish, ahead, closing, view.speed)
+        behind = self._yielding(view, view.lanes.ahead[2], view.lanes.ahead_closing[2])
         return min(pedal, max(behind, -self.courtesy))
 
     def _arrived(self, view: View) -> None:
@@ -214,11 +215,13 @@ class Entrant(Cooperative):
             self.host = ""
         if view.opens > self.ask or (self.asking and not self.asking.done()):
             return
-        gaps = {
-            name: -self.behind(view, message)[0] - 2 * self.sensors.size
-            for name, message in heard.items()
-            if message.payload[2] == 1 and self.refused.get(name, 0.0) <= self.now
-        }
+        # Where everybody will be by the time the lane opens.
+        ahead = float(view.opens / max(view.speed, 1.0))
+        gaps = {}
+        for name, message in heard.items():
+            gap, closing = self.behind(view, message)
+            if message.payload[2] == 1 and self.refused.get(name, 0.0) <= self.now:
+                gaps[name] = -gap + closing * ahead - 2 * self.sensors.size
         beside = {name: gap for name, gap in gaps.items() if gap > -self.sensors.size}
         if beside:
             self.asking = asyncio.create_task(self._ask(min(beside, key=beside.__getitem__), view))

@@ -74,7 +74,8 @@ def stop(speed: Array, room: Array) -> Array:
     """
     xp = array_namespace(speed)
     needed = speed * speed / (2 * xp.clip(room - DRIVER.standstill, 0.1, None))
-    return xp.where(needed < DRIVER.brake, xp.full_like(needed, inf), -needed)
+    must = (needed >= DRIVER.brake) | (room < DRIVER.standstill + 1)
+    return xp.where(must, -xp.clip(needed, DRIVER.brake, None), xp.full_like(needed, inf))
 
 
 def gains(

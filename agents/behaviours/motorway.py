@@ -26,6 +26,8 @@ from sim.worlds.vehicles_laws import DRIVER
 
 COURTESY: Final = 1.5
 """m/s2, by which one brakes for others at most."""
+SLOW: Final = 0.6
+"""Below this share of its own wish nobody brakes for others: the jam would cost more."""
 
 
 def manners_of(params: Mapping[str, Any]) -> Manners:
@@ -127,8 +129,7 @@ class Cooperative(Driver):
         view = self.view
         if view is None or view.lane != 1 or self.guest is not None:
             return False
-        gap, closing = self.behind(view, message)
-        if self._yielding(view, gap, closing) < -self.courtesy:
+        if self.behind(view, message)[0] < 0:
             return False
         self.guest = message
         return True
@@ -136,7 +137,7 @@ class Cooperative(Driver):
     def pedal(self, view: View) -> Any:
         pedal = super().pedal(view)
         guest = self._guest(view)
-        if guest is None:
+        if guest is None or view.speed < SLOW * view.wish:
             return pedal
         return min(pedal, max(self._yielding(view, *self.behind(view, guest)), -self.courtesy))
 
@@ -149,8 +150,9 @@ class Cooperative(Driver):
                 self.guest = message
                 break
         is_in = self.guest.payload[2] > 0
-        is_past = self.behind(view, self.guest)[0] < -self.sensors.size
-        if is_in or is_past or view.lane != 1 or self.age(self.guest) > 2 * self.patience:
+        is_past = self.behind(view, self.guest)[0] < 0
+        is_lost = self.age(self.guest) > 2 * self.patience
+        if is_in or is_past or is_lost or view.lane != 1:
             self.guest = None
         return self.guest
 
@@ -196,7 +198,7 @@ class Entrant(Cooperative):
             return pedal
         # It has its place behind who is ahead on the left, and keeps to it already.
         behind = self._yielding(view, view.lanes.ahead[2], view.lanes.ahead_closing[2])
-        return min(pedal, max(behind, -self.courtesy))
+        return pedal if view.opens > 0 else min(pedal, max(behind, -0.5 * self.courtesy))
 
     def _arrived(self, view: View) -> None:
         if self.host:
@@ -220,8 +222,9 @@ class Entrant(Cooperative):
         gaps = {}
         for name, message in heard.items():
             gap, closing = self.behind(view, message)
-            if message.payload[2] == 1 and self.refused.get(name, 0.0) <= self.now:
-                gaps[name] = -gap + closing * ahead - 2 * self.sensors.size
+            gap = -gap - 2 * self.sensors.size
+            if gap > 0 and message.payload[2] == 1 and self.refused.get(name, 0.0) <= self.now:
+                gaps[name] = gap + closing * ahead
         beside = {name: gap for name, gap in gaps.items() if gap > -self.sensors.size}
         if beside:
             self.asking = asyncio.create_task(self._ask(min(beside, key=beside.__getitem__), view))

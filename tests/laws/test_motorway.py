@@ -76,7 +76,7 @@ def test_a_wish_of_ones_own_changes_nothing_else_in_idm() -> None:
 
 def test_the_end_of_a_lane_brakes_nobody_before_it_must() -> None:
     assert float(stop(tensor(20.0), tensor(200.0))) == np.inf
-    assert float(stop(tensor(20.0), tensor(102.0))) == pytest.approx(-(20**2) / 200)
+    assert float(stop(tensor(20.0), tensor(54.0))) == pytest.approx(-(20**2) / 100)
 
 
 def lanes_of(*rows: tuple[float, float, float, float]) -> Beside:

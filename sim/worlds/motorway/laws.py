@@ -6,7 +6,7 @@ and a~ what each would be after it, one changes if it is
     safe            a~_n > -b_safe, and a~_c > -b_safe
     worth it        a~_c - a_c + p (a~_n - a_n + a~_o - a_o) > threshold -/+ bias (to right / left)
 On a ramp that ends there is nothing to be gained by staying: what is safe is done. Its end brakes
-nobody before it must: only once stopping there takes more than the comfortable deceleration b.
+nobody before it must: only once stopping there takes a firm deceleration.
 Without the ban on passing to the right that the source also has.
 
 Source: Kesting, Treiber and Helbing, General Lane-Changing Model MOBIL for Car-Following Models,
@@ -28,6 +28,8 @@ FREE: Final = replace(DRIVER, speed=inf)
 """A driver who wants to be as fast as can be: IDM without its wish."""
 OTHERS_WISH: Final = DRIVER.speed
 """m/s, taken to be wished for by everybody whose wish one does not know."""
+FIRM: Final = 3.0
+"""m/s2, with which one stops at the end of a lane."""
 EMPTY_M: Final = 1e4
 """The gap of a lane with nobody in it."""
 
@@ -73,9 +75,10 @@ def stop(speed: Array, room: Array) -> Array:
     Shapes: all [...]. Units: m/s, m.
     """
     xp = array_namespace(speed)
-    needed = speed * speed / (2 * xp.clip(room - DRIVER.standstill, 0.1, None))
-    must = (needed >= DRIVER.brake) | (room < DRIVER.standstill + 1)
-    return xp.where(must, -xp.clip(needed, DRIVER.brake, None), xp.full_like(needed, inf))
+    left = room - 2 * DRIVER.standstill
+    needed = speed * speed / (2 * xp.clip(left, 0.1, None))
+    must = (needed >= FIRM) | (left <= 0.5)
+    return xp.where(must, -xp.clip(needed, FIRM, None), xp.full_like(needed, inf))
 
 
 def gains(

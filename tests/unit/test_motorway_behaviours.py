@@ -49,6 +49,7 @@ def test_the_policy_human_is_the_world_s_own_driver() -> None:
     assert ramp(others=HUMAN, ramp=HUMAN, seconds=12) == pytest.approx(own, rel=1e-9)
 
 
+@pytest.mark.slow
 def test_who_asks_for_a_gap_is_sooner_on_the_road_than_who_waits_for_one() -> None:
     silent, asking, unheard = ramp(ramp=HUMAN), ramp(), ramp(loss=1)
     assert asking["ramp_delay"] < 0.8 * silent["ramp_delay"]
@@ -75,6 +76,7 @@ network: {{default: {{latency: 5ms, loss: {loss}}}}}
 """
 
 
+@pytest.mark.slow
 def test_who_hears_the_siren_makes_way() -> None:
     response = {}
     for loss in (0, 1):

@@ -1,4 +1,4 @@
-"""Drivers of the world `motorway`: people as the world has them, gaps by request, making way."""
+"""Drivers of the world `motorway`: people as the world has them, and making way."""
 
 from __future__ import annotations
 
@@ -6,6 +6,12 @@ from typing import Any
 
 import pytest
 from checkers.memory import run
+
+from agents.behaviours.motorway import make_way
+from agents.behaviours.motorway_view import Sensors
+from sim.worlds.motorway.laws import Manners
+from sim.worlds.motorway.params import SIDES
+from sim.worlds.motorway.world import make
 
 RAMP = """
 duration: {seconds}
@@ -49,39 +55,17 @@ def test_the_policy_human_is_the_world_s_own_driver() -> None:
     assert ramp(others=HUMAN, ramp=HUMAN, seconds=12) == pytest.approx(own, rel=1e-9)
 
 
-@pytest.mark.slow
-def test_who_asks_for_a_gap_is_sooner_on_the_road_than_who_waits_for_one() -> None:
-    silent, asking, unheard = ramp(ramp=HUMAN), ramp(), ramp(loss=1)
-    assert asking["ramp_delay"] < 0.8 * silent["ramp_delay"]
-    assert unheard["ramp_delay"] == pytest.approx(silent["ramp_delay"], rel=0.05)
-    assert asking["collisions"] == silent["collisions"] == 0
+def test_who_makes_way_goes_right_if_that_is_safe_and_else_left() -> None:
+    group = make({"vehicles": 1, "lanes": 3}).groups[0]
+    sensors, space = Sensors(group.observation), group.observation
+    empty = {f"{side}_{what}": 150.0 for side in SIDES for what in ("ahead", "behind")}
+    seen = {**empty, "alive": 1, "lane": 2, "speed": 25, "wanted_speed": 28}
 
+    def side(**changes: float) -> float:
+        told = {**seen, "may_right": 1, "may_left": 1, **changes}
+        return make_way(Manners(), sensors.read(space.pack(told, space.default)), sensors.size)
 
-LANES = """
-duration: 20s
-world:
-  kind: motorway
-  lanes: 2
-  length: 1500
-  vehicles: 24
-  demand: 1800
-  emergencies: 1
-  called: 2s
-  speed: 25
-  scene: 600
-  right: 0
-  dt: 100ms
-  latency: 0
-network: {{default: {{latency: 5ms, loss: {loss}}}}}
-"""
-
-
-@pytest.mark.slow
-def test_who_hears_the_siren_makes_way() -> None:
-    response = {}
-    for loss in (0, 1):
-        kernel = run(LANES.format(loss=loss), agents_per_host=40)
-        metrics = kernel.world.metrics()
-        response[loss] = metrics["response_time"].value
-        assert metrics["collisions"].value == 0
-    assert 600 / 40 <= response[0] < 0.9 * response[1]
+    assert side() == -1.0
+    assert side(right_behind=2.0, right_behind_closing=5.0) == 1.0
+    assert side(may_right=0) == 1.0
+    assert side(right_behind=-2.0, left_ahead=-1.0) == 0.0

@@ -36,6 +36,7 @@ WORLDS: Final[dict[str, str]] = {
     "matrix": "sim.worlds.classics.matrix",
     "medium_voltage": "sim.worlds.medium_voltage.world",
     "microgrid": "sim.worlds.microgrid",
+    "motorway": "sim.worlds.motorway.world",
     "pettingzoo": "sim.worlds.pettingzoo",
     "predator_prey": "sim.worlds.classics.predator_prey",
     "rendezvous": "sim.worlds.rendezvous",

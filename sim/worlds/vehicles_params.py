@@ -51,7 +51,7 @@ class Params(Parameters, frozen=True):
     dt: str | float = "20ms"
 
 
-def duration(p: Params, name: str) -> int:
+def duration(p: Parameters, name: str) -> int:
     """Nanoseconds of a parameter. Raises: BoundError."""
     try:
         return duration_ns(getattr(p, name))
@@ -59,7 +59,7 @@ def duration(p: Params, name: str) -> int:
         raise BoundError(f"world.{name}: {error}") from None
 
 
-def steps(p: Params, name: str, least: int = 0) -> int:
+def steps(p: Parameters, name: str, least: int = 0) -> int:
     """A duration in steps of physics.
 
     Raises: BoundError if it is not a whole number of them, or fewer than `least`.

@@ -6,7 +6,7 @@ the disturbance that a string of vehicles lets die out or makes grow. A vehicle 
 by its radar, late and noisy, and by what it hears. Nobody at the wheel (no process, or no action
 for half a second) means a human driver: IDM, without any delay in his head.
 Motion and contact: `vehicles_motion`. Laws of following and their sources: `vehicles_laws`.
-Metrics and their sources: `vehicles_outcome`.
+Metrics and their sources: `vehicles_outcome`. Guests that join and leave: `vehicles_guests`.
 """
 
 from __future__ import annotations
@@ -20,10 +20,11 @@ import torch
 
 from sim.units import SECOND
 from sim.worlds import vehicles_outcome as outcome
-from sim.worlds.classics.common import Classic, Columns, Stepped, Tensors, maker
+from sim.worlds.catalogue import parse
+from sim.worlds.classics.common import Classic, Columns, Stepped, Tensors
 from sim.worlds.noise import normals, uniforms
 from sim.worlds.vehicles_laws import DRIVER, cruise, equilibrium, idm
-from sim.worlds.vehicles_motion import ahead, behind, move
+from sim.worlds.vehicles_motion import Moved, ahead, behind, move
 from sim.worlds.vehicles_params import TTL_NS, Params, body, spaces, steps
 from sim.worlds.vehicles_scene import draw
 from sim.worlds.world import Metric, PhysicalEvent, State, target_of
@@ -55,7 +56,7 @@ class Vehicles(Classic[Params]):
         self.period = steps(p, "period", 1)
         fields = spaces(p)
         sees, acts = fields["vehicle"]
-        groups: dict[str, Any] = {"vehicle": (p.vehicles, sees.fields, acts.fields)}
+        groups: dict[str, Any] = {"vehicle": (p.vehicles + p.guests, sees.fields, acts.fields)}
         if not p.ring:
             sees, acts = fields["leader"]
             groups = {"leader": (["leader"], sees.fields, acts.fields), **groups}
@@ -65,7 +66,7 @@ class Vehicles(Classic[Params]):
             replace(group, every_ns=every, hold="last", ttl_ns=max(TTL_NS, every))
             for group in self.groups
         )
-        self.dt = self.dt_ns / SECOND
+        self.dt, self.last = self.dt_ns / SECOND, self.agents - 1 - p.guests
         self.names = tuple(name for group in self.groups for name in group.agents)
         self.events = (PhysicalEvent("brake", self.names, "an emergency brake, as hard as it can"),)
 
@@ -105,23 +106,37 @@ class Vehicles(Classic[Params]):
             wanted[:, 0] = cruise(self.wanted_speed(state), state["speed"][:, 0])
         return wanted
 
+    def in_file(self, state: State) -> Tensor:
+        """Who is in the file. Shapes: -> bool [B, n]."""
+        return torch.ones_like(state["wreck"])
+
+    def moved(self, state: State, target: Tensor) -> tuple[Moved, Tensor, Tensor]:
+        """A step; who was run into; acceleration of who is ahead (of the leader: anything)."""
+        moved = move(self.body, state, target, self.dt)
+        front = torch.roll(moved.acceleration, 1, 1)
+        return moved, behind(self.body, moved.touched), front
+
     def advance(self, state: State, actions: Tensors, present: Tensors) -> Stepped:
         p, brake = self.params, -self.params.brake
-        wanted = torch.where(self.joint(present), self.joint(actions)[..., 0], self.driven(state))
+        asked = self.joint({name: action[..., 0] for name, action in actions.items()})
+        wanted = torch.where(self.joint(present), asked, self.driven(state))
         wanted = torch.where(state["braking"], brake, wanted)
         pending = torch.cat((state["pending"], wanted[..., None]), -1)
         target = torch.where(state["wreck"], brake, pending[..., 0])
-        moved = move(self.body, state, target, self.dt)
+        moved, struck, front = self.moved(state, target)
         told = torch.stack((moved.gap, moved.closing), -1)
-        sums = outcome.counted(self.body, state, moved, state["step"] >= self.first, self.dt)
+        is_shaken = (state["step"] >= self.first)[:, None]
+        length = self.body.ring or moved.place[:, 0] - moved.place[:, self.last]
+        in_file = self.in_file(state)
+        sums = outcome.counted(state, moved, front, length, in_file, is_shaken, self.dt)
         goal = p.standstill + p.headway * moved.speed
-        reward = outcome.rewards(sums, moved, goal, state["hit"], self.dt)
+        reward = outcome.rewards(sums, moved, goal, state["hit"], self.dt) * in_file[..., None]
         changes = {
             "place": moved.place, "speed": moved.speed, "acceleration": moved.acceleration,
             "gap": moved.gap, "closing": moved.closing,
             "pending": pending[..., 1:],
             "radar": torch.cat((state["radar"][..., 1:], told[..., None]), -1),
-            "wreck": state["wreck"] | moved.touched | behind(self.body, moved.touched),
+            "wreck": state["wreck"] | moved.touched | struck,
             "earned": state["earned"] + reward,
             "step": state["step"] + 1,
             **sums,
@@ -161,7 +176,7 @@ class Vehicles(Classic[Params]):
         value = outcome.mean_reward(earned, seconds)
         told = "per follower: gaps kept, comfort, safety"
         reward = Metric(value, "per s", "higher", True, told)
-        return {"reward": reward, **outcome.metrics(self.body, state, seconds)}
+        return {"reward": reward, **outcome.metrics(self.body, state, self.last, seconds)}
 
     def positions(self, state: State) -> dict[str, Tensor]:
         """Along the road, or on the circle. Shapes: -> [B, 2] each. Units: m."""
@@ -177,7 +192,12 @@ class Vehicles(Classic[Params]):
         return draw(self.params, self.names, state, int(state["step"][0]) * self.dt)
 
 
-make = maker(Vehicles, Params, "vehicles")
+def make(params: Mapping[str, Any]) -> Vehicles:
+    """The world of these parameters. Raises: UnknownKeyError, BoundError."""
+    from sim.worlds.vehicles_guests import Guests
+
+    p = parse(Params, params, "vehicles")
+    return Guests(p) if p.guests else Vehicles(p)
 
 
 def reference(params: Mapping[str, Any], seed: int, duration_ns: int) -> Columns:

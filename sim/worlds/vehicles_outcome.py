@@ -1,12 +1,14 @@
 """What a drive comes to: safety, string stability, energy, throughput.
 
 string gain   max over followers of |a_i| / |a_ahead|, |a| the root of the time integral of a^2
-              since the first disturbance: above 1 it grows somewhere along the string
+              since the first disturbance, a_ahead of whoever was ahead at the time: above 1 it
+              grows somewhere along the string
 tail gain     |a_last| / |a_leader|: what reaches the last
 near miss     time to collision, gap / closing speed, falls below 1.5 s
 energy        at the wheels, without recovery: the integral of max(VSP, 0), with the vehicle
               specific power VSP = v (1.1 a + 0.132) + 0.000302 v^3 in W/kg on a level road
 throughput    distance driven / (length of the file x time), as vehicles per hour and lane
+Shaking, distance and energy are of those in the file.
 
 Sources: Ploeg, van de Wouw and Nijmeijer 2014 (L2 string stability); Hayward, Near-Miss
 Determination Through Use of a Scale of Danger, 1972, and van der Horst 1990 (1.5 s);
@@ -50,23 +52,34 @@ def began(speed: Tensor) -> State:
     """The sums before anything has happened. speed: any [B, n]."""
     none, zero = torch.zeros_like(speed), torch.zeros_like(speed[:, 0])
     return {
-        "squares": none, "driven": none, "work": none, "hit": none.bool(), "near": none.bool(),
+        "squares": none, "squares_ahead": none, "driven": none, "work": none,
+        "hit": none.bool(), "near": none.bool(),
         "area": zero, "impact": zero, "near_misses": zero,
         "least_ttc": torch.full_like(zero, TTC_MAX_S), "least_gap": torch.full_like(zero, 1e4),
     }  # fmt: skip
 
 
-def counted(body: Body, state: State, moved: Moved, is_measured: Tensor, dt: float) -> State:
-    """The sums after a step. is_measured: bool [B], whether the string gain counts it."""
+def counted(
+    state: State,
+    moved: Moved,
+    front: Tensor,
+    length: Tensor | float,
+    in_file: Tensor,
+    is_shaken: Tensor,
+    dt: float,
+) -> State:
+    """The sums after a step. front: acceleration of who is ahead [B, n]. length: of the file, m.
+    in_file: bool [B, n]. is_shaken: bool [B, 1], whether the string gain counts the step."""
     ttc = time_to_collision(moved.gap, moved.closing)
     is_near = ttc < NEAR_S
     power = torch.clamp(specific_power(moved.speed, moved.acceleration), min=0.0)
     square = moved.acceleration * moved.acceleration
-    length = body.ring or moved.place[:, 0] - moved.place[:, -1]
+    counts = (is_shaken & in_file) * dt
     return {
-        "squares": state["squares"] + square * (dt * is_measured[:, None]),
-        "driven": state["driven"] + moved.way,
-        "work": state["work"] + power * dt,
+        "squares": state["squares"] + square * counts,
+        "squares_ahead": state["squares_ahead"] + front * front * counts,
+        "driven": state["driven"] + moved.way * in_file,
+        "work": state["work"] + power * (in_file * dt),
         "hit": state["hit"] | moved.touched,
         "near": is_near,
         "area": state["area"] + length * dt,
@@ -77,16 +90,16 @@ def counted(body: Body, state: State, moved: Moved, is_measured: Tensor, dt: flo
     }
 
 
-def metrics(body: Body, state: State, seconds: float) -> dict[str, Metric]:
-    """The outcome of a batch of one after so many seconds."""
+def metrics(body: Body, state: State, last: int, seconds: float) -> dict[str, Metric]:
+    """The outcome of a batch of one after so many seconds. last: the hindmost of the file."""
     followers = slice(None) if body.ring else slice(1, None)
     squares, driven = state["squares"][0], state["driven"][0]
-    work, area = float(state["work"][0].mean()), float(state["area"][0])
-    shaken = torch.sqrt(squares)
-    is_shaken = bool((squares[:-1] > 0).all()) and len(squares) > 1
-    gain = float((shaken[1:] / shaken[:-1]).max()) if is_shaken else 1.0
-    tail = float(shaken[-1] / shaken[0]) if is_shaken else 1.0
-    metres = max(float(driven.mean()), 1e-9)
+    work, area = float(state["work"][0].sum()), float(state["area"][0])
+    passed, is_shaken = state["squares_ahead"][0, 1:], state["squares_ahead"][0, 1:] > 0
+    gains = torch.sqrt(squares[1:] / torch.where(is_shaken, passed, 1.0))[is_shaken]
+    gain = float(gains.max()) if len(gains) else 1.0
+    tail = float(torch.sqrt(squares[last] / squares[0])) if float(squares[0]) > 0 else 1.0
+    metres = max(float(driven.sum()), 1e-9)
     flow = float(driven[followers].sum()) / area * PER_HOUR if area else 0.0
     of = {
         "string_gain": Metric(gain, "", "lower", False, "shaking, over that of who is ahead"),

@@ -31,7 +31,7 @@ from sim.worlds.world import Metric, PhysicalEvent, State, target_of
 
 RULES: Final = {
     "leader": "agents.behaviours.vehicles:Leader",
-    "vehicle": "agents.behaviours.vehicles:Cacc",
+    "vehicle": "agents.behaviours.vehicles_platoon:Member",
 }
 ROLES: Final = {"vehicle": "agents.behaviours.vehicles_roles:Pedal"}
 _RADAR, _DROP = range(2)

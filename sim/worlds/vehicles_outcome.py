@@ -18,7 +18,7 @@ and TILDAS Remote Sensing, 1999; Edie, Discussion of Traffic Stream Measurements
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 import torch
 
@@ -35,8 +35,8 @@ PER_HOUR: Final = 3600.0
 Tensor = torch.Tensor
 
 
-def specific_power(speed: Tensor, acceleration: Tensor) -> Tensor:
-    """Vehicle specific power in W/kg, that is kW/t. Shapes: [...]. Units: m/s, m/s2."""
+def specific_power(speed: Any, acceleration: Any) -> Any:
+    """Vehicle specific power in W/kg, that is kW/t. Shapes: any. Units: m/s, m/s2."""
     drag = 0.000302 * speed * speed * speed
     return speed * (1.1 * acceleration + 0.132) + drag
 

@@ -106,31 +106,38 @@ class Vehicles(Classic[Params]):
             wanted[:, 0] = cruise(self.wanted_speed(state), state["speed"][:, 0])
         return wanted
 
-    def in_file(self, state: State) -> Tensor:
-        """Who is in the file. Shapes: -> bool [B, n]."""
-        return torch.ones_like(state["wreck"])
-
-    def moved(self, state: State, target: Tensor) -> tuple[Moved, Tensor, Tensor]:
-        """A step; who was run into; acceleration of who is ahead (of the leader: anything)."""
+    def moved(self, state: State, target: Tensor) -> tuple[Moved, Tensor]:
+        """A step, and who was run into."""
         moved = move(self.body, state, target, self.dt)
-        front = torch.roll(moved.acceleration, 1, 1)
-        return moved, behind(self.body, moved.touched), front
+        return moved, behind(self.body, moved.touched)
+
+    def counted(self, state: State, moved: Moved) -> State:
+        """The sums of the outcome after a step."""
+        length = self.body.ring or moved.place[:, 0] - moved.place[:, self.last]
+        return outcome.counted(state, moved, length, state["step"] >= self.first, self.dt)
+
+    def rewarded(self, state: State, moved: Moved, sums: State) -> Tensor:
+        """What the step is worth to each. Shapes: -> [B, n, 3]."""
+        goal = self.params.standstill + self.params.headway * moved.speed
+        return outcome.rewards(sums, moved, goal, state["hit"], self.dt)
+
+    def squares_ahead(self, state: State) -> Tensor:
+        """The squares of who was ahead of each. Shapes: -> [B, n]."""
+        return torch.roll(state["squares"], 1, 1)
 
     def advance(self, state: State, actions: Tensors, present: Tensors) -> Stepped:
-        p, brake = self.params, -self.params.brake
+        brake = -self.params.brake
         asked = self.joint({name: action[..., 0] for name, action in actions.items()})
-        wanted = torch.where(self.joint(present), asked, self.driven(state))
-        wanted = torch.where(state["braking"], brake, wanted)
+        is_there = self.joint(present)
+        if not bool(is_there.all()):
+            asked = torch.where(is_there, asked, self.driven(state))
+        wanted = torch.where(state["braking"], brake, asked)
         pending = torch.cat((state["pending"], wanted[..., None]), -1)
         target = torch.where(state["wreck"], brake, pending[..., 0])
-        moved, struck, front = self.moved(state, target)
+        moved, struck = self.moved(state, target)
         told = torch.stack((moved.gap, moved.closing), -1)
-        is_shaken = (state["step"] >= self.first)[:, None]
-        length = self.body.ring or moved.place[:, 0] - moved.place[:, self.last]
-        in_file = self.in_file(state)
-        sums = outcome.counted(state, moved, front, length, in_file, is_shaken, self.dt)
-        goal = p.standstill + p.headway * moved.speed
-        reward = outcome.rewards(sums, moved, goal, state["hit"], self.dt) * in_file[..., None]
+        sums = self.counted(state, moved)
+        reward = self.rewarded(state, moved, sums)
         changes = {
             "place": moved.place, "speed": moved.speed, "acceleration": moved.acceleration,
             "gap": moved.gap, "closing": moved.closing,
@@ -141,7 +148,7 @@ class Vehicles(Classic[Params]):
             "step": state["step"] + 1,
             **sums,
         }  # fmt: skip
-        if not p.ring:
+        if not self.params.ring:
             reward = torch.cat((torch.zeros_like(reward[:, :1]), reward[:, 1:]), 1)
         return {**state, **changes}, self.by_group(reward)
 
@@ -176,7 +183,8 @@ class Vehicles(Classic[Params]):
         value = outcome.mean_reward(earned, seconds)
         told = "per follower: gaps kept, comfort, safety"
         reward = Metric(value, "per s", "higher", True, told)
-        return {"reward": reward, **outcome.metrics(self.body, state, self.last, seconds)}
+        ahead = self.squares_ahead(state)[0]
+        return {"reward": reward, **outcome.metrics(self.body, state, ahead, self.last, seconds)}
 
     def positions(self, state: State) -> dict[str, Tensor]:
         """Along the road, or on the circle. Shapes: -> [B, 2] each. Units: m."""

@@ -12,6 +12,7 @@ Lanes are laid end to end, FAR_M apart, so that they are one file, and the motio
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, Final
 
 import torch
@@ -50,6 +51,7 @@ class Guests(Vehicles):
         is_guest, none = number >= 0, torch.zeros_like(begun["place"], dtype=torch.int64)
         begun |= {
             "lane": torch.where(is_guest, AWAY + number, FILE) + none,
+            "squares_ahead": torch.zeros_like(begun["place"]),
             "out": none, "joined": none - 1, "left": none - 1,
             "blocked": torch.zeros_like(begun["place"][:, 0]),
             "place": torch.where(is_guest, 0.0, begun["place"]),
@@ -93,7 +95,7 @@ class Guests(Vehicles):
         place = state["place"] - FAR_M * state["lane"]
         return place, torch.argsort(-place, dim=1, stable=True)
 
-    def moved(self, state: State, target: Tensor) -> tuple[Moved, Tensor, Tensor]:
+    def moved(self, state: State, target: Tensor) -> tuple[Moved, Tensor]:
         place, order = self.laid(state)
         back = order.argsort(1)
         target = torch.where(state["lane"] < AWAY, target, 0.0)
@@ -102,14 +104,33 @@ class Guests(Vehicles):
         file = {name: value.gather(1, order) for name, value in file.items()}
         found = move(self.body, file, target.gather(1, order), self.dt)
         struck = behind(self.body, found.touched)
-        front = torch.roll(found.acceleration, 1, 1)
         gap, closing = _near(found.gap, found.closing)
         parts = (
             found.place, found.speed, found.acceleration, gap, closing, found.way, found.touched,
-            found.impact, struck, front,
+            found.impact, struck,
         )  # fmt: skip
-        at, *rest, struck, front = (part.gather(1, back) for part in parts)
-        return Moved(at + FAR_M * state["lane"], *rest), struck, front
+        at, *rest, struck = (part.gather(1, back) for part in parts)
+        return Moved(at + FAR_M * state["lane"], *rest), struck
+
+    def counted(self, state: State, moved: Moved) -> State:
+        """Of those in the file, and with the squares of who is ahead of each."""
+        is_in = self.in_file(state)
+        driven = replace(
+            moved, speed=moved.speed * is_in, acceleration=moved.acceleration * is_in,
+            way=moved.way * is_in,
+        )  # fmt: skip
+        sums = super().counted(state, driven)
+        _, order = self.laid({**state, "place": moved.place})
+        more = (sums["squares"] - state["squares"]).gather(1, order)
+        more = torch.roll(more, 1, 1).gather(1, order.argsort(1)) * is_in
+        return {**sums, "squares_ahead": state["squares_ahead"] + more}
+
+    def rewarded(self, state: State, moved: Moved, sums: State) -> Tensor:
+        return super().rewarded(state, moved, sums) * self.in_file(state)[..., None]
+
+    def squares_ahead(self, state: State) -> Tensor:
+        ahead: Tensor = state["squares_ahead"]
+        return ahead
 
     def driven(self, state: State) -> Tensor:
         """Beside the file a human driver keeps the speed of the road."""

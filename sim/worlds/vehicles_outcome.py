@@ -37,22 +37,21 @@ Tensor = torch.Tensor
 
 def specific_power(speed: Any, acceleration: Any) -> Any:
     """Vehicle specific power in W/kg, that is kW/t. Shapes: any. Units: m/s, m/s2."""
-    drag = 0.000302 * speed * speed * speed
-    return speed * (1.1 * acceleration + 0.132) + drag
+    return speed * (1.1 * acceleration + (0.132 + 0.000302 * (speed * speed)))
 
 
 def time_to_collision(gap: Tensor, closing: Tensor) -> Tensor:
     """In s, at most TTC_MAX_S. Shapes: [...]. Units: m, m/s."""
-    is_closing = closing > 0
-    time = gap / torch.where(is_closing, closing, 1.0)
-    return torch.clamp(torch.where(is_closing, time, TTC_MAX_S), 0.0, TTC_MAX_S)
+    # Who does not close in has a time beyond the greatest, at contact, too.
+    time = torch.clamp(gap, min=1e-6) / torch.clamp(closing, min=1e-9)
+    return torch.clamp(time, max=TTC_MAX_S)
 
 
 def began(speed: Tensor) -> State:
     """The sums before anything has happened. speed: any [B, n]."""
     none, zero = torch.zeros_like(speed), torch.zeros_like(speed[:, 0])
     return {
-        "squares": none, "squares_ahead": none, "driven": none, "work": none,
+        "squares": none, "driven": none, "work": none,
         "hit": none.bool(), "near": none.bool(),
         "area": zero, "impact": zero, "near_misses": zero,
         "least_ttc": torch.full_like(zero, TTC_MAX_S), "least_gap": torch.full_like(zero, 1e4),
@@ -60,29 +59,21 @@ def began(speed: Tensor) -> State:
 
 
 def counted(
-    state: State,
-    moved: Moved,
-    front: Tensor,
-    length: Tensor | float,
-    in_file: Tensor,
-    is_shaken: Tensor,
-    dt: float,
+    state: State, moved: Moved, length: Tensor | float, is_shaken: Tensor, dt: float
 ) -> State:
-    """The sums after a step. front: acceleration of who is ahead [B, n]. length: of the file, m.
-    in_file: bool [B, n]. is_shaken: bool [B, 1], whether the string gain counts the step."""
+    """The sums after a step. length: of the file, m. is_shaken: bool [B], whether the string gain
+    counts the step."""
     ttc = time_to_collision(moved.gap, moved.closing)
     is_near = ttc < NEAR_S
     power = torch.clamp(specific_power(moved.speed, moved.acceleration), min=0.0)
     square = moved.acceleration * moved.acceleration
-    counts = (is_shaken & in_file) * dt
     return {
-        "squares": state["squares"] + square * counts,
-        "squares_ahead": state["squares_ahead"] + front * front * counts,
-        "driven": state["driven"] + moved.way * in_file,
-        "work": state["work"] + power * (in_file * dt),
+        "squares": torch.addcmul(state["squares"], square, is_shaken[:, None], value=dt),
+        "driven": state["driven"] + moved.way,
+        "work": torch.add(state["work"], power, alpha=dt),
         "hit": state["hit"] | moved.touched,
         "near": is_near,
-        "area": state["area"] + length * dt,
+        "area": torch.add(state["area"], length, alpha=dt),
         "impact": torch.maximum(state["impact"], moved.impact.amax(1)),
         "near_misses": state["near_misses"] + (is_near & ~state["near"]).sum(1),
         "least_ttc": torch.minimum(state["least_ttc"], ttc.amin(1)),
@@ -90,13 +81,16 @@ def counted(
     }
 
 
-def metrics(body: Body, state: State, last: int, seconds: float) -> dict[str, Metric]:
-    """The outcome of a batch of one after so many seconds. last: the hindmost of the file."""
+def metrics(
+    body: Body, state: State, ahead: Tensor, last: int, seconds: float
+) -> dict[str, Metric]:
+    """The outcome of a batch of one after so many seconds. ahead: `squares` of who was ahead of
+    each, [n]. last: the hindmost of the file."""
     followers = slice(None) if body.ring else slice(1, None)
     squares, driven = state["squares"][0], state["driven"][0]
     work, area = float(state["work"][0].sum()), float(state["area"][0])
-    passed, is_shaken = state["squares_ahead"][0, 1:], state["squares_ahead"][0, 1:] > 0
-    gains = torch.sqrt(squares[1:] / torch.where(is_shaken, passed, 1.0))[is_shaken]
+    is_shaken = ahead[1:] > 0
+    gains = torch.sqrt(squares[1:][is_shaken] / ahead[1:][is_shaken])
     gain = float(gains.max()) if len(gains) else 1.0
     tail = float(torch.sqrt(squares[last] / squares[0])) if float(squares[0]) > 0 else 1.0
     metres = max(float(driven.sum()), 1e-9)
@@ -134,10 +128,10 @@ def rewards(sums: State, moved: Moved, wanted: Tensor, is_hit: Tensor, dt: float
     Per second: - |gap - wanted| / wanted, at most 1; - (a / 3 m/s2)^2, at most 1; - 1 while time
     to collision is below 1.5 s; and - 20 once for a collision.
     """
-    spacing = -torch.clamp((moved.gap - wanted).abs() / wanted, max=1.0) * dt
-    comfort = -torch.clamp(moved.acceleration * moved.acceleration / 9.0, max=1.0) * dt
-    safety = -(sums["near"] * dt + (moved.touched & ~is_hit) * 20.0)
-    return torch.stack((spacing, comfort, safety), -1)
+    spacing = torch.clamp((moved.gap / wanted - 1.0).abs(), max=1.0)
+    comfort = torch.clamp(moved.acceleration * moved.acceleration, max=9.0) / 9.0
+    safety = sums["near"] + (moved.touched & ~is_hit) * (20.0 / dt)
+    return torch.stack((spacing, comfort, safety), -1) * -dt
 
 
 def mean_reward(earned: Tensor, seconds: float) -> float:

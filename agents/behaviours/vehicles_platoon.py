@@ -143,11 +143,12 @@ class Plans:
 
     def __init__(self, xp: Any, heard: Any, obs: Any, patience: float) -> None:
         self.xp = xp
-        values = heard.values if heard is not None else xp.zeros((obs.shape[0], 1, PLAN))
-        age = heard.age_s if heard is not None else values[..., 0]
-        self.there = (values[..., 0] > 0) & (age <= patience)
-        if heard is not None:
-            self.there = self.there & heard.present
+        if heard is None or not heard.values.shape[1]:
+            none = xp.zeros_like(obs[:, :1])
+            values, age, present = xp.stack([none] * PLAN, axis=-1), none, none > 0
+        else:
+            values, age, present = heard.values, heard.age_s, heard.present
+        self.there = present & (values[..., 0] > 0) & (age <= patience)
         self.number, beside, position, self.speed, gap, self.asks, self.answers = (
             values[..., i] for i in range(PLAN)
         )

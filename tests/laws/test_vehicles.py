@@ -92,7 +92,15 @@ def test_the_capacity_of_a_lane_is_reached_at_its_density_and_not_beside_it() ->
     assert most * 3600 == pytest.approx(1743, abs=1)
 
 
-@pytest.mark.parametrize("speed", [12.0, 17.0, 20.0, 25.0])
+@pytest.mark.parametrize(
+    "speed",
+    [
+        pytest.param(12.0, marks=pytest.mark.slow),
+        17.0,
+        20.0,
+        pytest.param(25.0, marks=pytest.mark.slow),
+    ],
+)
 def test_waves_on_a_ring_grow_and_decay_as_linear_theory_says(speed: float) -> None:
     vehicles = 20
     world, wave = ring(speed, vehicles), 2 * np.pi / vehicles
@@ -185,7 +193,8 @@ def test_a_vehicle_of_the_world_passes_on_what_its_transfer_function_says() -> N
 
 
 @pytest.mark.parametrize(
-    ("delay", "wanted"), [pytest.param(1, 0.47, id="at once"), pytest.param(5, 0.70, id="next")]
+    ("delay", "wanted"),
+    [pytest.param(1, 0.47, id="at once", marks=pytest.mark.slow), pytest.param(5, 0.70, id="next")],
 )
 def test_the_smallest_headway_with_ten_messages_a_second(delay: int, wanted: float) -> None:
     """Held between messages: late by 20 ms they ask for 0.47 s, and 0.70 s if they only count from
@@ -197,6 +206,7 @@ def test_the_smallest_headway_with_ten_messages_a_second(delay: int, wanted: flo
     assert crossing == pytest.approx(wanted, rel=0.05)
 
 
+@pytest.mark.slow
 def test_the_smallest_headway_without_messages_by_an_estimate() -> None:
     """Ten times a second, and held in between. Ploeg et al. 2015 have 1.23 s, to 3.16 s by ACC."""
     wanted = smallest_headway(None, late=0.05)
@@ -286,7 +296,7 @@ FILES = st.lists(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(FILES, st.booleans(), st.integers(0, 2**32 - 1))
 def test_nobody_passes_through_anybody(
     file: list[tuple[float, float, float]], is_ring: bool, seed: int

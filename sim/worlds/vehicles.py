@@ -61,7 +61,8 @@ class Vehicles(Classic[Params]):
             sees, acts = fields["leader"]
             groups = {"leader": (["leader"], sees.fields, acts.fields), **groups}
         super().__init__("vehicles", p, groups)
-        every = steps(p, "decide", 1) * self.dt_ns
+        self.every = steps(p, "decide", 1)
+        every = self.every * self.dt_ns
         self.groups = tuple(
             replace(group, every_ns=every, hold="last", ttl_ns=max(TTL_NS, every))
             for group in self.groups
@@ -156,8 +157,11 @@ class Vehicles(Classic[Params]):
         p, radar = self.params, state["radar"][..., 0]
         own = (state["speed"], state["acceleration"], state["place"], state["braking"].double())
         gap, closing = radar[..., 0], radar[..., 1]
-        if p.radar_noise:
-            noise = p.radar_noise * normals(state["key"], state["step"], 2 * self.agents, _RADAR)
+        # Only at decisions is anything made of it, and drawing is half of what observing costs.
+        is_due = state["step"] % self.every == 0
+        if p.radar_noise and bool(is_due.any()):
+            noise = normals(state["key"], state["step"], 2 * self.agents, _RADAR)
+            noise = noise * (p.radar_noise * is_due[:, None])
             gap, closing = gap + noise[:, : self.agents], closing + noise[:, self.agents :]
         is_seen = radar[..., 0] <= p.radar_range
         gap = torch.where(is_seen, torch.clamp(gap, 0.0, p.radar_range), p.radar_range)

@@ -42,7 +42,7 @@ class Guests(Vehicles):
     def __init__(self, p: Params) -> None:
         super().__init__(p)
         self.founders = 1 + p.vehicles
-        self.enter, self.every = steps(p, "enter"), steps(p, "enter_every", 1)
+        self.enter, self.apart = steps(p, "enter"), steps(p, "enter_every", 1)
         self.stay, self.gone = steps(p, "stay", 1), round(GONE_S / self.dt)
 
     def start(self, state: State) -> State:
@@ -63,7 +63,7 @@ class Guests(Vehicles):
         """Numbers of the guests from 0 on, below 0 for others, and the steps at which they appear.
         Shapes: -> int64 [n] each."""
         number = torch.arange(self.agents, device=state["key"].device) - self.founders
-        return number, self.enter + number * self.every
+        return number, self.enter + number * self.apart
 
     def alive(self, state: State) -> dict[str, Tensor]:
         """Who is there. Shapes: per group bool [B, n]."""

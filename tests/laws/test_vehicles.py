@@ -192,9 +192,9 @@ def test_a_vehicle_of_the_world_passes_on_what_its_transfer_function_says() -> N
         assert row == pytest.approx(gain(np.array(omega), headway, 0.05), rel=0.02)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
-    ("delay", "wanted"),
-    [pytest.param(1, 0.47, id="at once", marks=pytest.mark.slow), pytest.param(5, 0.70, id="next")],
+    ("delay", "wanted"), [pytest.param(1, 0.47, id="at once"), pytest.param(5, 0.70, id="next")]
 )
 def test_the_smallest_headway_with_ten_messages_a_second(delay: int, wanted: float) -> None:
     """Held between messages: late by 20 ms they ask for 0.47 s, and 0.70 s if they only count from

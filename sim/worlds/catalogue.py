@@ -45,6 +45,7 @@ WORLDS: Final[dict[str, str]] = {
     "smart_grid": "sim.worlds.smart_grid",
     "speaker_listener": "sim.worlds.classics.speaker_listener",
     "spread": "sim.worlds.classics.spread",
+    "sumo": "sim.worlds.vehicles_sumo",
     "traffic": "sim.worlds.traffic",
     "vehicles": "sim.worlds.vehicles",
 }

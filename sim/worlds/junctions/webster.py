@@ -1,0 +1,77 @@
+"""What theory says of a signal: Webster's delay and cycle, and the demand that it can serve.
+
+Mean delay at a fixed-time signal with cycle C, effective green g = l C, flow q and saturation flow
+s, with x = q / (l s):
+    d = C (1 - l)^2 / (2 (1 - l x)) + x^2 / (2 q (1 - x)) - 0.65 (C / q^2)^(1/3) x^(2 + 5 l)
+The first term is exact for even arrivals, the second is that of a queue with random arrivals, the
+third a correction that Webster fitted to simulations, 5 to 15 % of the whole.
+Shortest delay of a junction, with lost time L in a cycle and Y the sum of its critical q / s:
+    C = (1.5 L + 5) / (1 - Y),  g_i = (C - L) y_i / Y
+Demand can be served, by whatever signals, while Y < 1 - L / C for some C: within the region that
+max-pressure keeps stable (Varaiya).
+
+Sources: Webster, Traffic Signal Settings, Road Research Technical Paper 39, 1958; Varaiya, Max
+pressure control of a network of signalized intersections, Transportation Research C 36, 2013.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from sim.worlds.junctions.layout import phases
+from sim.worlds.junctions.params import Params
+
+SATURATION: Final = 0.513
+"""Vehicles per second that leave a queue by one lane once it moves: measured, and checked in
+`tests/laws/test_junctions.py`."""
+LOST_S: Final = 1.8
+"""By how much effective green and shown green differ: start-up, less what passes on amber."""
+CYCLE_MAX_S: Final = 120.0
+
+
+def uniform(cycle: float, green: float, flow: float, saturation: float = SATURATION) -> float:
+    """Delay in s with even arrivals. green: effective, s. flow, saturation: vehicles per s."""
+    share = green / cycle
+    return cycle * (1 - share) ** 2 / (2 * (1 - min(flow / saturation, share)))
+
+
+def delay(cycle: float, green: float, flow: float, saturation: float = SATURATION) -> float:
+    """Webster's delay in s, below saturation.
+
+    Raises: ValueError at or beyond it.
+    """
+    share = green / cycle
+    x = flow / (share * saturation)
+    if x >= 1:
+        raise ValueError(f"flow: expected below {share * saturation:g} vehicles/s, found {flow:g}")
+    queue = x * x / (2 * flow * (1 - x))
+    fitted: float = 0.65 * (cycle / flow**2) ** (1 / 3) * x ** (2 + 5 * share)
+    return uniform(cycle, green, flow, saturation) + queue - fitted
+
+
+def lost(p: Params) -> float:
+    """Seconds of a cycle in which nobody can go."""
+    return len(phases(p.left > 0)) * (p.amber + p.all_red + LOST_S)
+
+
+def ratios(p: Params) -> list[float]:
+    """Flow over saturation flow of each phase."""
+    north_south, east_west = (q / 3600 / SATURATION for q in (p.north_south, p.east_west))
+    return [(north_south, east_west)[phase[0] % 2] for phase in phases(p.left > 0)]
+
+
+def greens(p: Params) -> list[float]:
+    """Shown green of each phase in s: those of Webster, the cycle at most CYCLE_MAX_S."""
+    flows, gone = ratios(p), lost(p)
+    total = sum(flows)
+    cycle = (1.5 * gone + 5) / (1 - total) if total < 1 else CYCLE_MAX_S
+    cycle = min(max(cycle, gone + len(flows) * p.least_green), CYCLE_MAX_S)
+    shares = [y / total if total else 1 / len(flows) for y in flows]
+    return [max((cycle - gone) * share + LOST_S, p.least_green) for share in shares]
+
+
+def capacity(p: Params, shown: Sequence[float]) -> list[float]:
+    """Vehicles per hour that a lane of each phase can pass under a fixed plan."""
+    cycle = sum(shown) + len(shown) * (p.amber + p.all_red)
+    return [3600 * SATURATION * max(green - LOST_S, 0.0) / cycle for green in shown]

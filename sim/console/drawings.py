@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from sim.console.drawing_bus import draw_bus, figures_of_bus
 from sim.console.drawing_feeders import draw_feeders, figures_of_feeders
+from sim.console.drawing_junctions import draw_junctions, figures_of_junctions
 from sim.console.drawing_market import draw_market, figures_of_market
 from sim.console.drawing_plain import draw_plain
 from sim.console.drawing_points import Trails, draw_points
@@ -23,7 +24,7 @@ from sim.console.ink import Row
 _Draw = Callable[[Mapping[str, Any], int, int], list[Row]]
 _DRAWN: Final[dict[str, _Draw]] = {
     "feeders": draw_feeders, "bus": draw_bus, "market": draw_market, "shares": draw_shares,
-    "road": draw_road,
+    "road": draw_road, "junctions": draw_junctions,
 }  # fmt: skip
 _FIGURES: Final[dict[str, Callable[[Mapping[str, Any]], dict[str, float]]]] = {
     "feeders": figures_of_feeders,
@@ -31,6 +32,7 @@ _FIGURES: Final[dict[str, Callable[[Mapping[str, Any]], dict[str, float]]]] = {
     "market": figures_of_market,
     "shares": figures_of_shares,
     "road": figures_of_road,
+    "junctions": figures_of_junctions,
 }
 _ODD: Final = (KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError)
 """What reading a scene raises that is not of the form its kind promises."""

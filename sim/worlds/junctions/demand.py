@@ -64,9 +64,11 @@ def came(demand: Demand, state: State) -> Tensor:
     step = state["step"]
     half = torch.div(step, demand.half, rounding_mode="floor") % 2
     if demand.is_even:
+        # Each lane begins somewhere in its interval, as drawn.
         rate = demand.rate[0]
-        after = torch.floor((step[:, None] + 1) * rate + 0.5)
-        return (after - torch.floor(step[:, None] * rate + 0.5)).long()
+        begun = uniforms(state["key"], torch.zeros_like(step), len(rate), _COMES)
+        after = torch.floor((step[:, None] + 1) * rate + begun)
+        return (after - torch.floor(step[:, None] * rate + begun)).long()
     drawn = uniforms(state["key"], step, demand.rate.shape[1], _COMES)
     return (drawn[..., None] < demand.beyond[half]).sum(-1)
 

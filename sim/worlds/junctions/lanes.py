@@ -47,6 +47,7 @@ def files(at: Layout, road: float, state: State) -> Files:
     next_ready = torch.cat((ready[:, 1:], ~edge), 1)
     tail = _placed(at.lanes, lanes, order, is_last, n)
     head = _placed(at.lanes, lanes, order, ready & (is_front | ~next_ready), n)
+    tail[:, -1] = head[:, -1] = n  # who is nowhere is nobody
     count = torch.zeros(batch, at.lanes + 1, dtype=torch.int64, device=lane.device)
     count.scatter_add_(1, lane, torch.ones_like(lane))
 
@@ -61,7 +62,6 @@ def files(at: Layout, road: float, state: State) -> Files:
     ahead = speed.gather(1, before)
     gap = torch.where(is_free, FREE_M, gap)
     back = torch.empty_like(order).scatter_(1, order, torch.arange(n).expand_as(order))
-    tail[:, -1] = head[:, -1] = n
     return Files(gap.gather(1, back), ahead.gather(1, back), tail, head, count)
 
 

@@ -15,9 +15,10 @@ from sim.worlds.junctions.layout import phases
 from sim.worlds.vehicles_laws import Driver
 from sim.worlds.vehicles_params import Duration
 
-CITY: Final = Driver(speed=50 / 3.6, headway=1.2, accelerate=1.5, brake=2.0, standstill=2.0)
-"""Drivers in a city: Treiber and Kesting, Traffic Flow Dynamics, 2013, table 11.2, with their
-headway a fifth longer and brakes a little harder."""
+CITY: Final = Driver(speed=50 / 3.6, headway=1.0, accelerate=2.0, brake=2.0, standstill=2.0)
+"""Drivers in a city, after Treiber and Kesting, Traffic Flow Dynamics, 2013, table 11.2, but for
+the accelerations, which are those at signals. Their capacity is 1,899 vehicles per hour and lane;
+the Highway Capacity Manual has 1,900 for a queue that discharges."""
 AT_LINE: Final = replace(CITY, headway=0.0)
 """The same before a stop line, which does not move."""
 LENGTH_M: Final = 5.0

@@ -11,7 +11,8 @@ Demand can be served, by whatever signals, while Y < 1 - L / C for some C: withi
 max-pressure keeps stable (Varaiya).
 
 Sources: Webster, Traffic Signal Settings, Road Research Technical Paper 39, 1958; Varaiya, Max
-pressure control of a network of signalized intersections, Transportation Research C 36, 2013.
+pressure control of a network of signalized intersections, Transportation Research C 36, 2013;
+Transportation Research Board, Highway Capacity Manual, 2010, chapter 18 (lost times).
 """
 
 from __future__ import annotations
@@ -20,13 +21,14 @@ from collections.abc import Sequence
 from typing import Final
 
 from sim.worlds.junctions.layout import phases
-from sim.worlds.junctions.params import Params
+from sim.worlds.junctions.params import CITY, LENGTH_M, Params
+from sim.worlds.vehicles_theory import capacity as capacity_of
 
-SATURATION: Final = 0.513
-"""Vehicles per second that leave a queue by one lane once it moves: measured, and checked in
-`tests/laws/test_junctions.py`."""
-LOST_S: Final = 1.8
-"""By how much effective green and shown green differ: start-up, less what passes on amber."""
+SATURATION: Final = capacity_of(CITY, LENGTH_M)[0]
+"""Vehicles per second that leave a queue by one lane: the capacity of IDM, 0.527. A queue that
+starts comes within 3 % of it, see `tests/laws/test_junctions.py`."""
+LOST_S: Final = 0.0
+"""Shown less effective green: the start loses 1.7 s, amber gives 2 (the manual: 2 and 2)."""
 CYCLE_MAX_S: Final = 120.0
 
 

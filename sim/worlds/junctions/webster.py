@@ -27,8 +27,9 @@ from sim.worlds.vehicles_theory import capacity as capacity_of
 SATURATION: Final = capacity_of(CITY, LENGTH_M)[0]
 """Vehicles per second that leave a queue by one lane: the capacity of IDM, 0.527. A queue that
 starts comes within 3 % of it, see `tests/laws/test_junctions.py`."""
-LOST_S: Final = 0.0
-"""Shown less effective green: the start loses 1.7 s, amber gives 2 (the manual: 2 and 2)."""
+LOST_S: Final = -0.7
+"""Shown less effective green: 2.0 s are lost at the start, and for 2.7 s of amber those go on who
+could not stop with 3 m/s2 (the manual has 2 and 2)."""
 CYCLE_MAX_S: Final = 120.0
 
 
@@ -76,4 +77,4 @@ def greens(p: Params) -> list[float]:
 def capacity(p: Params, shown: Sequence[float]) -> list[float]:
     """Vehicles per hour that a lane of each phase can pass under a fixed plan."""
     cycle = sum(shown) + len(shown) * (p.amber + p.all_red)
-    return [3600 * SATURATION * max(green - LOST_S, 0.0) / cycle for green in shown]
+    return [3600 * SATURATION * (green - LOST_S) / cycle for green in shown]

@@ -104,7 +104,8 @@ def test_random_arrivals_lose_what_webster_says(
     params = {"greens": (green, green), "north_south": flows[0], "east_west": flows[1]}
     found = at_the_line(params, batch=32, warm=1500, steps=6000)
     for delay, flow in zip(found, flows, strict=True):
-        assert delay == pytest.approx(webster.delay(cycle, SHOWN + green, flow / 3600), rel=tolerance)
+        wanted = webster.delay(cycle, SHOWN + green, flow / 3600)
+        assert delay == pytest.approx(wanted, rel=tolerance)
 
 
 # --- queues and flows -----------------------------------------------------------------------------

@@ -53,7 +53,7 @@ def counted(state: State, there: Tensor, gap: Tensor, ahead: Tensor, dt: float) 
     stands = there & (speed < torch.where(state["stands"], _MOVES, _STANDS))
     power = torch.clamp(specific_power(speed, state["acceleration"]), min=0.0)
     before = state["waiting"].sum(1)
-    outside = torch.round(before * (dt * _MILLION)).long()
+    outside = before * round(dt * _MILLION)
     return {
         "waited": state["waited"] + delay,
         "near": near,

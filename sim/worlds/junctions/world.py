@@ -78,7 +78,11 @@ class Junctions(Classic[Params]):
         self.dt = self.dt_ns / SECOND
         self.slots = slots(p, self.at.lanes)
         self.plan, self.demand = signals.plan(p), demand.demand(p, self.at)
-        self.sides = torch.tensor(neighbours(p.rows, p.columns), dtype=torch.float64)
+        sides = neighbours(p.rows, p.columns)
+        self.sides = torch.tensor(sides, dtype=torch.float64)
+        names = self.groups[0].agents
+        pairs = [(j, other) for j, others in enumerate(sides) for other in others if other > j]
+        self.edges = [(names[j], names[other]) for j, other in pairs]
 
     def start(self, state: State) -> State:
         key = state["key"]
@@ -170,11 +174,11 @@ class Junctions(Classic[Params]):
             hurt = put(torch.zeros_like(lost), torch.where(clash, who, self.slots), clash)
             own = torch.stack((-lost * state["worth"], -10.0 * hurt), -1)
             return {"manager": torch.zeros_like(own[:, :1]), "vehicle": own}
-        micro = torch.round(lost * 1e6).long()
+        micro, step = torch.round(lost * 1e6).long(), round(self.dt * 1e6)
         lanes = torch.zeros(len(lost), self.at.lanes + 1, dtype=torch.int64, device=lost.device)
         lanes.scatter_add_(1, state["lane"], micro)
-        lanes[:, self.at.entries] += torch.round(state["waiting"] * (self.dt * 1e6)).long()
-        at = lanes[:, : self.at.inner].reshape(len(lost), -1, 4).sum(-1) / -1e6
+        lanes[:, self.at.entries] += state["waiting"] * step
+        at = lanes[:, : self.at.inner].reshape(len(lost), -1, 4).sum(-1).double() / -1e6
         return {"signal": torch.stack((at, torch.zeros_like(at)), -1)}
 
     def observe(self, state: State) -> dict[str, Tensor]:
@@ -198,7 +202,7 @@ class Junctions(Classic[Params]):
         number = torch.arange(at.junctions, dtype=torch.float64).expand(batch, -1)[..., None]
         phase = torch.arange(len(self.plan.ends)) == state["phase"][..., None]
         green = (state["aspect"] == signals.GREEN)[..., None]
-        since = state["since"][..., None] * self.dt
+        since = state["since"][..., None].double() * self.dt
         shares = torch.tensor([1 - p.right - p.left, p.right, p.left], dtype=torch.float64)
         told = (
             number, self.sides.expand(shape), *counts, phase.double(), green.double(), since,

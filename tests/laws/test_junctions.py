@@ -57,7 +57,7 @@ def test_websters_cycle_has_nearly_the_least_delay(flow: float) -> None:
         return webster.delay(2 * green + 10, green + SHOWN, flow / 3600)
 
     least = min(delay(green) for green in np.arange(5.0, 60.0, 0.25) if _serves(p, green, flow))
-    assert delay(webster.greens(p)[0]) < 1.05 * least
+    assert delay(webster.greens(p)[0][0]) < 1.05 * least
 
 
 def _serves(p: Params, green: float, flow: float) -> bool:
@@ -106,6 +106,19 @@ def test_random_arrivals_lose_what_webster_says(
     for delay, flow in zip(found, flows, strict=True):
         wanted = webster.delay(cycle, SHOWN + green, flow / 3600)
         assert delay == pytest.approx(wanted, rel=tolerance)
+
+
+def test_greens_are_for_what_comes_to_each_junction() -> None:
+    """Two in a row, by hand: a fifth of those from the south turn right, and go on to the east."""
+    p = Params(columns=2, north_south=300, east_west=600, right=0.2)
+    west, east = webster.flows(p)
+    assert [3600 * flow for flow in west] == pytest.approx([300, 540, 300, 600])
+    assert [3600 * flow for flow in east] == pytest.approx([300, 600, 300, 540])
+    plan = webster.greens(p)
+    assert plan[0] == pytest.approx(plan[1])
+    cycle = (1.5 * 8.6 + 5) / (1 - 900 / 3600 / webster.SATURATION)
+    assert sum(plan[0]) + 10 == pytest.approx(cycle)
+    assert (plan[0][1] + SHOWN) / (plan[0][0] + SHOWN) == pytest.approx(2)
 
 
 # --- queues and flows -----------------------------------------------------------------------------

@@ -25,8 +25,8 @@ GREEN, AMBER, RED = range(3)
 class Plan:
     """Of one kind of signal, in steps.
 
-    Shapes: ends int64 [P], the instants of a cycle at which greens end; shows bool [P, 4], whether
-            an approach is green in a phase.
+    Shapes: ends int64 [J, P], the instants of a cycle at which greens end; shows bool [P, 4],
+            whether an approach is green in a phase.
     """
 
     cycle: int
@@ -42,15 +42,14 @@ def plan(p: Params) -> Plan:
         return round(seconds * SECOND / duration_ns(p.dt))
 
     amber, all_red = whole(p.amber), whole(p.all_red)
-    ends, clock = [], 0
-    for green in p.greens or greens(p):
-        clock += whole(green)
-        ends.append(clock)
-        clock += amber + all_red
+    ends = []
+    for shown in [p.greens] * (p.rows * p.columns) if p.greens else greens(p):
+        lengths = torch.tensor([whole(green) for green in shown])
+        between = torch.arange(len(shown)) * (amber + all_red)
+        ends.append(torch.cumsum(lengths, 0) + between)
+    cycle = max(int(end[-1]) for end in ends) + amber + all_red
     shows = [[k in phase for k in range(4)] for phase in phases(p.left > 0)]
-    return Plan(
-        clock, torch.tensor(ends), torch.tensor(shows), whole(p.least_green), amber, all_red
-    )
+    return Plan(cycle, torch.stack(ends), torch.tensor(shows), whole(p.least_green), amber, all_red)
 
 
 def began(key: Tensor, junctions: int) -> State:
@@ -60,9 +59,9 @@ def began(key: Tensor, junctions: int) -> State:
 
 
 def planned(plan: Plan, step: Tensor) -> Tensor:
-    """The phase that the fixed plan wants. Shapes: int64 [B] -> int64 [B, 1]."""
-    at = (step % plan.cycle)[:, None]
-    return (at >= plan.ends).sum(1, keepdim=True) % len(plan.ends)
+    """The phase that the fixed plan wants. Shapes: int64 [B] -> int64 [B, J]."""
+    at = (step % plan.cycle)[:, None, None]
+    return (at >= plan.ends).sum(-1) % plan.ends.shape[-1]
 
 
 def advanced(plan: Plan, state: State, wanted: Tensor) -> State:

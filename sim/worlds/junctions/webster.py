@@ -20,7 +20,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from sim.worlds.junctions.layout import phases
+import torch
+
+from sim.worlds.junctions.layout import layout, phases
 from sim.worlds.junctions.params import CITY, LENGTH_M, Params
 from sim.worlds.vehicles_theory import capacity as capacity_of
 
@@ -31,6 +33,8 @@ LOST_S: Final = -0.7
 """Shown less effective green: 2.0 s are lost at the start, and for 2.7 s of amber those go on who
 could not stop with 3 m/s2 (the manual has 2 and 2)."""
 CYCLE_MAX_S: Final = 120.0
+_ROUNDS: Final = 40
+"""Of adding up flows along lanes: what has turned so often is next to nothing."""
 
 
 def uniform(cycle: float, green: float, flow: float, saturation: float = SATURATION) -> float:
@@ -58,20 +62,44 @@ def lost(p: Params) -> float:
     return len(phases(p.left > 0)) * (p.amber + p.all_red + LOST_S)
 
 
-def ratios(p: Params) -> list[float]:
-    """Flow over saturation flow of each phase."""
-    north_south, east_west = (q / 3600 / SATURATION for q in (p.north_south, p.east_west))
-    return [(north_south, east_west)[phase[0] % 2] for phase in phases(p.left > 0)]
+def flows(p: Params) -> list[list[float]]:
+    """Vehicles per second on the lanes that lead to each junction, by approach, if all pass."""
+    at = layout(p.rows, p.columns, p.box)
+    shares = torch.tensor([1 - p.right - p.left, p.right, p.left], dtype=torch.float64)
+    come = torch.zeros(at.lanes + 1, dtype=torch.float64)
+    for lane in at.entries.tolist():
+        come[lane] = (p.north_south, p.east_west)[lane % 2] / 3600
+    flow = come
+    # What a lane gets is what comes at the edge and the shares of those before it.
+    for _ in range(_ROUNDS):
+        turned = torch.zeros_like(come)
+        for lane in range(at.inner):
+            turned.index_add_(0, at.after[lane], flow[lane] * shares)
+        flow = come + turned
+    return [flow[4 * j : 4 * j + 4].tolist() for j in range(at.junctions)]
 
 
-def greens(p: Params) -> list[float]:
-    """Shown green of each phase in s: those of Webster, the cycle at most CYCLE_MAX_S."""
-    flows, gone = ratios(p), lost(p)
-    total = sum(flows)
-    cycle = (1.5 * gone + 5) / (1 - total) if total < 1 else CYCLE_MAX_S
-    cycle = min(max(cycle, gone + len(flows) * p.least_green), CYCLE_MAX_S)
-    shares = [y / total if total else 1 / len(flows) for y in flows]
-    return [max((cycle - gone) * share + LOST_S, p.least_green) for share in shares]
+def greens(p: Params) -> list[list[float]]:
+    """Shown green of each phase of each junction in s, by Webster for the demand.
+
+    The cycle is the same for all, that of the fullest, and at most CYCLE_MAX_S.
+    """
+    gone, together = lost(p), phases(p.left > 0)
+    ratios = [[max(of[k] for k in some) / SATURATION for some in together] for of in flows(p)]
+    fullest = max(map(sum, ratios))
+    cycle = (1.5 * gone + 5) / (1 - fullest) if fullest < 1 else CYCLE_MAX_S
+    cycle = min(max(cycle, gone + len(together) * (p.least_green - LOST_S)), CYCLE_MAX_S)
+    return [_split(p, cycle, gone, of) for of in ratios]
+
+
+def _split(p: Params, cycle: float, gone: float, ratios: Sequence[float]) -> list[float]:
+    """Greens in proportion to what is needed, none shorter than the least."""
+    least, total = p.least_green - LOST_S, sum(ratios)
+    rest = cycle - gone - len(ratios) * least
+    shares = [y / total if total else 1 / len(ratios) for y in ratios]
+    wanted = [max((cycle - gone) * share - least, 0.0) for share in shares]
+    scale = rest / sum(wanted) if sum(wanted) else 0.0
+    return [least + scale * extra + LOST_S for extra in wanted]
 
 
 def capacity(p: Params, shown: Sequence[float]) -> list[float]:

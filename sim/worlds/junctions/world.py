@@ -113,7 +113,7 @@ class Junctions(Classic[Params]):
         """The signals, as their agents or the fixed plan have them."""
         if not self.has_signals:
             return {}
-        wanted = chosen(actions["signal"][..., 0], len(self.plan.ends))
+        wanted = chosen(actions["signal"][..., 0], len(self.plan.shows))
         planned = signals.planned(self.plan, state["step"])
         return signals.advanced(self.plan, state, torch.where(present["signal"], wanted, planned))
 
@@ -200,7 +200,7 @@ class Junctions(Classic[Params]):
             lanes.scatter_add_(1, state["lane"], some.long())
             counts.append(lanes[:, : at.inner].reshape(shape).double())
         number = torch.arange(at.junctions, dtype=torch.float64).expand(batch, -1)[..., None]
-        phase = torch.arange(len(self.plan.ends)) == state["phase"][..., None]
+        phase = torch.arange(len(self.plan.shows)) == state["phase"][..., None]
         green = (state["aspect"] == signals.GREEN)[..., None]
         since = state["since"][..., None].double() * self.dt
         shares = torch.tensor([1 - p.right - p.left, p.right, p.left], dtype=torch.float64)

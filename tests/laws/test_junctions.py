@@ -102,7 +102,7 @@ def test_random_arrivals_lose_what_webster_says(
 ) -> None:
     cycle = 2 * green + 10
     params = {"greens": (green, green), "north_south": flows[0], "east_west": flows[1]}
-    found = at_the_line(params, batch=32, warm=1500, steps=6000)
+    found = at_the_line(params, batch=24, warm=1000, steps=4000)
     for delay, flow in zip(found, flows, strict=True):
         wanted = webster.delay(cycle, SHOWN + green, flow / 3600)
         assert delay == pytest.approx(wanted, rel=tolerance)

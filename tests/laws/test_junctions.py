@@ -94,18 +94,17 @@ def test_even_arrivals_lose_what_the_uniform_term_says() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("green", "flows", "tolerance"),
-    [(30, (300, 450), 0.08), (30, (550, 650), 0.1), (20, (350, 500), 0.1)],
+    ("green", "flows"),
+    [pytest.param(20, (400, 400), id="20 s"), pytest.param(30, (400, 550), id="30 s")],
 )
-def test_random_arrivals_lose_what_webster_says(
-    green: float, flows: tuple[float, float], tolerance: float
-) -> None:
+def test_random_arrivals_lose_what_webster_says(green: float, flows: tuple[float, float]) -> None:
+    """Within 8 %, where x is 0.48 to 0.66."""
     cycle = 2 * green + 10
     params = {"greens": (green, green), "north_south": flows[0], "east_west": flows[1]}
-    found = at_the_line(params, batch=24, warm=1000, steps=4000)
+    found = at_the_line(params, batch=24, warm=500, steps=1500)
     for delay, flow in zip(found, flows, strict=True):
         wanted = webster.delay(cycle, SHOWN + green, flow / 3600)
-        assert delay == pytest.approx(wanted, rel=tolerance)
+        assert delay == pytest.approx(wanted, rel=0.08)
 
 
 def test_greens_are_for_what_comes_to_each_junction() -> None:

@@ -31,6 +31,7 @@ WORLDS: Final[dict[str, str]] = {
     "double_integrator": "sim.worlds.classics.double_integrator",
     "flows": "sim.worlds.flows",
     "gym": "sim.worlds.gym",
+    "junctions": "sim.worlds.junctions.catalogue",
     "lqr": "sim.worlds.classics.lqr",
     "market": "sim.worlds.market.world",
     "matrix": "sim.worlds.classics.matrix",

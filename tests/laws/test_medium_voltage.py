@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from checkers.effort import tries
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -89,7 +90,7 @@ def plant(filling: float, below: float) -> dict[str, torch.Tensor]:
     return levels | {"mode": tensor(0.0), "waits": tensor(0.0)}
 
 
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=tries(40))
 @given(filling=FILLINGS, below=FILLINGS, wanted=st.lists(POWERS, min_size=1, max_size=12))
 def test_water_is_conserved_to_the_litre(filling: float, below: float, wanted: list[float]) -> None:
     state, spilled = plant(filling, below), 0.0
@@ -106,7 +107,7 @@ def test_water_is_conserved_to_the_litre(filling: float, below: float, wanted: l
             assert 0 <= float(reservoir) <= P.upper_m3 * (1 + 1e-12)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=tries(60))
 @given(filling=FILLINGS, below=FILLINGS, wanted=POWERS)
 def test_power_is_rho_g_q_h_eta(filling: float, below: float, wanted: float) -> None:
     dry = Params(inflow_m3_per_s=0.0, start_min=0)
@@ -170,7 +171,7 @@ def test_biomass_keeps_its_ramp_and_its_least() -> None:
     assert seen == pytest.approx([90, 80, 70, 60, 50, 40, 40, 40, 50, 60])
 
 
-@settings(deadline=None, max_examples=15)
+@settings(deadline=None, max_examples=tries(15))
 @given(
     wanted=st.lists(st.floats(-800, 800), min_size=1, max_size=4), demand=st.floats(100, 700),
 )  # fmt: skip
@@ -196,7 +197,7 @@ WH = st.integers(-2_000_000, 2_000_000)
 QUARTERS = st.lists(st.tuples(WH, WH, st.integers(0, 10**6), WH, WH), min_size=1, max_size=6)
 
 
-@settings(deadline=None, max_examples=100)
+@settings(deadline=None, max_examples=tries(100))
 @given(units=QUARTERS, need=WH, spot=st.integers(100, 50_000))
 def test_nothing_is_paid_for_what_was_not_delivered(
     units: list[tuple[int, ...]], need: int, spot: int

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from checkers.effort import tries
 from hypothesis import given, note, settings
 from hypothesis import strategies as st
 
@@ -186,7 +187,7 @@ def count(state: Any) -> tuple[int, int, int]:
     return int(((state["driven"] > 0) | (state["place"] > state["door"])).sum()), on_it, gone
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=tries(10), deadline=None)
 @given(ROADS, st.integers(0, 2**32 - 1), st.floats(0, 1))
 def test_nobody_passes_through_anybody_and_nobody_is_lost(
     road: dict[str, Any], seed: int, share: float
@@ -223,7 +224,7 @@ def test_nobody_passes_through_anybody_and_nobody_is_lost(
         assert bool((state["speed"] >= 0).all())
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=tries(10), deadline=None)
 @given(ROADS, st.integers(0, 2**32 - 1))
 def test_no_change_of_lane_makes_anybody_brake_harder_than_is_safe(
     road: dict[str, Any], seed: int

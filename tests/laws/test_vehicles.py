@@ -516,7 +516,7 @@ def test_a_guest_appears_beside_the_file_joins_it_where_there_is_room_and_leaves
     assert told["collisions"].value == 0
 
 
-@settings(max_examples=5, deadline=None)
+@settings(max_examples=tries(5), deadline=None)
 @given(st.integers(0, 2**32 - 1))
 def test_nobody_passes_through_anybody_in_either_lane(seed: int) -> None:
     """With lanes changed at random, and rows that do not depend on the batch."""

@@ -18,12 +18,13 @@ from sim.console.drawing_plain import draw_plain
 from sim.console.drawing_points import Trails, draw_points
 from sim.console.drawing_road import draw_road, figures_of_road
 from sim.console.drawing_shares import draw_shares, figures_of_shares
+from sim.console.drawing_swarm import draw_swarm, figures_of_swarm
 from sim.console.ink import Row
 
 _Draw = Callable[[Mapping[str, Any], int, int], list[Row]]
 _DRAWN: Final[dict[str, _Draw]] = {
     "feeders": draw_feeders, "bus": draw_bus, "market": draw_market, "shares": draw_shares,
-    "road": draw_road,
+    "road": draw_road, "swarm": draw_swarm,
 }  # fmt: skip
 _FIGURES: Final[dict[str, Callable[[Mapping[str, Any]], dict[str, float]]]] = {
     "feeders": figures_of_feeders,
@@ -31,6 +32,7 @@ _FIGURES: Final[dict[str, Callable[[Mapping[str, Any]], dict[str, float]]]] = {
     "market": figures_of_market,
     "shares": figures_of_shares,
     "road": figures_of_road,
+    "swarm": figures_of_swarm,
 }
 _ODD: Final = (KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError)
 """What reading a scene raises that is not of the form its kind promises."""

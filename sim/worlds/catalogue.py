@@ -41,6 +41,7 @@ WORLDS: Final[dict[str, str]] = {
     "smart_grid": "sim.worlds.smart_grid",
     "speaker_listener": "sim.worlds.classics.speaker_listener",
     "spread": "sim.worlds.classics.spread",
+    "swarm": "sim.worlds.swarm.world",
     "traffic": "sim.worlds.traffic",
     "vehicles": "sim.worlds.vehicles",
 }

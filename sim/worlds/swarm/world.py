@@ -29,11 +29,14 @@ from sim.worlds.swarm.task import Task
 from sim.worlds.world import Metric, PhysicalEvent, State, target_of
 
 TASKS: Final[dict[str, str]] = {
+    "coverage": "sim.worlds.swarm.coverage",
     "search": "sim.worlds.swarm.search",
 }
 RULES: Final = {
+    "coverage": "agents.behaviours.swarm_coverage:Lloyd",
     "search": "agents.behaviours.swarm_search:Wander",
 }
+ROLES: Final = dict.fromkeys(TASKS, "agents.behaviours.swarm_roles:Nudge")
 CONTACT: Final = -0.1
 """What it costs a robot to be held up by something, each time."""
 _HEADING: Final = 103

@@ -85,19 +85,21 @@ class Robot(ABC):
         return xp.concat((xp.clip(along, 0.0, self.speed), turn), axis=1)
 
     def give_way(self, xp: Any, obs: Array, wanted: Array) -> Array:
-        """The same, bent away from what is near. Shapes: [B, 2] m/s -> [B, 2] m/s."""
+        """The same, bent away from what is near, and to the right of other robots, so that two that
+        meet pass each other. Shapes: [B, 2] m/s -> [B, 2] m/s."""
         reach = self.margin + 2 * self.speed * self.period
         push = xp.zeros_like(wanted)
         if "near" in self.group.observation.slices:
             there, apart = self.field(obs, "near"), self.pair(xp, obs, "near")
             apart = xp.reshape(apart, (obs.shape[0], -1, 2))
             far = xp.sqrt(xp.sum(apart * apart, axis=2)) + 1e-9
-            force = there * xp.clip(1.0 - far / (reach + self.margin), 0.0, 1.0)
-            push = push - xp.sum(apart * (force / far)[..., None], axis=1)
+            force = there * xp.clip((reach + self.margin - far) / reach, 0.0, 1.0) / far
+            x, y = apart[..., 0], apart[..., 1]
+            aside = xp.stack((y - x, -x - y), axis=-1)
+            push = push + xp.sum(aside * force[..., None], axis=1)
         if "free" in self.group.observation.slices:
             free = self.field(obs, "free")
-            seen = self.field(obs, "sighted")
-            force = seen * xp.clip(1.0 - free / reach, 0.0, 1.0)
+            force = self.field(obs, "sighted") * xp.clip(1.0 - free / reach, 0.0, 1.0)
             push = push - force @ beams(xp, free)
         return limited(xp, wanted + self.speed * push, self.speed)
 

@@ -2,9 +2,10 @@
 
 Between any two round bodies there is a line with one on either side. A robot moves in a straight
 line within a step, and only as far as it stays on its own side of all its lines: with gap g, and a
-and b what the two would approach each other, each does the share g / (a + b) of its way if that is
-less than all of it (the idea of buffered Voronoi cells). At walls it slides along. Who is held up
-by another or by an obstacle stands: no rebound, nobody is pushed.
+and b what the two would approach each other, the shares a and b of g (the idea of buffered Voronoi
+cells). What leads farther is lost, and the rest of the way leads along: no friction, no rebound,
+and nobody is pushed. Where several things are in the way, that may still lead across a line; then
+only a part of the way is gone.
 Source: Zhou, Wang, Bandyopadhyay and Schwager, Fast, On-line Collision Avoidance for Dynamic
 Vehicles Using Buffered Voronoi Cells, 2017.
 """
@@ -33,54 +34,81 @@ def settle(
 
     Shapes: position [B, n, 2], obstacle [B, m, 3] -> [B, n, 2], moved, bool [B, n].
     """
-    way, is_walled = within_walls(p, position, moved.way)
-    share = torch.minimum(_others(p, position, way, dt), _obstacles(p, position, way, obstacle))
-    is_held = share < 1
-    there = position + way * share[..., None]
-    velocity = torch.where(is_held[..., None], 0.0, moved.velocity)
+    bodies = _Bodies(p, position, obstacle, dt)
+    way = within_walls(p, position, bodies.slide(moved.way))
+    share = bodies.share(way)
+    is_held = (share < 1) | (way != moved.way).any(-1)
+    way = way * share[..., None]
+    velocity = torch.where(is_held[..., None], way / dt, moved.velocity)
     if p.motion == "unicycle":
-        velocity = torch.where(is_walled.any(-1, keepdim=True), 0.0, velocity)
-    else:
-        velocity = torch.where(is_walled, 0.0, velocity)
-    return there, Moved(there - position, velocity, moved.heading), is_held | is_walled.any(-1)
+        along = torch.clamp(dot(moved.heading, velocity), min=0.0)
+        velocity = torch.where(is_held[..., None], moved.heading * along[..., None], velocity)
+    return position + way, Moved(way, velocity, moved.heading), is_held
 
 
-def within_walls(p: Params, position: Tensor, way: Tensor) -> tuple[Tensor, Tensor]:
-    """The way along the walls, and where they changed it, by axis. Shapes: [B, n, 2]."""
+def within_walls(p: Params, position: Tensor, way: Tensor) -> Tensor:
+    """The way, along the walls where it leads into them. Shapes: [B, n, 2]."""
     far = torch.tensor([p.width, p.height], dtype=way.dtype, device=way.device) - p.radius
     there = position + way
     kept = torch.minimum(torch.clamp(there, min=p.radius), far)
-    is_walled = kept != there
-    return torch.where(is_walled, kept - position, way), is_walled
+    return torch.where(kept != there, kept - position, way)
 
 
-def _others(p: Params, position: Tensor, way: Tensor, dt: float) -> Tensor:
-    """Shapes: -> [B, n], the share of its way that each can go."""
-    share = torch.ones(position.shape[0] * position.shape[1], dtype=way.dtype, device=way.device)
-    pairs = near(position, 2 * (p.radius + p.speed * dt) + SKIN)
-    if len(pairs.i):
-        normal = pairs.apart / torch.clamp(pairs.distance, min=LEAST)[:, None]
-        gap = torch.clamp(pairs.distance - 2 * p.radius - SKIN, min=0.0)
-        steps = way.reshape(-1, 2)
-        ours = torch.clamp(dot(steps[pairs.i], normal), min=0.0)
-        theirs = torch.clamp(-dot(steps[pairs.j], normal), min=0.0)
-        both = ours + theirs
-        part = torch.where(both > gap, gap / torch.clamp(both, min=LEAST), 1.0)
-        # Who does not approach is not held up by it.
-        for index, own in ((pairs.i, ours), (pairs.j, theirs)):
-            share = share.scatter_reduce(0, index, torch.where(own > LEAST, part, 1.0), "amin")
-    return share.view(position.shape[:2])
+class _Bodies:
+    """What is near whom at the beginning of a step: pairs of robots, and robots and obstacles.
 
+    Shapes: gap [k], normal [k, 2] of pairs from i to j; of obstacles [B, n, m], [B, n, m, 2].
+    """
 
-def _obstacles(p: Params, position: Tensor, way: Tensor, obstacle: Tensor) -> Tensor:
-    """Shapes: -> [B, n], the share of its way that each can go."""
-    if not obstacle.shape[1]:
-        return torch.ones_like(position[..., 0])
-    apart = obstacle[:, None, :, :2] - position[:, :, None]
-    distance = norm(apart)
-    normal = apart / torch.clamp(distance, min=LEAST)[..., None]
-    gap = torch.clamp(distance - obstacle[:, None, :, 2] - p.radius - SKIN, min=0.0)
-    ours = dot(way[:, :, None].expand_as(normal), normal)
-    is_close = (ours > gap) & (ours > LEAST)
-    part = torch.where(is_close, gap / torch.clamp(ours, min=LEAST), 1.0)
-    return part.amin(-1)
+    def __init__(self, p: Params, position: Tensor, obstacle: Tensor, dt: float) -> None:
+        self.shape = position.shape
+        pairs = near(position, 2 * (p.radius + p.speed * dt) + SKIN)
+        self.i, self.j = pairs.i, pairs.j
+        self.normal = pairs.apart / torch.clamp(pairs.distance, min=LEAST)[:, None]
+        self.gap = torch.clamp(pairs.distance - 2 * p.radius - SKIN, min=0.0)
+        apart = obstacle[:, None, :, :2] - position[:, :, None]
+        distance = norm(apart)
+        self.normals = apart / torch.clamp(distance, min=LEAST)[..., None]
+        self.gaps = torch.clamp(distance - obstacle[:, None, :, 2] - p.radius - SKIN, min=0.0)
+
+    def slide(self, way: Tensor) -> Tensor:
+        """The way without what leads into things. Shapes: [B, n, 2]."""
+        if self.gaps.shape[-1]:
+            gap, nearest = self.gaps.min(-1)
+            index = nearest[..., None, None].expand(*nearest.shape, 1, 2)
+            normal = torch.gather(self.normals, 2, index)[:, :, 0]
+            way = way - normal * torch.clamp(dot(way, normal) - gap, min=0.0)[..., None]
+        if len(self.i):
+            ours, theirs = self._approach(way)
+            both = ours + theirs
+            part = torch.clamp(both - self.gap, min=0.0) / torch.clamp(both, min=LEAST)
+            flat = way.reshape(-1, 2)
+            for index, own, sign in ((self.i, ours, -1.0), (self.j, theirs, 1.0)):
+                flat = flat.index_add(0, index, self.normal * (own * part * sign)[:, None])
+            way = flat.view(self.shape)
+        return way
+
+    def share(self, way: Tensor) -> Tensor:
+        """Of its way that each can go. Shapes: [B, n, 2] -> [B, n]."""
+        share = torch.ones(self.shape[:2], dtype=way.dtype, device=way.device)
+        if self.gaps.shape[-1]:
+            ours = dot(way[:, :, None].expand_as(self.normals), self.normals)
+            is_close = (ours > self.gaps) & (ours > LEAST)
+            part = torch.where(is_close, self.gaps / torch.clamp(ours, min=LEAST), 1.0)
+            share = torch.minimum(share, part.amin(-1))
+        if len(self.i):
+            ours, theirs = self._approach(way)
+            both = ours + theirs
+            part = torch.where(both > self.gap, self.gap / torch.clamp(both, min=LEAST), 1.0)
+            flat = share.flatten()
+            # Who does not approach is not held up by it.
+            for index, own in ((self.i, ours), (self.j, theirs)):
+                flat = flat.scatter_reduce(0, index, torch.where(own > LEAST, part, 1.0), "amin")
+            share = flat.view(share.shape)
+        return share
+
+    def _approach(self, way: Tensor) -> tuple[Tensor, Tensor]:
+        """How far the two of each pair would come towards each other. Shapes: [k] each."""
+        flat = way.reshape(-1, 2)
+        ours = torch.clamp(dot(flat[self.i], self.normal), min=0.0)
+        return ours, torch.clamp(-dot(flat[self.j], self.normal), min=0.0)

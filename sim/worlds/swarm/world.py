@@ -30,10 +30,12 @@ from sim.worlds.world import Metric, PhysicalEvent, State, target_of
 
 TASKS: Final[dict[str, str]] = {
     "coverage": "sim.worlds.swarm.coverage",
+    "formation": "sim.worlds.swarm.formation",
     "search": "sim.worlds.swarm.search",
 }
 RULES: Final = {
     "coverage": "agents.behaviours.swarm_coverage:Lloyd",
+    "formation": "agents.behaviours.swarm_formation:Consensus",
     "search": "agents.behaviours.swarm_search:Wander",
 }
 ROLES: Final = dict.fromkeys(TASKS, "agents.behaviours.swarm_roles:Nudge")

@@ -1,0 +1,173 @@
+"""Formation by consensus: differences die out at the second eigenvalue of the Laplacian, and grow
+from the known delay on."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from agents.behaviours.swarm_formation import Consensus
+from agents.policy import Received
+from sim.worlds.swarm.consensus import adjacency, delay_limit, rate, spectrum
+from sim.worlds.swarm.formation import SHAPES, reference
+from sim.worlds.swarm.world import make
+
+N = 10
+BLIND = {"neighbours": 0, "beams": 0}
+
+
+@pytest.mark.parametrize(
+    ("graph", "wanted"), [("line", 0.0979), ("ring", 0.382), ("complete", 10.0), ("star", 1.0)]
+)
+def test_second_eigenvalues_of_ten(graph: str, wanted: float) -> None:
+    assert rate(graph, N) == pytest.approx(wanted, abs=5e-5)
+
+
+class Points:
+    """Points that move as the rule wants, at once and in any direction; what they say is late by
+    whole decisions."""
+
+    def __init__(self, graph: str, gain: float, delay: int, period: float, **params: Any) -> None:
+        world = make({
+            "task": "formation", "robots": N, "graph": graph, "speed": 1e6, **BLIND,
+            "decide": f"{1000 * period:g}ms", "dt": f"{1000 * period:g}ms", "change": "10000h",
+            "width": 200, "height": 200,
+        })  # fmt: skip
+        self.rule = Consensus("robot-1", world.groups[0], {"gain": gain, "patience": 60, **params})
+        self.obs = world.observe(world.reset([(0, 0)]))[world.group][0].numpy().copy()
+        self.delay, self.period, self.said = delay, period, []
+        self.memory = self.rule.memory(np, N)
+
+    def step(self) -> float:
+        """One decision. Returns how far beliefs are apart."""
+        inbox = {}
+        if len(self.said) >= self.delay:
+            told = np.broadcast_to(self.said[-self.delay], (N, N, 3))
+            age = np.full((N, N), self.delay * self.period)
+            inbox = {"belief": Received(told, ~np.eye(N, dtype=bool), age)}
+        wanted, outbox, self.memory = self.rule.decide(np, self.obs, inbox, self.memory, None)
+        self.said.append(outbox["belief"])
+        self.obs[:, :2] += wanted * self.period
+        belief = self.obs[:, :2] - self.rule.pair(np, self.obs, "place")
+        return float(np.linalg.norm(belief - belief.mean(0)))
+
+
+@pytest.mark.parametrize("graph", ["line", "ring", "complete"])
+def test_differences_decay_at_the_second_eigenvalue(graph: str) -> None:
+    """With messages that are late by one decision, which is short against what is measured."""
+    gain = 0.02 if graph == "complete" else 0.2
+    points = Points(graph, gain, 1, 0.05)
+    rest = 3.0 if graph == "complete" else 15.0 if graph == "ring" else 45.0
+    steps = round(rest / 0.05 / (0.2 if graph == "complete" else 1))
+    course = np.log([points.step() for _ in range(steps)])
+    half = steps // 2
+    found = -(course[-1] - course[half]) / ((steps - 1 - half) * 0.05)
+    assert found == pytest.approx(rate(graph, N, gain), rel=0.03)
+
+
+@pytest.mark.parametrize("graph", ["ring", "complete"])
+@pytest.mark.parametrize(("share", "grows"), [(0.85, False), (1.15, True)])
+def test_differences_grow_from_the_known_delay_on(graph: str, share: float, grows: bool) -> None:
+    period, gain = 0.02, 0.5
+    limit = delay_limit(graph, N, gain)
+    # Held for a period, a value is late by half of one more.
+    delay = round((share * limit - period / 2) / period)
+    points = Points(graph, gain, delay, period)
+    course = [points.step() for _ in range(round(60 * limit / period))]
+    early, late = max(course[len(course) // 3 : len(course) // 2]), max(course[-len(course) // 6 :])
+    assert (late > early) == grows
+    assert late > 3 * early if grows else late < early / 3
+
+
+def test_compared_with_what_it_believes_now_no_delay_is_too_long() -> None:
+    period, gain = 0.05, 0.5
+    delay = round(4 * delay_limit("ring", N, gain) / period)
+    points = Points("ring", gain, delay, period, same_age=False)
+    course = [points.step() for _ in range(4000)]
+    assert course[-1] < 1e-3 * course[0]
+
+
+def test_the_same_age_keeps_the_mean_of_all_beliefs() -> None:
+    for same, moves in ((True, False), (False, True)):
+        points = Points("line", 0.5, 10, 0.1, same_age=same)
+        before = points.obs[:, :2].mean(0)
+        for _ in range(200):
+            points.step()
+        assert (np.linalg.norm(points.obs[:, :2].mean(0) - before) > 1e-6) == moves
+
+
+def test_the_limit_is_that_of_the_largest_eigenvalue() -> None:
+    assert delay_limit("complete", N) == pytest.approx(np.pi / 20)
+    assert spectrum("ring", 4).tolist() == pytest.approx([0, 2, 2, 4])
+    assert adjacency("star", 4).sum(1).tolist() == [3, 1, 1, 1]
+
+
+# --- robots ---------------------------------------------------------------------------------------
+
+
+def play(params: dict[str, Any], seconds: int, delay: int = 1, **rule_params: Any) -> Any:
+    """Robots by the rule; what they say counts `delay` decisions later."""
+    world = make({"task": "formation", "motion": "double_integrator", **params})
+    rule = Consensus("robot-1", world.groups[0], rule_params)
+    state, n = world.reset([(0, 0)]), world.agents
+    there = {world.group: torch.ones(1, n, dtype=torch.bool)}
+    memory, said = rule.memory(torch, n), []
+    for step in range(round(seconds / world.dt)):
+        if step % world.every == 0:
+            obs, inbox = world.observe(state)[world.group][0], {}
+            if len(said) >= delay:
+                age = torch.full((n, n), delay * world.every * world.dt).double()
+                told = said[-delay].expand(n, -1, -1)
+                inbox = {"belief": Received(told, ~torch.eye(n, dtype=torch.bool), age)}
+            action, outbox, memory = rule(obs, inbox, memory, None)
+            said.append(outbox["belief"])
+        state, _ = world.advance(state, {world.group: action[None]}, there)
+    return world, state
+
+
+def test_robots_take_their_places_and_do_so_again_when_the_shape_changes() -> None:
+    world, state = play({"robots": 6, "change": "30s", "graph": "complete"}, 29, gain=0.2)
+    assert world.metrics(state)["error_now"].value < 0.3
+    metrics = world.metrics(play({"robots": 6, "change": "30s", "graph": "complete"}, 32)[1])
+    assert metrics["error_now"].value > 0.5
+
+
+def test_robots_swing_when_messages_are_too_late() -> None:
+    sizes = {
+        "robots": 6,
+        "graph": "complete",
+        "change": "1h",
+        **BLIND,
+        "radius": 0.01,
+        "dt": "200ms",
+    }
+    limit = delay_limit("complete", 6, 0.2)  # 1.3 s
+    soon, late = (
+        world.metrics(state)["error_now"].value
+        for world, state in (
+            play(sizes, 80, round(share * limit / 0.2), gain=0.2) for share in (0.5, 1.6)
+        )
+    )
+    assert soon < 0.05
+    assert late > 0.5
+
+
+@pytest.mark.parametrize("robots", [1, 2, 7])
+def test_shapes_have_their_pitch_and_their_middle(robots: int) -> None:
+    places = make({"task": "formation", "robots": robots, "pitch": 3}).task.places
+    assert len(places) == len(SHAPES)
+    for place in places:
+        assert float(place.mean(0).abs().max()) < 1e-5
+        if robots > 1:
+            assert float(torch.pdist(place).min()) == pytest.approx(3, rel=1e-5)
+
+
+def test_nobody_is_quicker_than_straight_and_at_full_speed() -> None:
+    params = {"robots": 6, "change": "20s", "graph": "complete"}
+    world, state = play(params, 40)
+    direct = reference({"task": "formation", **params}, 0, 40 * 10**9)["direct"]
+    assert direct["error"] < world.metrics(state)["error"].value
+    assert direct["error_now"] < 0.01

@@ -13,12 +13,13 @@ from array_api_compat import array_namespace, device
 
 from agents.behaviours.swarm import Array, Robot, limited
 from agents.behaviours.swarm_coverage import Lloyd
+from agents.behaviours.swarm_flocking import Flock
 from agents.behaviours.swarm_formation import Consensus
 from agents.behaviours.swarm_search import Wander
 from sim.spaces import Field, Space
 
 RULES: Final[Mapping[str, type[Robot]]] = {
-    "coverage": Lloyd, "formation": Consensus, "search": Wander
+    "coverage": Lloyd, "flocking": Flock, "formation": Consensus, "search": Wander
 }  # fmt: skip
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from checkers.robots import play
 
 from agents.behaviours.swarm_coverage import Lloyd
 from agents.policy import Received
@@ -85,25 +86,11 @@ def heard(values: torch.Tensor, lost: Any = None) -> dict[str, Any]:
     return {"at": Received(values.expand(n, -1, -1), there, torch.zeros(n, n).double())}
 
 
-def play(world: Any, rule: Any, steps: int, lost: Any = None, seed: int = 0) -> Any:
-    """Everybody by the rule, with messages that count from the next decision on."""
-    state, n = world.reset([(seed, 0)]), world.agents
-    there = {world.group: torch.ones(1, n, dtype=torch.bool)}
-    memory, inbox = rule.memory(torch, n), {}
-    for step in range(steps):
-        if step % world.every == 0:
-            obs = world.observe(state)[world.group][0]
-            action, said, memory = rule(obs, inbox, memory, None)
-            inbox = heard(said["at"], lost)
-        state, _ = world.advance(state, {world.group: action[None]}, there)
-    return state
-
-
 def test_robots_in_a_square_end_near_the_bound() -> None:
     sides = {"width": 30, "height": 30, "robots": 16, "start": "corner", "decide": "500ms"}
     world = make({**EVEN, **sides, "dt": "500ms"})
     rule = Lloyd("robot-1", world.groups[0], {"points": 30})
-    state = play(world, rule, 200)
+    state = play(world, rule, 100)
     assert HEXAGONS <= world.metrics(state)["cost_now"].value <= 1.15 * HEXAGONS
     assert world.metrics(state)["contacts"].value < 10
 
@@ -114,7 +101,7 @@ def test_robots_on_a_line_stand_where_the_closed_form_says() -> None:
         "decide": "500ms", "dt": "500ms",
     })  # fmt: skip
     rule = Lloyd("robot-1", world.groups[0], {"points": 160})
-    state = play(world, rule, 240)
+    state = play(world, rule, 120)
     found = sorted(state["position"][0, :, 0].tolist())
     assert found == pytest.approx([5.0, 15.0, 25.0, 35.0], abs=0.3)
 
@@ -124,7 +111,8 @@ def test_robots_that_hear_nobody_crowd_and_cost_more() -> None:
     rule = Lloyd("robot-1", world.groups[0], {"points": 20})
     deaf = torch.ones(12, 12, dtype=torch.bool)
     told, untold = (
-        world.metrics(play(world, rule, 300, lost, seed=3))["cost"].value for lost in (None, deaf)
+        world.metrics(play(world, rule, 30, lost=lost, seed=3))["cost"].value
+        for lost in (None, deaf)
     )
     jump = reference({"task": "coverage"}, 3, 30 * 10**9)["jump"]["cost"]
     assert jump < told < 1.5 * jump, "nobody is better than robots that can jump"

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from checkers.robots import play
 
 from agents.behaviours.swarm_formation import Consensus
 from agents.policy import Received
@@ -111,28 +112,15 @@ def test_the_limit_is_that_of_the_largest_eigenvalue() -> None:
 # --- robots ---------------------------------------------------------------------------------------
 
 
-def play(params: dict[str, Any], seconds: float, delay: int = 1, **rule_params: Any) -> Any:
-    """Robots by the rule; what they say counts `delay` decisions later."""
+def form(params: dict[str, Any], seconds: float, delay: int = 1, **rule_params: Any) -> Any:
+    """A world, and its state once robots have gone by the rule for so long."""
     world = make({"task": "formation", "motion": "double_integrator", **params})
     rule = Consensus("robot-1", world.groups[0], rule_params)
-    state, n = world.reset([(0, 0)]), world.agents
-    there = {world.group: torch.ones(1, n, dtype=torch.bool)}
-    memory, said = rule.memory(torch, n), []
-    for step in range(round(seconds / world.dt)):
-        if step % world.every == 0:
-            obs, inbox = world.observe(state)[world.group][0], {}
-            if len(said) >= delay:
-                age = torch.full((n, n), delay * world.every * world.dt).double()
-                told = said[-delay].expand(n, -1, -1)
-                inbox = {"belief": Received(told, ~torch.eye(n, dtype=torch.bool), age)}
-            action, outbox, memory = rule(obs, inbox, memory, None)
-            said.append(outbox["belief"])
-        state, _ = world.advance(state, {world.group: action[None]}, there)
-    return world, state
+    return world, play(world, rule, seconds, delay)
 
 
 def test_robots_take_their_places_and_do_so_again_when_the_shape_changes() -> None:
-    world, state = play({"robots": 6, "change": "25s", "graph": "complete"}, 24.8, gain=0.2)
+    world, state = form({"robots": 6, "change": "25s", "graph": "complete"}, 24.8, gain=0.2)
     assert world.metrics(state)["error_now"].value < 0.1
     assert world.metrics(state)["stands"].value > 10
     everybody = {world.group: torch.zeros(1, 6, dtype=torch.bool)}
@@ -155,7 +143,7 @@ def test_robots_swing_when_messages_are_too_late() -> None:
     soon, late = (
         world.metrics(state)["error_now"].value
         for world, state in (
-            play(sizes, 60, round(share * limit / 0.2), gain=0.2) for share in (0.5, 1.6)
+            form(sizes, 60, round(share * limit / 0.2), gain=0.2) for share in (0.5, 1.6)
         )
     )
     assert soon < 0.05
@@ -174,7 +162,7 @@ def test_shapes_have_their_pitch_and_their_middle(robots: int) -> None:
 
 def test_nobody_is_quicker_than_straight_and_at_full_speed() -> None:
     params = {"robots": 6, "change": "20s", "graph": "complete"}
-    world, state = play(params, 39)
+    world, state = form(params, 39)
     direct = reference({"task": "formation", **params}, 0, 39 * 10**9)["direct"]
     assert direct["error"] < world.metrics(state)["error"].value
     assert direct["error_now"] < 0.01

@@ -15,14 +15,14 @@ from typing import Any, Final
 
 import torch
 
-from sim.errors import BoundError
 from sim.spaces import Field
-from sim.units import SECOND, duration_ns
+from sim.units import SECOND
 from sim.worlds.catalogue import parse
 from sim.worlds.classics.common import Columns
 from sim.worlds.classics.fields import NotNegative, Positive
-from sim.worlds.noise import row_keys, uniforms
+from sim.worlds.noise import row_keys
 from sim.worlds.swarm import maps, params, task
+from sim.worlds.swarm.course import course, seconds_of
 from sim.worlds.swarm.motion import norm
 from sim.worlds.swarm.scene import digits
 from sim.worlds.swarm.voronoi import HEXAGONS, bell, centroid, squared
@@ -51,12 +51,7 @@ class Task(task.Task[Params]):
     def __init__(self, p: Params) -> None:
         super().__init__(p)
         self.every = params.steps(p, "decide")
-        try:
-            self.leg = duration_ns(p.leg) / SECOND
-        except ValueError as error:
-            raise BoundError(f"world.leg: {error}") from None
-        if not self.leg:
-            raise BoundError("world.leg: a leg must be longer than 0")
+        self.leg = seconds_of(p, "leg")
         if p.plume:
             self.sees = (
                 Field("plume", low=0.0, high=1.0, help="1: it is in the plume"),
@@ -70,13 +65,7 @@ class Task(task.Task[Params]):
 
     def middle(self, key: Tensor, step: Tensor) -> Tensor:
         """Where the plume is. Shapes: int64 [B] -> [B, 2]. Units: m."""
-        p, seconds = self.params, step * self.dt
-        leg = torch.floor(seconds / self.leg)
-        share = (seconds / self.leg - leg)[:, None]
-        begin, end = (uniforms(key, leg.long() + i, 2, _PLUME) for i in range(2))
-        size = torch.tensor([p.width, p.height], dtype=torch.float64, device=key.device)
-        place: Tensor = (begin + (end - begin) * share) * size
-        return place
+        return course(self.params, key, step * self.dt, self.leg, _PLUME)[0]
 
     def density(self, key: Tensor, step: Tensor, points: Tensor) -> Tensor:
         """Shapes: int64 [B], points [G, 2] -> [B, G]."""

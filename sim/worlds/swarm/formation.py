@@ -17,15 +17,15 @@ from typing import Any, Final, Literal
 
 import torch
 
-from sim.errors import BoundError
 from sim.spaces import Field
-from sim.units import SECOND, duration_ns
+from sim.units import SECOND
 from sim.worlds.catalogue import parse
 from sim.worlds.classics.common import Columns
 from sim.worlds.classics.fields import Positive
 from sim.worlds.noise import ordered_sum, row_keys
 from sim.worlds.swarm import ground, params, task
 from sim.worlds.swarm.consensus import adjacency
+from sim.worlds.swarm.course import seconds_of
 from sim.worlds.swarm.motion import norm
 from sim.worlds.world import Metric, State
 
@@ -54,12 +54,7 @@ class Task(task.Task[Params]):
 
     def __init__(self, p: Params) -> None:
         super().__init__(p)
-        try:
-            self.change = duration_ns(p.change) / SECOND
-        except ValueError as error:
-            raise BoundError(f"world.change: {error}") from None
-        if not self.change:
-            raise BoundError("world.change: a shape must last longer than 0")
+        self.change = seconds_of(p, "change")
         self.places = torch.stack([_shape(name, p.robots, p.pitch) for name in SHAPES])
         self.counts = torch.from_numpy(adjacency(p.graph, p.robots))
         far = float(self.places.abs().max()) + 1.0

@@ -90,6 +90,7 @@ def sees(p: Params) -> list[Field]:
         Field("battery", low=0.0, high=1.0, default=1.0, help="share that is left"),
         Field("sighted", low=0.0, high=1.0, help="0: its sensors have failed"),
         Field("near", low=0.0, high=1.0, size=k, help="1: there is a neighbour, the nearest first"),
+        Field("near_number", low=0.0, high=float(p.robots), size=k, help="which; 0: nobody"),
         Field("near_x", "m", -p.sight, p.sight, size=k, help="where it is, seen from here"),
         Field("near_y", "m", -p.sight, p.sight, size=k),
         Field("near_speed_x", "m/s", -2 * p.speed, 2 * p.speed, size=k, help="its speed less own"),

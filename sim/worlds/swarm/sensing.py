@@ -33,10 +33,12 @@ def observe(p: Params, state: State, is_sighted: Tensor) -> Tensor:
         own, others = torch.split(error, [2 * n, 2 * n * p.neighbours], 1)
         told[0] = position + own.view(rows, n, 2)
     if p.neighbours:
-        apart, relative, there = _neighbours(p, position, velocity, is_sighted)
+        apart, relative, number = _neighbours(p, position, velocity, is_sighted)
+        there = number > 0
         if p.noise:
             apart = apart + others.view(rows, n, p.neighbours, 2) * there[..., None]
-        told += [there.double(), apart[..., 0], apart[..., 1], relative[..., 0], relative[..., 1]]
+        told += [there.double(), number]
+        told += [of[..., axis] for of in (apart, relative) for axis in range(2)]
     if p.beams:
         told.append(free_way(p, position, state["obstacle"]) * is_sighted[..., None])
     return torch.cat(told, -1)
@@ -45,9 +47,9 @@ def observe(p: Params, state: State, is_sighted: Tensor) -> Tensor:
 def _neighbours(
     p: Params, position: Tensor, velocity: Tensor, is_sighted: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Of the nearest where they are, how they move, and whether they are there; else 0.
+    """Of the nearest where they are, how they move, and which they are, from 1 on; else 0.
 
-    Shapes: -> [B, n, k, 2], [B, n, k, 2], bool [B, n, k].
+    Shapes: -> [B, n, k, 2], [B, n, k, 2], [B, n, k].
     """
     rows, n, _ = position.shape
     index, there = nearest(near(position, p.sight), rows * n, p.neighbours)
@@ -58,7 +60,8 @@ def _neighbours(
         flat = of.reshape(-1, 2)
         relative = torch.where(there[..., None], flat[index] - flat[:, None], 0.0)
         found.append(relative.view(shape))
-    return found[0], found[1], there.view(shape[:3])
+    number = torch.where(there, index % n + 1, 0).to(position.dtype)
+    return found[0], found[1], number.view(shape[:3])
 
 
 def free_way(p: Params, position: Tensor, obstacle: Tensor) -> Tensor:

@@ -30,11 +30,13 @@ from sim.worlds.world import Metric, PhysicalEvent, State, target_of
 
 TASKS: Final[dict[str, str]] = {
     "coverage": "sim.worlds.swarm.coverage",
+    "flocking": "sim.worlds.swarm.flocking",
     "formation": "sim.worlds.swarm.formation",
     "search": "sim.worlds.swarm.search",
 }
 RULES: Final = {
     "coverage": "agents.behaviours.swarm_coverage:Lloyd",
+    "flocking": "agents.behaviours.swarm_flocking:Flock",
     "formation": "agents.behaviours.swarm_formation:Consensus",
     "search": "agents.behaviours.swarm_search:Wander",
 }

@@ -28,7 +28,8 @@ s, -1: not known."""
 class Flock(Robot):
     """params: spacing (m, as the world's; default 2), patience (s, for which a message counts;
     default 1), forget (s, for which the goal counts; default 10), grip, ease, pull, brake (gains of
-    forces, of velocities, and towards the goal; default 1, 1, 0.2, 0.6), margin.
+    forces, of velocities, and towards the goal; default 0.2, 0.3, 0.1, 0.5; more is too much for
+    decisions five times a second), margin.
 
     Memory: the goal x, y, its velocity x, y, and how old that is, s; -1: not known.
     """
@@ -42,8 +43,8 @@ class Flock(Robot):
         self.spacing = float(params.get("spacing", 2.0))
         self.patience = float(params.get("patience", 1.0))
         self.forget = float(params.get("forget", 10.0))
-        self.grip, self.ease = (float(params.get(k, 1.0)) for k in ("grip", "ease"))
-        self.pull, self.brake = float(params.get("pull", 0.2)), float(params.get("brake", 0.6))
+        self.grip, self.ease = float(params.get("grip", 0.2)), float(params.get("ease", 0.3))
+        self.pull, self.brake = float(params.get("pull", 0.1)), float(params.get("brake", 0.5))
         self.lag = max(self.period, 0.2)
 
     def memory(self, xp: Any, batch: int) -> Array:

@@ -86,6 +86,7 @@ def heard(values: torch.Tensor, lost: Any = None) -> dict[str, Any]:
     return {"at": Received(values.expand(n, -1, -1), there, torch.zeros(n, n).double())}
 
 
+@pytest.mark.slow
 def test_robots_in_a_square_end_near_the_bound() -> None:
     sides = {"width": 30, "height": 30, "robots": 16, "start": "corner", "decide": "500ms"}
     world = make({**EVEN, **sides, "dt": "500ms"})
@@ -106,6 +107,7 @@ def test_robots_on_a_line_stand_where_the_closed_form_says() -> None:
     assert found == pytest.approx([5.0, 15.0, 25.0, 35.0], abs=0.3)
 
 
+@pytest.mark.slow
 def test_robots_that_hear_nobody_crowd_and_cost_more() -> None:
     world = make({"task": "coverage", "decide": "500ms", "cell": 2})
     rule = Lloyd("robot-1", world.groups[0], {"points": 20})

@@ -130,6 +130,7 @@ def test_robots_take_their_places_and_do_so_again_when_the_shape_changes() -> No
     assert world.metrics(state)["error_now"].value > 1, "another shape, and nobody has moved"
 
 
+@pytest.mark.slow
 def test_robots_swing_when_messages_are_too_late() -> None:
     sizes = {
         "robots": 6,
@@ -160,6 +161,7 @@ def test_shapes_have_their_pitch_and_their_middle(robots: int) -> None:
             assert float(torch.pdist(place).min()) == pytest.approx(3, rel=1e-5)
 
 
+@pytest.mark.slow
 def test_nobody_is_quicker_than_straight_and_at_full_speed() -> None:
     params = {"robots": 6, "change": "20s", "graph": "complete"}
     world, state = form(params, 39)

@@ -15,11 +15,13 @@ from agents.behaviours.swarm import Array, Robot, limited
 from agents.behaviours.swarm_coverage import Lloyd
 from agents.behaviours.swarm_flocking import Flock
 from agents.behaviours.swarm_formation import Consensus
+from agents.behaviours.swarm_rescue import Rescuer
 from agents.behaviours.swarm_search import Wander
 from sim.spaces import Field, Space
 
 RULES: Final[Mapping[str, type[Robot]]] = {
-    "coverage": Lloyd, "flocking": Flock, "formation": Consensus, "search": Wander
+    "coverage": Lloyd, "flocking": Flock, "formation": Consensus, "rescue": Rescuer,
+    "search": Wander
 }  # fmt: skip
 
 

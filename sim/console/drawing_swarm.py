@@ -13,6 +13,7 @@ _ARROWS: Final = "→↗↑↖←↙↓↘"
 _STATES: Final = {"down": ("✗", "bad"), "blind": ("?", "warn")}
 _MARKS: Final = {
     "goal": ("◇", "c4"), "done": ("◆", "good"), "place": ("+", "accent"), "lost": ("✗", "bad"),
+    "hidden": ("◇", "line"),
 }  # fmt: skip
 _SHADES: Final = " ·:∴░░▒▒▓▓"
 _TABLE: Final = 24

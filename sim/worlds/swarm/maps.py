@@ -48,7 +48,7 @@ def see(p: Params, seen: Tensor, position: Tensor, looks: Tensor, obstacle: Tens
     is_seen = (dot(apart, apart) <= p.sight**2) & looks[..., None, None]
     is_seen = is_seen & (x >= 0) & (x < wide) & (y >= 0) & (y < high)
     if obstacle.shape[1]:
-        is_seen = is_seen & ~_hidden(position, apart, obstacle)
+        is_seen = is_seen & ~hidden(position, apart, obstacle)
     row = torch.arange(rows, device=seen.device)[:, None, None, None]
     place = ((row * high + y) * wide + x)[is_seen]
     after = seen.reshape(-1).clone()
@@ -56,7 +56,7 @@ def see(p: Params, seen: Tensor, position: Tensor, looks: Tensor, obstacle: Tens
     return after.view(seen.shape)
 
 
-def _hidden(position: Tensor, apart: Tensor, obstacle: Tensor) -> Tensor:
+def hidden(position: Tensor, apart: Tensor, obstacle: Tensor) -> Tensor:
     """Whether an obstacle is between. Shapes: [B, n, 2], [B, n, k, k, 2] -> bool [B, n, k, k]."""
     to = (obstacle[:, None, :, :2] - position[:, :, None])[:, :, None, None]
     line = apart[..., None, :]

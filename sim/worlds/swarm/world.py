@@ -32,12 +32,14 @@ TASKS: Final[dict[str, str]] = {
     "coverage": "sim.worlds.swarm.coverage",
     "flocking": "sim.worlds.swarm.flocking",
     "formation": "sim.worlds.swarm.formation",
+    "rescue": "sim.worlds.swarm.rescue",
     "search": "sim.worlds.swarm.search",
 }
 RULES: Final = {
     "coverage": "agents.behaviours.swarm_coverage:Lloyd",
     "flocking": "agents.behaviours.swarm_flocking:Flock",
     "formation": "agents.behaviours.swarm_formation:Consensus",
+    "rescue": "agents.behaviours.swarm_rescue:Rescuer",
     "search": "agents.behaviours.swarm_search:Wander",
 }
 ROLES: Final = dict.fromkeys(TASKS, "agents.behaviours.swarm_roles:Nudge")

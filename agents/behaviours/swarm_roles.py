@@ -12,6 +12,7 @@ from typing import Any, Final
 from array_api_compat import array_namespace, device
 
 from agents.behaviours.swarm import Array, Robot, limited
+from agents.behaviours.swarm_construction import Builder
 from agents.behaviours.swarm_coverage import Lloyd
 from agents.behaviours.swarm_flocking import Flock
 from agents.behaviours.swarm_formation import Consensus
@@ -20,8 +21,8 @@ from agents.behaviours.swarm_search import Wander
 from sim.spaces import Field, Space
 
 RULES: Final[Mapping[str, type[Robot]]] = {
-    "coverage": Lloyd, "flocking": Flock, "formation": Consensus, "rescue": Rescuer,
-    "search": Wander
+    "construction": Builder, "coverage": Lloyd, "flocking": Flock, "formation": Consensus,
+    "rescue": Rescuer, "search": Wander,
 }  # fmt: skip
 
 

@@ -29,6 +29,7 @@ from sim.worlds.swarm.task import Task
 from sim.worlds.world import Metric, PhysicalEvent, State, target_of
 
 TASKS: Final[dict[str, str]] = {
+    "construction": "sim.worlds.swarm.construction",
     "coverage": "sim.worlds.swarm.coverage",
     "flocking": "sim.worlds.swarm.flocking",
     "formation": "sim.worlds.swarm.formation",
@@ -36,6 +37,7 @@ TASKS: Final[dict[str, str]] = {
     "search": "sim.worlds.swarm.search",
 }
 RULES: Final = {
+    "construction": "agents.behaviours.swarm_construction:Builder",
     "coverage": "agents.behaviours.swarm_coverage:Lloyd",
     "flocking": "agents.behaviours.swarm_flocking:Flock",
     "formation": "agents.behaviours.swarm_formation:Consensus",

@@ -68,7 +68,8 @@ class Flock(Robot):
 
     def flock(self, xp: Any, apart: Array, relative: Array, is_there: Array) -> Array:
         """Forces and velocities of neighbours. Shapes: [B, n, 2], [B, n, 2], [B, n] -> [B, 2]."""
-        square = xp.sum(apart * apart, axis=2)
+        x, y = apart[..., 0], apart[..., 1]
+        square = x * x + y * y
         pull, weight = force(xp, square, self.spacing)
         there = xp.astype(is_there, square.dtype)
         hold = xp.sum((self.grip * pull * there)[..., None] * apart, axis=1)
@@ -77,7 +78,7 @@ class Flock(Robot):
     def sought(self, xp: Any, position: Array, velocity: Array, memory: Array) -> Array:
         """What leads to the goal, if it is known. Shapes: -> [B, 2] m/s2."""
         age = memory[:, 4:]
-        goal = memory[:, :2] + memory[:, 2:4] * xp.clip(age, 0.0, None)
+        goal = memory[:, :2] + memory[:, 2:4] * xp.where(age > 0, age, 0.0)
         away = limited(xp, goal - position, 5 * self.spacing)
         push = self.pull * away - self.brake * (velocity - memory[:, 2:4])
         return xp.where(age >= 0, push, xp.zeros_like(push))

@@ -19,11 +19,10 @@ from sim.spaces import Field
 from sim.worlds.catalogue import parse
 from sim.worlds.classics.common import Columns
 from sim.worlds.classics.fields import Positive
-from sim.worlds.noise import ordered_sum
 from sim.worlds.swarm import params, task
 from sim.worlds.swarm.course import course, seconds_of
 from sim.worlds.swarm.lattice import REACH, hexagonal
-from sim.worlds.swarm.motion import norm
+from sim.worlds.swarm.motion import norm, total
 from sim.worlds.swarm.near import near, nearest, parts
 from sim.worlds.world import Metric, State
 
@@ -74,8 +73,8 @@ class Task(task.Task[Params]):
     ) -> tuple[State, Tensor]:
         p, velocity = self.params, after["velocity"]
         up = (~after["broken"] & (after["charge"] > 0)).double()
-        count = torch.clamp(ordered_sum(up, 1), min=1.0)
-        mean = ordered_sum(velocity * up[..., None], 1) / count[:, None]
+        count = torch.clamp(total(up), min=1.0)
+        mean = total(velocity * up[..., None]) / count[:, None]
         place, _ = self.goal(after)
         away = norm(after["position"] - place[:, None])
         gap = self._gaps(after["position"])
@@ -86,10 +85,10 @@ class Task(task.Task[Params]):
         changes: dict[str, Tensor] = {}
         if bool(is_due.any()):
             told = {
-                "order": norm(ordered_sum(velocity * up[..., None], 1))
-                / torch.clamp(ordered_sum(norm(velocity) * up, 1), min=1e-6),
-                "gap": ordered_sum(off * up, 1) / count,
-                "away": ordered_sum(away * up, 1) / count,
+                "order": norm(total(velocity * up[..., None]))
+                / torch.clamp(total(norm(velocity) * up), min=1e-6),
+                "gap": total(off * up) / count,
+                "away": total(away * up) / count,
                 "groups": self._groups(after["position"], up > 0),
             }
             changes = {name: before[name] + value * is_due for name, value in told.items()}

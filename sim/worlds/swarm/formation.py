@@ -22,11 +22,11 @@ from sim.units import SECOND
 from sim.worlds.catalogue import parse
 from sim.worlds.classics.common import Columns
 from sim.worlds.classics.fields import Positive
-from sim.worlds.noise import ordered_sum, row_keys
+from sim.worlds.noise import row_keys
 from sim.worlds.swarm import ground, params, task
 from sim.worlds.swarm.consensus import adjacency
 from sim.worlds.swarm.course import seconds_of
-from sim.worlds.swarm.motion import norm
+from sim.worlds.swarm.motion import norm, total
 from sim.worlds.world import Metric, State
 
 Tensor = torch.Tensor
@@ -80,16 +80,16 @@ class Task(task.Task[Params]):
         """How far each belief is from their mean. Shapes: -> [B, n]."""
         belief = state["position"] - self.place(state["step"])
         up = (~state["broken"] & (state["charge"] > 0)).double()[..., None]
-        count = torch.clamp(ordered_sum(up, 1), min=1.0)
-        mean = ordered_sum(belief * up, 1) / count
+        count = torch.clamp(total(up), min=1.0)
+        mean = total(belief * up) / count
         off: Tensor = norm(belief - mean[:, None]) * up[..., 0]
         return off
 
     def error(self, state: State, off: Tensor) -> Tensor:
         """Root mean square. Shapes: [B, n] -> [B]."""
         up = (~state["broken"] & (state["charge"] > 0)).double()
-        count = torch.clamp(ordered_sum(up, 1), min=1.0)
-        return torch.sqrt(ordered_sum(off * off, 1) / count)
+        count = torch.clamp(total(up), min=1.0)
+        return torch.sqrt(total(off * off) / count)
 
     def advance(
         self, before: State, after: State, action: Tensor, is_driven: Tensor

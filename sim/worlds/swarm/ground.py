@@ -60,7 +60,7 @@ def begin(p: Params, key: Tensor, obstacle: Tensor) -> Tensor:
     if p.start == "anywhere":
         pitch = max(math.sqrt(p.width * p.height / max(4 * p.robots, 100)), 1.05 * least)
     else:
-        pitch = 2 * least
+        pitch = least + p.gap
     places = lattice(p, pitch, key)
     count = len(places)
     slack = (pitch - least) / 2

@@ -90,3 +90,9 @@ def dot(a: Tensor, b: Tensor) -> Tensor:
 def norm(vector: Tensor) -> Tensor:
     """Shapes: [..., 2] -> [...]."""
     return torch.sqrt(dot(vector, vector))
+
+
+def total(values: Tensor) -> Tensor:
+    """The sum over robots, one after another, so that no bit depends on the batch; for thousands
+    quicker than `ordered_sum`. Shapes: [B, n, ...] -> [B, ...]."""
+    return torch.cumsum(values, 1)[:, -1]

@@ -13,8 +13,8 @@ from typing import Any, Final
 
 import torch
 
-from sim.worlds.noise import ordered_sum
 from sim.worlds.swarm.energy import JOULES
+from sim.worlds.swarm.motion import total
 from sim.worlds.swarm.near import near, parts
 from sim.worlds.swarm.params import Params
 from sim.worlds.world import Metric, State
@@ -82,7 +82,7 @@ def metrics(state: State, is_up: Tensor, seconds: float) -> dict[str, Metric]:
             float(state["contacts"][0].sum()), "", "lower", False, "times that one was held up"
         ),
         "energy": Metric(
-            float(ordered_sum(state["used"], 1)[0]) / JOULES, "Wh", "lower", False, "of all robots"
+            float(total(state["used"])[0]) / JOULES, "Wh", "lower", False, "of all robots"
         ),
         "distance": Metric(float(state["driven"][0].mean()), "m", "lower", False, "per robot"),
         "working": Metric(

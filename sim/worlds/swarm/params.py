@@ -21,6 +21,7 @@ Disc = tuple[float, float, float]
 class Params(Parameters, frozen=True):
     """robots: how many. width, height: of the ground, m, whose corner is at (0, 0), within walls.
     start: robots begin anywhere, or side by side around the middle, or in the corner at (0, 0).
+    gap: m between those that begin side by side.
     motion: unicycle or double_integrator. radius: of a robot, m. speed: limit, m/s. acceleration:
     limit, m/s2. turn: limit of a unicycle, rad/s.
     obstacles: how many the seed draws, or [x, y, radius] of each. obstacle_size: largest radius, m.
@@ -38,6 +39,7 @@ class Params(Parameters, frozen=True):
     width: Positive = 40.0
     height: Positive = 30.0
     start: Literal["anywhere", "middle", "corner"] = "anywhere"
+    gap: Positive = 0.4
     motion: Literal["unicycle", "double_integrator"] = "unicycle"
     radius: Positive = 0.2
     speed: Positive = 1.0

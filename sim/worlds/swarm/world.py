@@ -20,9 +20,9 @@ from sim.ids import did_you_mean
 from sim.units import SECOND
 from sim.worlds.catalogue import parse
 from sim.worlds.classics.common import Classic, Columns, Stepped, Tensors, numbered
-from sim.worlds.noise import ordered_sum, uniforms
+from sim.worlds.noise import uniforms
 from sim.worlds.swarm import contact, energy, ground, maps, outcome, sensing
-from sim.worlds.swarm.motion import move, norm
+from sim.worlds.swarm.motion import move, norm, total
 from sim.worlds.swarm.params import TTL_NS, Params, acts, sees, steps
 from sim.worlds.swarm.scene import draw
 from sim.worlds.swarm.task import Task
@@ -172,7 +172,7 @@ class Swarm(Classic[Params]):
 
     def metrics(self, state: State) -> dict[str, Metric]:
         seconds = int(state["step"][0]) * self.dt
-        earned = float(ordered_sum(state["earned"].sum(-1), 1)[0])
+        earned = float(total(state["earned"].sum(-1))[0])
         value = earned / self.agents / max(seconds, 1e-9)
         told = f"per robot: {', '.join(self.reward_components)}"
         reward = Metric(value, "per s", "higher", True, told)

@@ -76,9 +76,7 @@ def test_the_first_is_the_farthest_and_each_touches_one_that_lies() -> None:
 def test_one_block_for_one_place_and_the_nearest_lays_it() -> None:
     world = make(ROW)
     state, _ = grip(world, placed(world, (12.0, 6.1), (12.0, 3.95), (12.9, 5.6)))
-    assert state["loaded"].tolist() == [[True, False, True]] or state["loaded"].tolist() == [
-        [True, True, False]
-    ]
+    assert state["loaded"].tolist() == [[True, False, True]]
     far, _ = grip(world, placed(world, (12.0, 6.3), (12.0, 3.7), (15.0, 5.0)))
     assert not far["laid"].any(), "out of reach"
     limp, _ = grip(world, placed(world, (12.0, 6.0), (2, 2), (4, 4)), (0.4, 1.0, 1.0))

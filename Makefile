@@ -14,7 +14,7 @@ test: $(VENV)/.dev
 	$(BIN)/python -m pytest -q -m "not slow" $(SPREAD)
 
 test-all: $(VENV)/.dev
-	$(BIN)/python -m pytest -q $(SPREAD)
+	SIM_TESTS=all $(BIN)/python -m pytest -q $(SPREAD)
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .

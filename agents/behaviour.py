@@ -8,14 +8,12 @@ policy:FILE          a policy file
 from __future__ import annotations
 
 import importlib
-import importlib.util
 import inspect
-import sys
-import zlib
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+from sim.author import file_module
 from sim.errors import AgentError
 from sim.ids import did_you_mean
 from sim.worlds.world import Group
@@ -44,20 +42,7 @@ def load_module(source: str, folder: str) -> ModuleType:
             return importlib.import_module(source)
         except ModuleNotFoundError as error:
             raise AgentError(f"no module {source!r}: {error}") from None
-    path = find_file(source, folder)
-    name = f"sim_author_{path.stem}_{zlib.crc32(bytes(path) + path.read_bytes()):08x}"
-    if name not in sys.modules:
-        spec = importlib.util.spec_from_file_location(name, path)
-        if spec is None or spec.loader is None:
-            raise AgentError(f"{path} is not a Python file")
-        module = importlib.util.module_from_spec(spec)
-        sys.modules[name] = module
-        try:
-            spec.loader.exec_module(module)
-        except BaseException:
-            del sys.modules[name]
-            raise
-    return sys.modules[name]
+    return file_module(find_file(source, folder))
 
 
 def load_behaviour(spec: str, folder: str) -> Any:

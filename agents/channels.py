@@ -204,7 +204,8 @@ class Channels:
         return sorted(set().union(*known))
 
     def claim(self, topic: str, handler: Callable[[Message], None]) -> None:
-        """Hands all messages of a topic to a handler as they come, instead of keeping them.
+        """Hands all messages of a topic to a handler as they come, instead of keeping them; what
+        came before and is unread, at once.
 
         Raises: AgentError if the topic has one already.
         """
@@ -214,6 +215,9 @@ class Channels:
                 "another `tag`, another Auction another `topic`, the same for all who take part"
             )
         self.protocols[topic] = handler
+        box = self._boxes.pop(topic, None)
+        while box is not None and (message := box.take()) is not None:
+            self.loop.call_soon(handler, message)  # once whoever claims is ready for it
 
     # --- reading --------------------------------------------------------------------------------
 

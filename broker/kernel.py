@@ -486,6 +486,7 @@ def _after(instant: int, period: int) -> int:
 
 
 def _answers_in_period(world: World, group: str) -> bool:
-    """Whether members act at once on what they see; who collects a round acts at its deadline."""
+    """Whether members must act at once on what they see; who collects a round acts at its end."""
     (found,) = (g for g in world.groups if g.name == group)
-    return found.action.size > 0 and not any(r.receiver in found.agents for r in world.rounds)
+    collects = any(r.receiver in found.agents for r in world.rounds)
+    return found.must_act and found.action.size > 0 and not collects

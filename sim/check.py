@@ -1,8 +1,11 @@
-"""Runs an author's agents alone, twice, and packed with a twin, and says where the runs part.
+"""What `sim check` says of agents and worlds.
+
+Runs an author's agents alone, twice, and packed with a twin, and says where the runs part.
 
 Alone, every host has a copy of the author's module to itself, as a process has; packed, all share
 one, as agents of one host do. Between the runs memory is shifted. What an agent says and does must
-come out the same, to the bit. Its source is read first (`agents.lint`).
+come out the same, to the bit. Its source is read first (`agents.lint`). Worlds are tried by
+`sim.worlds.check`.
 """
 
 from __future__ import annotations
@@ -34,12 +37,13 @@ from sim.errors import AgentError, ScenarioError, SimError
 from sim.ids import did_you_mean
 from sim.prepare import Prepared, load, prepare
 from sim.process import no_collector, one_thread
-from sim.scenario.load import parse_scenario
+from sim.scenario.load import bundled, parse_scenario
 from sim.store.recorder import Recorder
 from sim.units import duration_text, format_ns
 from sim.wire.codec import decode_payload
 from sim.wire.memory import MemoryTransport
 from sim.wire.messages import Activation, Done, Yield
+from sim.worlds.catalogue import WORLDS
 
 BLANK: Final = """
 seed: 1
@@ -89,6 +93,54 @@ class Run:
     folds: list[tuple[int, str]]
 
 
+def check(target: str, scenario: str = "", role: str = "") -> list[Finding]:
+    """What is to be said of a file of agents or of a world, of a scenario's world, or of a world of
+    the catalogue.
+
+    Raises: ScenarioError for what does not exist.
+    """
+    if target.partition(":")[0].endswith(".py"):
+        return check_file(target, scenario, role)
+    return check_world(target)
+
+
+def check_world(target: str, scenario: str = "") -> list[Finding]:
+    """What is to be said of a world: a file, a scenario (whose parameters it takes), or a name.
+
+    scenario: whose parameters a file's world takes, if it is that one's.
+    Raises: ScenarioError for what does not exist.
+    """
+    spec, seed = None, 0
+    if scenario or target in bundled() or target.endswith((".yaml", ".yml")):
+        loaded = load(scenario or target)
+        spec, seed = loaded.world, loaded.seed
+    if target.endswith(".py"):
+        kind = str(Path(target).absolute())
+        params = spec.params if spec is not None and spec.kind == kind else {}
+    elif spec is not None:
+        kind, params = spec.kind, spec.params
+    elif target in WORLDS:
+        kind, params = target, {}
+    else:
+        close = did_you_mean(target, [*WORLDS, *bundled()])
+        raise ScenarioError(f"no file, scenario or world {target!r}; {close}")
+    try:
+        with one_thread():
+            from sim.worlds.check import STEPS
+            from sim.worlds.check import check_world as tried
+
+            remarks = list(tried(kind, params, seed))
+    except SimError:
+        raise
+    except Exception as error:
+        return [_failed(target, "trying it", describe_failure(error))]
+    found = [Finding(target, 0, *remark) for remark in remarks]
+    if all(finding.severity == NOTE for finding in found):
+        text = f"{STEPS} steps: form, shapes, bounds, the same bits for the same seed, rows of a "
+        found.append(Finding(target, 0, NOTE, f"{text}batch as copies alone"))
+    return found
+
+
 def check_file(
     path: str, scenario: str = "", role: str = "", seconds: float = _RUN_SECONDS
 ) -> list[Finding]:
@@ -112,6 +164,10 @@ def check_file(
     except (Exception, SystemExit, Deadline) as error:
         return [*findings, _failed(name, "loading it", describe_failure(error))]
     classes = _agents(module)
+    if not only and hasattr(module, "make") and hasattr(module, "RULES"):
+        findings += check_world(name, scenario)
+        if not classes:
+            return findings
     if only and only not in classes:
         raise ScenarioError(f"no agent {only!r} in {name}; {did_you_mean(only, classes)}")
     if not classes:

@@ -17,6 +17,7 @@ DISTRIBUTION: Final = "sim-agents"
 NAMES: Final = ("sim", "agents", "broker")
 EXTRAS: Final = {
     "grid": ("simbench", "pandapower"),
+    "sumo": ("libsumo", "sumo"),
     "zoo": ("gymnasium", "pettingzoo", "mpe2"),
 }
 """Optional extras, and the modules each brings."""

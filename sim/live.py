@@ -306,7 +306,6 @@ def _unpunctual(kernel: Kernel) -> dict[str, dict[str, int]]:
     return {
         agent: {"late": late, "missing": missing}
         for actions in kernel.actions.values()
-        if actions.group.must_act
         for agent, late, missing in zip(
             actions.group.agents, actions.late.tolist(), actions.missing.tolist(), strict=True
         )

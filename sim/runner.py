@@ -239,8 +239,9 @@ def make_transport(scenario: Scenario, inline: bool, report: OnProgress) -> Tran
 
     specs = (*scenario.agents, *scenario.assignments)
     learned = any((spec.behaviour or "").startswith("policy:") for spec in specs)
-    rules = f"{_RULES}.{scenario.world.kind}"
-    has_rules = importlib.util.find_spec(_RULES) and importlib.util.find_spec(rules)
+    kind = scenario.world.kind
+    rules = f"{_RULES}.{kind}"
+    has_rules = kind.isidentifier() and importlib.util.find_spec(rules)
     preload = [rules, _POLICIES_NEED] if has_rules else []
     if learned:  # they act on NumPy: no host loads torch
         preload += [_LEARNED_NEED, _POLICIES_NEED]

@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 import yaml
+from checkers.effort import tries
+from hypothesis import settings
 
 import sim.runner
 from sim.outcome import Result
@@ -25,6 +27,9 @@ BASE: dict[str, Any] = {
     "network": {"default": {"latency": "10ms"}},
 }
 HEADER = "import asyncio\nimport sim\n"
+
+settings.register_profile("sim", max_examples=tries(100))
+settings.load_profile("sim")
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # In the background of a shell Ctrl-C is ignored, by all that a test starts too.

@@ -20,8 +20,8 @@ OURS = ("sim", "agents", "broker")
 
 FLOORS: tuple[str, ...] = (
     "sim sim.errors sim.units sim.ids",
-    "sim.rng sim.clock sim.digest sim.limits sim.spaces sim.installation sim.process",
-    "sim.scenario",
+    "sim.author sim.rng sim.clock sim.digest sim.limits sim.spaces sim.installation sim.process",
+    "sim.scenario sim.templates",
     "sim.worlds sim.mechanisms sim.wire",
     "sim.store",
     "broker agents sim.outcome sim.online",
@@ -30,7 +30,7 @@ FLOORS: tuple[str, ...] = (
     "sim.launch sim.comparison sim.live",
     "sim.runner sim.check",
     "sim.doctor sim.again sim.learn",
-    "sim.console sim.report",
+    "sim.console sim.report sim.zoo",
     "sim.cli",
     "sim.__main__",
 )

@@ -12,6 +12,7 @@ from typing import Any, Final
 from array_api_compat import array_namespace
 
 from agents.behaviours.vehicles import CAM, Cacc
+from sim.errors import BoundError
 from sim.spaces import Field, Space
 
 PEDALS: Final = (-2.0, 0.0, 2.0)
@@ -34,6 +35,8 @@ class Pedal:
         self.rule = Cacc(name, group, params)
         self.is_three = bool(params.get("pedals", True))
         three = Field("pedal", low=0.0, high=2.0, choices=len(PEDALS), help="-2, 0 or 2 m/s2")
+        if group.action.size > 1:
+            raise BoundError("learn: platoons are learned without guests; set world.guests=0")
         self.decides = Space((three,) if self.is_three else group.action.fields)
         self.sees = Space(
             (

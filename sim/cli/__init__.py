@@ -94,10 +94,17 @@ def _how_to_run(grid: GridData, path: Path) -> str:
 
 
 def _check(options: argparse.Namespace) -> int:
-    from sim.check import check_file, print_findings
+    from sim.check import check, print_findings
 
-    found = check_file(options.file, options.scenario, options.role)
+    found = check(options.file, options.scenario, options.role)
     return print_findings(found, options.file)
+
+
+def _new(options: argparse.Namespace) -> int:
+    from sim.templates import create
+
+    print("\n".join(create(options.kind, options.name)))
+    return 0
 
 
 def _console() -> Console:
@@ -115,9 +122,10 @@ def _completion(options: argparse.Namespace) -> int:
 
 _COMMANDS: Final = {
     "run": run_scenario, "show": _show, "list": _list, "doctor": _doctor, "import": _import,
-    "check": _check, "watch": live.watch, "inject": live.inject, "replay": records.replay,
-    "verify": records.verify_run, "resume": records.resume_run, "report": records.report,
-    "compare": records.compare, "export": records.export_run, "completion": _completion,
+    "check": _check, "new": _new, "watch": live.watch, "inject": live.inject,
+    "replay": records.replay, "verify": records.verify_run, "resume": records.resume_run,
+    "report": records.report, "compare": records.compare, "export": records.export_run,
+    "completion": _completion,
     "train": learn.train, "evaluate": learn.evaluate, "sweep": learn.sweep,
 }  # fmt: skip
 

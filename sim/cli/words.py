@@ -64,6 +64,28 @@ run can be replayed, verified and resumed with it.
 """
 
 
+_NEW: Final = """\
+examples:
+  sim new agent greeter           greeter.py and test_greeter.py
+  sim new world pond              pond.py, pond_rule.py, pond.yaml and test_pond.py
+"""
+_KINDS: Final = {
+    "agent": "an agent that talks and acts, and its test",
+    "world": "a world of physics, its rule, a scenario and its test",
+}
+_CHECK: Final = """\
+examples:
+  sim check my_agents.py                         every agent of a file
+  sim check my_agents.py:Saver --scenario smart_grid --role 'battery-*'
+  sim check pond.py                              a world of your own
+  sim check platoon                              the world of a scenario, with its parameters
+
+An agent is run alone, twice, and packed with a twin. Of a world: form, shapes, bounds, the same
+bits for the same seed, rows of a batch against copies alone, a GPU against the processor.
+exit codes: 0 nothing to mend, 2 there is no such thing, 4 something is to be mended.
+"""
+
+
 class Misuse(Exception):
     """The words of a command line do not go together."""
 
@@ -155,11 +177,19 @@ def make_parser() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentP
     )  # fmt: skip
     grid.add_argument("code", metavar="CODE", help="SimBench code, pandapower case, or a file")
     grid.add_argument("--out", metavar="FILE", help="where it goes (default CODE.npz)")
-    check = add("check", "run an agent of your own alone, twice and packed, and say what is wrong")
-    check.add_argument("file", metavar="FILE[:CLASS]", help="as my_agents.py or my_agents.py:Saver")
+    new = add("new", "write a commented starting point, with a test that passes", epilog=_NEW)
+    kinds = new.add_subparsers(title="kinds", metavar="KIND", dest="kind", required=True)
+    for kind, what in _KINDS.items():
+        one = kinds.add_parser(kind, help=what, description=f"Write {what}.", epilog=_NEW)
+        one.add_argument("name", metavar="NAME", help="as in NAME.py; lower case, as my_name")
+    check = add("check", "try agents or a world of your own, and say what is wrong", epilog=_CHECK)
     check.add_argument(
-        "--scenario", metavar="SCENARIO", default="", help="where it plays; default a blank world"
+        "file", metavar="WHAT", help="FILE.py, FILE.py:Class, a scenario (its world), or a world"
     )
+    check.add_argument(
+        "--scenario", metavar="SCENARIO", default="",
+        help="where an agent plays, default a blank world; whose parameters a world takes",
+    )  # fmt: skip
     check.add_argument(
         "--role", metavar="PATTERN", default="",
         help="whom it plays there, as 'battery-*'; default the first two of the first group",

@@ -20,8 +20,8 @@ _LEVELS: Final = "▁▂▃▄▅▆▇█"
 _DARK_PU: Final = 0.2
 _Scale: TypeAlias = tuple[float, float]
 _SUMS: Final = (
-    ("PV", ("pv",)), ("wind", ("wind",)), ("generators", ("generator",)),
-    ("storage", ("battery",)), ("vehicles", ("ev",)),
+    ("PV", ("pv",)), ("wind", ("wind",)), ("generators", ("generator", "biomass")),
+    ("storage", ("battery", "hydro")), ("vehicles", ("ev",)),
     ("demand", ("household", "commercial", "industrial")),
 )  # fmt: skip
 
@@ -225,7 +225,7 @@ def _transformer(scene: Mapping[str, Any], width: int, scale: _Scale) -> Row:
     ink = "bad" if load > 100 else "warn" if load > 80 else "good"
     full = min(max(int(load / 100 * 8 + 0.5), 0), 8) if load == load else 0
     parts: list[Row] = [
-        [("MV ", "bold"), ("━" * full, ink), ("─" * (8 - full), "line"),
+        [(f"{t.get('above', 'MV')} ", "bold"), ("━" * full, ink), ("─" * (8 - full), "line"),
          (f" {load:.0f} %", ink), (" OVERLOAD" if load > 100 else "", "bad"),
          (f" of {t['rated_kva']:.0f} kVA", "dim")],
         [(f"{t['v_pu']:.3f} p.u.", ink_of_voltage(t["v_pu"]))],

@@ -48,18 +48,22 @@ def ink_of(vehicle: Mapping[str, Any]) -> str:
 
 
 def _road(scene: Mapping[str, Any], vehicles: Sequence[Mapping[str, Any]], width: int) -> list[Row]:
-    """A kerb with the scale, and the lane; the foremost stays at the right end."""
+    """A kerb with the scale, and the lanes; the foremost stays at the right end."""
     ring, front = scene["ring"], vehicles[0]["place"]
     behind = [(front - v["place"]) % ring if ring else front - v["place"] for v in vehicles]
     extent = ring or _nice(max(behind) + 2 * scene["length"])
-    lane: Row = [("╌" if (x // 2) % 2 else " ", "faint") for x in range(width)]
+    lanes: list[Row] = [
+        [("╌" if (x // 2) % 2 else " ", "faint") for x in range(width)]
+        for _ in range(1 + max(vehicle.get("lane", 0) for vehicle in vehicles))
+    ]
     for vehicle, back in reversed(list(zip(vehicles, behind, strict=True))):
         if math.isfinite(back):
             at = min(max(round((1 - back / extent) * (width - 1)), 0), width - 1)
-            lane[at] = (_sign(vehicle), f"bold {ink_of(vehicle)}".strip())
+            sign = (_sign(vehicle), f"bold {ink_of(vehicle)}".strip())
+            lanes[vehicle.get("lane", 0)][at] = sign
     scale = f" {extent:.0f} m{' round' if ring else ''} "
     kerb: Row = [("─" * max(width - len(scale), 0), "line"), (cut(scale, width), "dim")]
-    return [kerb, lane]
+    return [kerb, *reversed(lanes)]
 
 
 def _sign(vehicle: Mapping[str, Any]) -> str:

@@ -13,7 +13,9 @@ from typing import Any, Final
 
 from sim.console.drawing_bus import draw_bus, figures_of_bus
 from sim.console.drawing_feeders import draw_feeders, figures_of_feeders
+from sim.console.drawing_junctions import draw_junctions, figures_of_junctions
 from sim.console.drawing_market import draw_market, figures_of_market
+from sim.console.drawing_motorway import draw_motorway, figures_of_motorway
 from sim.console.drawing_plain import draw_plain
 from sim.console.drawing_points import Trails, draw_points
 from sim.console.drawing_road import draw_road, figures_of_road
@@ -22,17 +24,16 @@ from sim.console.drawing_swarm import draw_swarm, figures_of_swarm
 from sim.console.ink import Row
 
 _Draw = Callable[[Mapping[str, Any], int, int], list[Row]]
-_DRAWN: Final[dict[str, _Draw]] = {
-    "feeders": draw_feeders, "bus": draw_bus, "market": draw_market, "shares": draw_shares,
-    "road": draw_road, "swarm": draw_swarm,
-}  # fmt: skip
-_FIGURES: Final[dict[str, Callable[[Mapping[str, Any]], dict[str, float]]]] = {
-    "feeders": figures_of_feeders,
-    "bus": figures_of_bus,
-    "market": figures_of_market,
-    "shares": figures_of_shares,
-    "road": figures_of_road,
-    "swarm": figures_of_swarm,
+_Figures = Callable[[Mapping[str, Any]], dict[str, float]]
+_KINDS: Final[dict[str, tuple[_Draw, _Figures]]] = {
+    "bus": (draw_bus, figures_of_bus),
+    "feeders": (draw_feeders, figures_of_feeders),
+    "junctions": (draw_junctions, figures_of_junctions),
+    "market": (draw_market, figures_of_market),
+    "motorway": (draw_motorway, figures_of_motorway),
+    "road": (draw_road, figures_of_road),
+    "shares": (draw_shares, figures_of_shares),
+    "swarm": (draw_swarm, figures_of_swarm),
 }
 _ODD: Final = (KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError)
 """What reading a scene raises that is not of the form its kind promises."""
@@ -57,8 +58,8 @@ class Drawing:
         try:
             if kind == "points":
                 return draw_points(scene, width, height, self._trails)
-            if kind in _DRAWN:
-                return _DRAWN[kind](scene, width, height)
+            if kind in _KINDS:
+                return _KINDS[kind][0](scene, width, height)
         except _ODD:
             note: Row = [(f"the scene of kind {kind!s:.20} is not as expected", "dim")]
             return [note, *draw_plain(scene, width, height - 1)][: max(height, 0)]
@@ -68,9 +69,8 @@ class Drawing:
 def figures(scene: Mapping[str, Any]) -> dict[str, float]:
     """What charts can follow of a scene, by name with its unit."""
     try:
-        read = _FIGURES.get(scene.get("kind", ""))
-        if read is None:
-            return {}
-        return {name: value for name, value in read(scene).items() if math.isfinite(value)}
+        kind = scene.get("kind", "")
+        read = _KINDS[kind][1](scene) if kind in _KINDS else {}
+        return {name: value for name, value in read.items() if math.isfinite(value)}
     except _ODD:
         return {}

@@ -12,7 +12,8 @@ from sim.scenario.jitters import JITTERS, PAIRS, POINTS
 from sim.scenario.keys import Key, keys_of
 from sim.scenario.outages import OUTAGE_KEYS
 from sim.scenario.radio import RADIO_KEYS
-from sim.scenario.schema import LIES, RECORDS, Scenario
+from sim.scenario.schema import LIES, RECORDS, Scenario, WorldSpec
+from sim.scenario.worlds import SHORT
 from sim.units import duration_text
 
 _QUANTITY: Final = {"type": ["string", "number"]}
@@ -155,7 +156,9 @@ def _record(record: type[msgspec.Struct]) -> dict[str, Any]:
         "additionalProperties": any(key.form == "rest" for _, key in keys_of(record).values()),
         "properties": properties,
     }
-    if required:
+    if record is WorldSpec:
+        schema["anyOf"] = [{"required": [name]} for name in (*required, *SHORT)]
+    elif required:
         schema["required"] = required
     return schema
 

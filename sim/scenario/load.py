@@ -20,6 +20,7 @@ from sim.scenario.policies import LAST, no_policies, policy_folder
 from sim.scenario.read import read_scenario
 from sim.scenario.schema import Scenario
 from sim.scenario.tree import Node, merge, parse, scalar
+from sim.scenario.worlds import with_world
 
 _SUFFIXES = (".yaml", ".yml")
 _PACKAGE = Path(__file__).resolve().parents[1]
@@ -154,7 +155,7 @@ def load_scenario(
     path = find_scenario(os.fspath(path_or_name))
     tree, description = _read_tree(path, ())
     tree = apply_overrides(tree, overrides)
-    tree = with_tables(apply_behaviours(tree, behaviours))
+    tree = with_world(with_tables(apply_behaviours(tree, behaviours)))
     return read_scenario(
         tree,
         source=_shown(path),
@@ -176,7 +177,7 @@ def parse_scenario(
     tree = parse(text, source, folder)
     if tree.is_map:
         tree.value.setdefault("name", Node("scenario", source, folder))
-    tree = with_tables(apply_overrides(tree, overrides))
+    tree = with_world(with_tables(apply_overrides(tree, overrides)))
     return read_scenario(
         tree,
         source=source,

@@ -165,7 +165,9 @@ class NetworkSpec(msgspec.Struct, frozen=True, kw_only=True):
 class WorldSpec(msgspec.Struct, frozen=True, kw_only=True):
     """The world's catalogue name and its own parameters, as the world documents them."""
 
-    kind: Annotated[str, Key("name", "Name of the world in the catalogue.")]
+    kind: Annotated[
+        str, Key("text", "Name of the world in the catalogue; or a file, as my_world.py.")
+    ]
     params: Annotated[dict[str, Any], Key("rest", "Every other key: the world's own.")]
     where: str = ""
     places: dict[str, str] = {}

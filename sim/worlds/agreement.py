@@ -2,9 +2,9 @@
 
 A task lasts `task` steps, then everybody has a new number. Who knows an answer states it (`known`
 1) and may correct it in later steps; what counts is where everybody is at the end of the task.
-While the answers approach the mean, the world measures by what factor their distance to it shrinks
-per step: for consensus with Metropolis weights on `graph`, one round per step, the second largest
-modulus of the eigenvalues predicts it.
+The world measures by what factor the answers' differences shrink per step: for consensus with
+Metropolis weights on `graph`, one round per step, the second largest modulus of the eigenvalues
+predicts it. Where messages get lost they still agree in the end, but beside the mean: an `error`.
 Source: Xiao and Boyd, Fast linear iterations for distributed averaging (2004).
 """
 
@@ -42,7 +42,7 @@ class Params(Parameters, frozen=True):
 
 class Agreement(Classic[Params]):
     """Shapes: value, answer, known float64 [B, n]; of ended tasks answered, error [B]; of the
-    distance first, last, shrunk (sum of logarithms) and counted [B]."""
+    differences first, last, shrunk (sum of logarithms) and counted [B]."""
 
     def __init__(self, p: Params) -> None:
         task = Field("task", low=0.0, help="number of the task")
@@ -72,7 +72,7 @@ class Agreement(Classic[Params]):
         answer = torch.where(is_said, said[..., 0], state["answer"])
         known = torch.where(is_said, 1.0, state["known"])
         off = torch.where(known > 0, answer, value) - self.target(value)
-        error = torch.sqrt(ordered_sum(off * off, 1) / off.shape[1])
+        error, differences = _rms(off), _rms(off - ordered_sum(off, 1)[:, None] / off.shape[1])
         step = state["step"] + 1
         ends = step % self.params.task == 0 if self.params.task else step < 0
         changes = {
@@ -82,7 +82,7 @@ class Agreement(Classic[Params]):
             "tasks": state["tasks"] + ends,
             "answered": state["answered"] + ends * ordered_sum(known, 1) / known.shape[1],
             "error": state["error"] + ends * error,
-            **_shrinking(state, error, ends),
+            **_shrinking(state, differences, ends),
         }
         return self.paid(state, changes, {"member": -torch.abs(off)})
 
@@ -100,19 +100,24 @@ class Agreement(Classic[Params]):
         return super().metrics(state) | {
             "error": Metric(mean["error"], "", "lower", True, "rms distance at the end of a task"),
             "answered": Metric(mean["answered"], "", "higher", False, "share who know an answer"),
-            "rate": Metric(rate, "per step", "lower", False, "factor by which the error shrinks"),
+            "rate": Metric(rate, "per step", "lower", False, "factor by which they come closer"),
         }
 
 
-def _shrinking(state: State, error: torch.Tensor, ends: torch.Tensor) -> State:
-    """How the distance has shrunk, counted while it is between FAR and NEAR of the first."""
-    first = torch.where(state["first"] > 0, state["first"], error)
+def _rms(x: torch.Tensor) -> torch.Tensor:
+    """Root of the mean square. Shapes: [B, n] -> [B]."""
+    return torch.sqrt(ordered_sum(x * x, 1) / x.shape[1])
+
+
+def _shrinking(state: State, now: torch.Tensor, ends: torch.Tensor) -> State:
+    """How the differences have shrunk, counted while between FAR and NEAR of the first."""
+    first = torch.where(state["first"] > 0, state["first"], now)
     last, low, high = state["last"], first * NEAR, first * FAR
-    counts = (last > low) & (last < high) & (error > low)
-    ratio = torch.where(counts, error / torch.clamp(last, min=1e-300), 1.0)
+    counts = (last > low) & (last < high) & (now > low)
+    ratio = torch.where(counts, now / torch.clamp(last, min=1e-300), 1.0)
     return {
         "first": torch.where(ends, 0.0, first),
-        "last": torch.where(ends, 0.0, error),
+        "last": torch.where(ends, 0.0, now),
         "shrunk": state["shrunk"] + torch.log(ratio),
         "counted": state["counted"] + counts,
     }

@@ -14,6 +14,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from sim.errors import UnknownKeyError
 from sim.spaces import Field, Space
 from sim.units import duration_ns
 from sim.worlds.catalogue import parse
@@ -85,7 +86,7 @@ class Blank:
         return {"agent": np.zeros((self._shape[0], 0))}
 
     def inject(self, event: str, target: str, is_on: bool) -> None:
-        raise ValueError(f"the blank world has no event {event!r}")
+        raise UnknownKeyError(f"the blank world has no event {event!r}")
 
     def apply(self, time_ns: int, agent: str, verb: str, payload: Any) -> Any:
         raise ValueError(f"the blank world knows no verb {verb!r}")

@@ -1,9 +1,9 @@
-"""The worlds by name, imported only when asked for.
+"""The worlds by name, imported only when asked for; or by the file, or the module, that has one.
 
 A world module provides
     make(params)                            -> World or BatchWorld
     RULES                                   group name -> "module:Name" of its rule behaviour
-    reference(params, seed, duration_ns)    column name -> {metric name: value}
+    reference(params, seed, duration_ns)    column name -> {metric name: value}; may be left out
 and keeps its parameters in one frozen record, checked by `parse`.
 """
 
@@ -12,12 +12,14 @@ from __future__ import annotations
 import importlib
 import typing
 from collections.abc import Mapping
+from pathlib import Path
 from types import ModuleType
 from typing import Any, Final, TypeVar
 
 import msgspec
 
-from sim.errors import BoundError, UnknownKeyError
+from sim.author import author_module
+from sim.errors import BoundError, ScenarioError, UnknownKeyError
 from sim.ids import did_you_mean
 from sim.worlds.world import World, single
 
@@ -29,10 +31,13 @@ WORLDS: Final[dict[str, str]] = {
     "double_integrator": "sim.worlds.classics.double_integrator",
     "flows": "sim.worlds.flows",
     "gym": "sim.worlds.gym",
+    "junctions": "sim.worlds.junctions.catalogue",
     "lqr": "sim.worlds.classics.lqr",
     "market": "sim.worlds.market.world",
     "matrix": "sim.worlds.classics.matrix",
+    "medium_voltage": "sim.worlds.medium_voltage.world",
     "microgrid": "sim.worlds.microgrid",
+    "motorway": "sim.worlds.motorway.world",
     "pettingzoo": "sim.worlds.pettingzoo",
     "predator_prey": "sim.worlds.classics.predator_prey",
     "rendezvous": "sim.worlds.rendezvous",
@@ -41,6 +46,7 @@ WORLDS: Final[dict[str, str]] = {
     "smart_grid": "sim.worlds.smart_grid",
     "speaker_listener": "sim.worlds.classics.speaker_listener",
     "spread": "sim.worlds.classics.spread",
+    "sumo": "sim.worlds.vehicles_sumo",
     "swarm": "sim.worlds.swarm.world",
     "traffic": "sim.worlds.traffic",
     "vehicles": "sim.worlds.vehicles",
@@ -53,13 +59,36 @@ Record = TypeVar("Record", bound=msgspec.Struct)
 
 
 def world_module(kind: str) -> ModuleType:
-    """The module of world `kind`.
+    """The module of world `kind`: of the catalogue, of a file (my_world.py), or any other module.
 
-    Raises: UnknownKeyError naming the nearest world.
+    Raises: UnknownKeyError naming the nearest world; ScenarioError for a file that does not load,
+            or has no world.
     """
-    if kind not in WORLDS:
+    if kind.endswith(".py"):
+        module = author_module(kind)
+        for name in ("RULES", "ROLES"):
+            vars(module)[name] = _placed(getattr(module, name, {}), Path(kind).absolute().parent)
+    elif "." in kind:
+        try:
+            module = importlib.import_module(kind)
+        except ModuleNotFoundError as error:
+            raise UnknownKeyError(f"there is no world {kind!r}: {error}") from None
+    elif kind in WORLDS:
+        return importlib.import_module(WORLDS[kind])
+    else:
         raise UnknownKeyError(f"there is no world {kind!r}; {did_you_mean(kind, WORLDS)}")
-    return importlib.import_module(WORLDS[kind])
+    if missing := [name for name in ("make", "RULES") if not hasattr(module, name)]:
+        raise ScenarioError(f"{kind} is no world: it has no {missing[0]}; see docs/worlds.md")
+    return module
+
+
+def _placed(behaviours: Mapping[str, str], folder: Path) -> dict[str, str]:
+    """Behaviours of files beside an author's world, by their absolute paths."""
+    found = {}
+    for group, behaviour in behaviours.items():
+        file, _, name = behaviour.rpartition(":")
+        found[group] = f"{folder / file}:{name}" if file.endswith(".py") else behaviour
+    return found
 
 
 def make_world(kind: str, params: Mapping[str, Any], seed: int) -> World:
@@ -94,7 +123,8 @@ def reference(
     kind: str, params: Mapping[str, Any], seed: int, duration_ns: int
 ) -> dict[str, dict[str, float]]:
     """Columns to hold a run against, by name; none if the world has no reference."""
-    columns = world_module(kind).reference(dict(params), seed, duration_ns)
+    found = getattr(world_module(kind), "reference", None)
+    columns = found(dict(params), seed, duration_ns) if found is not None else {}
     return {name: dict(values) for name, values in columns.items()}
 
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import importlib
+import pkgutil
 from collections.abc import Mapping, Sequence
+from types import ModuleType
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from sim.author import author_module
 from sim.errors import BoundError, InstallationError, UnknownKeyError
 from sim.ids import did_you_mean, is_name
 from sim.rng import key_of
@@ -18,21 +21,47 @@ from sim.worlds.world import Array, Group, Metric, PhysicalEvent, Round
 EXTRA: Final = "pip install 'sim-agents[zoo]'"
 
 
-def make_env(module: str, name: str, kwargs: Mapping[str, Any]) -> Any:
-    """What a function of a package makes.
+def find_function(module: str, name: str) -> Any:
+    """A function of a module or of a file, or a module of a package.
 
     Raises: InstallationError naming the extra, UnknownKeyError for a name that does not exist,
-            BoundError with the function's own words.
+            ScenarioError for a file that does not load.
+    """
+    if module.endswith(".py"):
+        found = author_module(module)
+    else:
+        try:
+            found = importlib.import_module(module)
+        except ModuleNotFoundError as error:
+            raise InstallationError(f"world.env: {error}; {EXTRA}") from None
+    inner = getattr(found, name, None)
+    if inner is None and hasattr(found, "__path__"):
+        inner = _submodule(f"{module}.{name}")
+    if not callable(inner) and not isinstance(inner, ModuleType):
+        known = {n for n in dir(found) if not n.startswith("_")}
+        known |= {m.name for m in pkgutil.iter_modules(getattr(found, "__path__", ()))}
+        close = did_you_mean(name, sorted(n for n in known if not n.startswith("_")))
+        raise UnknownKeyError(f"world.env: no {name!r} in {module}; {close}")
+    return inner
+
+
+def _submodule(name: str) -> ModuleType | None:
+    """A module of a package; None if there is none of the name."""
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name != name:
+            raise InstallationError(f"world.env: {error}; {EXTRA}") from None
+        return None
+
+
+def make_env(function: Any, kwargs: Mapping[str, Any]) -> Any:
+    """What a function makes.
+
+    Raises: InstallationError naming the extra, BoundError with the function's own words.
     """
     try:
-        found = importlib.import_module(module)
-    except ModuleNotFoundError as error:
-        raise InstallationError(f"world.env: {error}; {EXTRA}") from None
-    if not callable(getattr(found, name, None)):
-        known = [n for n in dir(found) if not n.startswith("_")]
-        raise UnknownKeyError(f"world.env: no {name!r} in {module}; {did_you_mean(name, known)}")
-    try:
-        return getattr(found, name)(**kwargs)
+        return function(**kwargs)
     except ModuleNotFoundError as error:
         raise InstallationError(f"world.env: {error}; {EXTRA}") from None
     except Exception as error:
@@ -65,8 +94,9 @@ class Foreign:
         self._act: dict[str, Mapped] = {}
         for agent in agents:
             place = f"world.env: {agent}"
-            self._seen[agent] = observed(env.observation_space(agent), f"{place} observes")
-            self._act[agent] = acted(env.action_space(agent), f"{place} acts")
+            self._act[agent] = does = acted(env.action_space(agent), f"{place} acts")
+            sees = env.observation_space(agent)
+            self._seen[agent] = observed(sees, f"{place} observes", does.space)
         self.groups = tuple(
             Group(
                 group, tuple(names), self._seen[names[0]].space, self._act[names[0]].space, dt_ns,
@@ -99,7 +129,7 @@ class Foreign:
             columns = zip(group.agents, actions[group.name], present[group.name], strict=True)
             for agent, action, is_there in columns:
                 if agent in self.env.agents:
-                    vector = action if is_there else group.action.default
+                    vector = action if is_there else self._idle(agent, group)
                     acts[agent] = self._act[agent].turn(vector)
         self._observations, rewards, ended, _, _ = self.env.step(acts)
         self._ended = dict(ended)
@@ -122,6 +152,17 @@ class Foreign:
             return np.zeros(group.observation.size)
         vector: Array = self._seen[agent].turn(self._observations[agent])
         return vector
+
+    def _idle(self, agent: str, group: Group) -> Array:
+        """What is done for an agent without an action: 0, or the first choice that is allowed."""
+        action: Array = group.action.default
+        masks = [f.name for f in group.observation.fields if f.masks]
+        if not masks or agent not in self._observations:
+            return action
+        allowed = self._vector(agent, group)[group.observation.index(masks[0])] > 0
+        if allowed[int(action[0])] or not allowed.any():
+            return action
+        return np.array([allowed.argmax()], dtype=np.float64)
 
     def alive(self) -> dict[str, NDArray[np.bool_]]:
         """Per group, who has not left; who was cut short at the end is there. Shapes: [n]."""

@@ -1,6 +1,7 @@
 """Any environment of Gymnasium as a world of one agent, named `agent`.
 
-    world: {kind: gym, env: CartPole-v1}
+    world: {gym: CartPole-v1}
+    world: {gym: "highway_env:merge-v0", dt: 1s}     a package that registers it, and its name
 
 As `sim.worlds.pettingzoo` in all else.
 Source: Towers et al. 2024, "Gymnasium: A Standard Interface for Reinforcement Learning
@@ -16,7 +17,7 @@ import msgspec
 
 from sim.worlds.catalogue import parse
 from sim.worlds.classics.common import step_ns
-from sim.worlds.foreign import Foreign, make_env
+from sim.worlds.foreign import Foreign, find_function, make_env
 
 RULES: Final[dict[str, str]] = {}
 """None: the environments are unknown. A scenario names who plays, or `none`."""
@@ -27,7 +28,7 @@ class Params(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The environment and its time."""
 
     env: str
-    """Its registered name, such as CartPole-v1."""
+    """Its registered name, such as CartPole-v1, or package:name."""
     kwargs: dict[str, Any] = {}
     """What gymnasium.make takes beside the name."""
     dt: str | float = "100ms"
@@ -70,7 +71,7 @@ def make(params: Mapping[str, Any]) -> Foreign:
             Gymnasium is missing.
     """
     p = parse(Params, params, "gym")
-    env = make_env("gymnasium", "make", {"id": p.env, **p.kwargs})
+    env = make_env(find_function("gymnasium", "make"), {"id": p.env, **p.kwargs})
     return Foreign("gym", Alone(env), step_ns(p.dt), p.max_steps)
 
 

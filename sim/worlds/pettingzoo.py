@@ -1,17 +1,22 @@
-"""Any parallel environment of PettingZoo as a world. The other way: `sim.worlds.parallel`.
+"""Any environment of PettingZoo as a world. The other way: `sim.env`.
 
-    world: {kind: pettingzoo, env: "mpe2.simple_spread_v3:parallel_env", kwargs: {N: 3}}
+    world: {pettingzoo: "mpe2:simple_spread_v3", kwargs: {N: 5}}
+    world: {pettingzoo: my_env.py:make}
 
 Agents are grouped by the first part of their names (adversary_0, agent_1: groups adversary, agent);
 where spaces differ within a group, each agent is a group of its own. An agent without an action in
-force does 0, or the nearest to it that exists; one that has left observes zeros. The digest covers
-what is observed, earned and over, as an environment's inner state cannot be had.
+force does 0, or the nearest to it that exists and is allowed; one that has left observes zeros. An
+environment in which agents take turns (AEC) is brought here by PettingZoo's own wrappers: of one
+that is parallelizable everybody acts in each step, of another only whose turn it is. The digest
+covers what is observed, earned and over, as an environment's inner state cannot be had.
 Source: Terry et al. 2021, "PettingZoo: Gym for Multi-Agent Reinforcement Learning".
 """
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Mapping
+from types import ModuleType
 from typing import Annotated, Any, Final
 
 import msgspec
@@ -19,18 +24,20 @@ import msgspec
 from sim.errors import BoundError
 from sim.worlds.catalogue import parse
 from sim.worlds.classics.common import step_ns
-from sim.worlds.foreign import Foreign, make_env
-from sim.worlds.parallel import as_parallel_env
+from sim.worlds.foreign import Foreign, find_function, make_env
 
 RULES: Final[dict[str, str]] = {}
 """None: the environments are unknown. A scenario names who plays, or `none`."""
+_MAKERS: Final = ("parallel_env", "env")
+"""What a module of PettingZoo has, the better one first."""
 
 
 class Params(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The environment and its time."""
 
     env: str
-    """module:function that makes it, such as mpe2.simple_spread_v3:parallel_env."""
+    """Who makes it: package:module of PettingZoo, such as mpe2:simple_spread_v3, or
+    module:function or file.py:function."""
     kwargs: dict[str, Any] = {}
     """What the function takes."""
     dt: str | float = "100ms"
@@ -46,19 +53,35 @@ def make(params: Mapping[str, Any]) -> Foreign:
             a package that is missing.
     """
     p = parse(Params, params, "pettingzoo")
-    module, colon, name = p.env.partition(":")
+    module, colon, name = p.env.rpartition(":")
     if not (module and colon and name):
         raise BoundError(
-            "world.env: expected module:function, such as mpe2.simple_spread_v3:parallel_env, "
+            "world.env: expected package:module such as mpe2:simple_spread_v3, or module:function, "
             f"found {p.env!r}"
         )
-    env = make_env(module, name, p.kwargs)
-    if not hasattr(env, "possible_agents") or hasattr(env, "agent_iter"):
+    function = find_function(module, name)
+    if isinstance(function, ModuleType):
+        makers = [maker for maker in _MAKERS if callable(getattr(function, maker, None))]
+        if not makers:
+            raise BoundError(f"world.env: {p.env} has neither parallel_env nor env")
+        function = getattr(function, makers[0])
+    return Foreign("pettingzoo", _parallel(make_env(function, p.kwargs), p), step_ns(p.dt),
+                   p.max_steps)  # fmt: skip
+
+
+def _parallel(env: Any, p: Params) -> Any:
+    """The environment, wrapped where agents take turns. Raises: BoundError if it is none."""
+    if not hasattr(env, "possible_agents"):
         raise BoundError(
-            f"world.env: {p.env} makes no parallel environment; for one in which agents take turns "
-            "see pettingzoo.utils.aec_to_parallel"
+            f"world.env: {p.env} makes no environment of PettingZoo with possible_agents, but "
+            f"{type(env).__name__}"
         )
-    return Foreign("pettingzoo", env, step_ns(p.dt), p.max_steps)
+    if not hasattr(env, "agent_iter"):
+        return env
+    wrappers = importlib.import_module("pettingzoo.utils.conversions")
+    is_parallel = env.metadata.get("is_parallelizable", False)
+    wrap = wrappers.aec_to_parallel if is_parallel else wrappers.turn_based_aec_to_parallel
+    return wrap(env)
 
 
 def reference(
@@ -66,6 +89,3 @@ def reference(
 ) -> dict[str, dict[str, float]]:
     """None: nothing is known of the environment."""
     return {}
-
-
-__all__ = ["RULES", "Params", "as_parallel_env", "make", "reference"]

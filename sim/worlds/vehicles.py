@@ -6,7 +6,7 @@ the disturbance that a string of vehicles lets die out or makes grow. A vehicle 
 by its radar, late and noisy, and by what it hears. Nobody at the wheel (no process, or no action
 for half a second) means a human driver: IDM, without any delay in his head.
 Motion and contact: `vehicles_motion`. Laws of following and their sources: `vehicles_laws`.
-Metrics and their sources: `vehicles_outcome`.
+Metrics and their sources: `vehicles_outcome`. Guests that join and leave: `vehicles_guests`.
 """
 
 from __future__ import annotations
@@ -20,17 +20,18 @@ import torch
 
 from sim.units import SECOND
 from sim.worlds import vehicles_outcome as outcome
-from sim.worlds.classics.common import Classic, Columns, Stepped, Tensors, maker
+from sim.worlds.catalogue import parse
+from sim.worlds.classics.common import Classic, Columns, Stepped, Tensors
 from sim.worlds.noise import normals, uniforms
 from sim.worlds.vehicles_laws import DRIVER, cruise, equilibrium, idm
-from sim.worlds.vehicles_motion import ahead, behind, move
+from sim.worlds.vehicles_motion import Moved, ahead, behind, move
 from sim.worlds.vehicles_params import TTL_NS, Params, body, spaces, steps
 from sim.worlds.vehicles_scene import draw
 from sim.worlds.world import Metric, PhysicalEvent, State, target_of
 
 RULES: Final = {
     "leader": "agents.behaviours.vehicles:Leader",
-    "vehicle": "agents.behaviours.vehicles:Cacc",
+    "vehicle": "agents.behaviours.vehicles_platoon:Member",
 }
 ROLES: Final = {"vehicle": "agents.behaviours.vehicles_roles:Pedal"}
 _RADAR, _DROP = range(2)
@@ -55,17 +56,18 @@ class Vehicles(Classic[Params]):
         self.period = steps(p, "period", 1)
         fields = spaces(p)
         sees, acts = fields["vehicle"]
-        groups: dict[str, Any] = {"vehicle": (p.vehicles, sees.fields, acts.fields)}
+        groups: dict[str, Any] = {"vehicle": (p.vehicles + p.guests, sees.fields, acts.fields)}
         if not p.ring:
             sees, acts = fields["leader"]
             groups = {"leader": (["leader"], sees.fields, acts.fields), **groups}
         super().__init__("vehicles", p, groups)
-        every = steps(p, "decide", 1) * self.dt_ns
+        self.every = steps(p, "decide", 1)
+        every = self.every * self.dt_ns
         self.groups = tuple(
             replace(group, every_ns=every, hold="last", ttl_ns=max(TTL_NS, every))
             for group in self.groups
         )
-        self.dt = self.dt_ns / SECOND
+        self.dt, self.last = self.dt_ns / SECOND, self.agents - 1 - p.guests
         self.names = tuple(name for group in self.groups for name in group.agents)
         self.events = (PhysicalEvent("brake", self.names, "an emergency brake, as hard as it can"),)
 
@@ -105,28 +107,49 @@ class Vehicles(Classic[Params]):
             wanted[:, 0] = cruise(self.wanted_speed(state), state["speed"][:, 0])
         return wanted
 
+    def moved(self, state: State, target: Tensor) -> tuple[Moved, Tensor]:
+        """A step, and who was run into."""
+        moved = move(self.body, state, target, self.dt)
+        return moved, behind(self.body, moved.touched)
+
+    def counted(self, state: State, moved: Moved) -> State:
+        """The sums of the outcome after a step."""
+        length = self.body.ring or moved.place[:, 0] - moved.place[:, self.last]
+        return outcome.counted(state, moved, length, state["step"] >= self.first, self.dt)
+
+    def rewarded(self, state: State, moved: Moved, sums: State) -> Tensor:
+        """What the step is worth to each. Shapes: -> [B, n, 3]."""
+        goal = self.params.standstill + self.params.headway * moved.speed
+        return outcome.rewards(sums, moved, goal, state["hit"], self.dt)
+
+    def squares_ahead(self, state: State) -> Tensor:
+        """The squares of who was ahead of each. Shapes: -> [B, n]."""
+        return torch.roll(state["squares"], 1, 1)
+
     def advance(self, state: State, actions: Tensors, present: Tensors) -> Stepped:
-        p, brake = self.params, -self.params.brake
-        wanted = torch.where(self.joint(present), self.joint(actions)[..., 0], self.driven(state))
-        wanted = torch.where(state["braking"], brake, wanted)
+        brake = -self.params.brake
+        asked = self.joint({name: action[..., 0] for name, action in actions.items()})
+        is_there = self.joint(present)
+        if not bool(is_there.all()):
+            asked = torch.where(is_there, asked, self.driven(state))
+        wanted = torch.where(state["braking"], brake, asked)
         pending = torch.cat((state["pending"], wanted[..., None]), -1)
         target = torch.where(state["wreck"], brake, pending[..., 0])
-        moved = move(self.body, state, target, self.dt)
+        moved, struck = self.moved(state, target)
         told = torch.stack((moved.gap, moved.closing), -1)
-        sums = outcome.counted(self.body, state, moved, state["step"] >= self.first, self.dt)
-        goal = p.standstill + p.headway * moved.speed
-        reward = outcome.rewards(sums, moved, goal, state["hit"], self.dt)
+        sums = self.counted(state, moved)
+        reward = self.rewarded(state, moved, sums)
         changes = {
             "place": moved.place, "speed": moved.speed, "acceleration": moved.acceleration,
             "gap": moved.gap, "closing": moved.closing,
             "pending": pending[..., 1:],
             "radar": torch.cat((state["radar"][..., 1:], told[..., None]), -1),
-            "wreck": state["wreck"] | moved.touched | behind(self.body, moved.touched),
+            "wreck": state["wreck"] | moved.touched | struck,
             "earned": state["earned"] + reward,
             "step": state["step"] + 1,
             **sums,
         }  # fmt: skip
-        if not p.ring:
+        if not self.params.ring:
             reward = torch.cat((torch.zeros_like(reward[:, :1]), reward[:, 1:]), 1)
         return {**state, **changes}, self.by_group(reward)
 
@@ -134,8 +157,11 @@ class Vehicles(Classic[Params]):
         p, radar = self.params, state["radar"][..., 0]
         own = (state["speed"], state["acceleration"], state["place"], state["braking"].double())
         gap, closing = radar[..., 0], radar[..., 1]
-        if p.radar_noise:
-            noise = p.radar_noise * normals(state["key"], state["step"], 2 * self.agents, _RADAR)
+        # Only at decisions is anything made of it, and drawing is half of what observing costs.
+        is_due = state["step"] % self.every == 0
+        if p.radar_noise and bool(is_due.any()):
+            noise = normals(state["key"], state["step"], 2 * self.agents, _RADAR)
+            noise = noise * (p.radar_noise * is_due[:, None])
             gap, closing = gap + noise[:, : self.agents], closing + noise[:, self.agents :]
         is_seen = radar[..., 0] <= p.radar_range
         gap = torch.where(is_seen, torch.clamp(gap, 0.0, p.radar_range), p.radar_range)
@@ -161,7 +187,8 @@ class Vehicles(Classic[Params]):
         value = outcome.mean_reward(earned, seconds)
         told = "per follower: gaps kept, comfort, safety"
         reward = Metric(value, "per s", "higher", True, told)
-        return {"reward": reward, **outcome.metrics(self.body, state, seconds)}
+        ahead = self.squares_ahead(state)[0]
+        return {"reward": reward, **outcome.metrics(self.body, state, ahead, self.last, seconds)}
 
     def positions(self, state: State) -> dict[str, Tensor]:
         """Along the road, or on the circle. Shapes: -> [B, 2] each. Units: m."""
@@ -177,7 +204,12 @@ class Vehicles(Classic[Params]):
         return draw(self.params, self.names, state, int(state["step"][0]) * self.dt)
 
 
-make = maker(Vehicles, Params, "vehicles")
+def make(params: Mapping[str, Any]) -> Vehicles:
+    """The world of these parameters. Raises: UnknownKeyError, BoundError."""
+    from sim.worlds.vehicles_guests import Guests
+
+    p = parse(Params, params, "vehicles")
+    return Guests(p) if p.guests else Vehicles(p)
 
 
 def reference(params: Mapping[str, Any], seed: int, duration_ns: int) -> Columns:

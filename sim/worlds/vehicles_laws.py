@@ -5,23 +5,30 @@ Human drivers, IDM, with s the gap, v the speed, c = v - v_ahead the closing spe
 Automation, with the gap wanted r + h v, its error e = s - r - h v and its rate -c - h a:
     ACC    h u' = -u + kp e + kd e'
     CACC   h u' = -u + kp e + kd e' + u_ahead        u_ahead: the intended acceleration, by message
-u is the state of both, so that changing from one to the other changes its rate and never u itself,
+    dCACC  h u' = -u + kp e + kd e' + a_ahead        a_ahead: the acceleration, estimated by radar
+u is the state of all, so that changing from one to another changes its rate and never u itself,
 and h goes from one headway to another no faster than a ramp: the fall-back is without a bump.
+The estimate is that of a Kalman filter in its steady state, by Singer's model: the acceleration of
+the vehicle ahead is forgotten at a rate, and shaken so much that its standard deviation stays.
 
 Sources: Treiber, Hennecke and Helbing, Congested Traffic States in Empirical Observations and
 Microscopic Simulations, 2000 (IDM); Ploeg, Scheepers, van Nunen, van de Wouw and Nijmeijer, Design
 and Experimental Evaluation of Cooperative Adaptive Cruise Control, 2011, equations 4 to 8; Ploeg,
 van de Wouw and Nijmeijer, Lp String Stability of Cascaded Systems, 2014 (gains, lags, headways);
 Ploeg, Semsar-Kazerooni, Lijster, van de Wouw and Nijmeijer, Graceful Degradation of Cooperative
-Adaptive Cruise Control, 2015 (what remains when messages stop).
+Adaptive Cruise Control, 2015 (dCACC: what remains when messages stop; there the filter also takes
+the distance, here the speed alone); Singer, Estimating Optimal Tracking Filter Performance for
+Manned Maneuvering Targets, 1970.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import sqrt
+from functools import lru_cache
+from math import exp, sqrt
 from typing import Any, Final
 
+import numpy as np
 from array_api_compat import array_namespace
 
 Array = Any
@@ -47,10 +54,21 @@ class Gains:
     standstill: float = 2.0
 
 
+@dataclass(frozen=True)
+class Singer:
+    """How the vehicle ahead is believed to accelerate. forgets: 1/s. spread: the acceleration's
+    standard deviation, m/s2. noise: that of a measured speed, m/s."""
+
+    forgets: float = 1.25
+    spread: float = 1.7
+    noise: float = 0.05
+
+
 DRIVER: Final = Driver()
-ALONE_S: Final = 1.2
-"""Headway of ACC where nothing else is said."""
+ALONE_S: Final = 1.3
+"""Headway without messages where nothing else is said: long enough for dCACC."""
 GAINS: Final = Gains()
+SINGER: Final = Singer()
 GAP_MIN: Final = 0.1
 """m; nearer than this a driver brakes as if it were this."""
 
@@ -104,3 +122,40 @@ def towards(headway: Array, wanted: Array, ramp: float, period: float) -> Array:
     """A headway that nears a wanted one by at most `ramp` (s per s) in a period."""
     xp = array_namespace(headway)
     return headway + xp.clip(wanted - headway, -ramp * period, ramp * period)
+
+
+@lru_cache(maxsize=16)
+def predictor(singer: Singer, period: float) -> tuple[float, float]:
+    """What a period makes of an acceleration: by how much it changes the speed, and what is left.
+    Units: s, 1."""
+    left = exp(-singer.forgets * period)
+    return (1 - left) / singer.forgets, left
+
+
+@lru_cache(maxsize=16)
+def filter_gains(singer: Singer, period: float) -> tuple[float, float]:
+    """Of the steady filter with a speed measured each period: how much of what surprises goes into
+    the speed, and into the acceleration. Units: 1, 1/s."""
+    turn, left = predictor(singer, period)
+    step = np.array([[1.0, turn], [0.0, left]])
+    # White noise over a period, to the second order in it for the speed.
+    power = 2 * singer.forgets * singer.spread**2
+    shake = power * np.array([[period**3 / 3, period**2 / 2], [period**2 / 2, period]])
+    known = shake
+    for _ in range(1000):
+        share = known[:, :1] / (known[0, 0] + singer.noise**2)
+        known = step @ (known - share @ known[:1]) @ step.T + shake
+    speed, acceleration = (float(x) for x in share[:, 0])
+    return speed, acceleration
+
+
+def estimated(
+    singer: Singer, before: tuple[Array, Array], measured: Array, period: float
+) -> tuple[Array, Array]:
+    """Speed and acceleration of the vehicle ahead, by those of a period before and by the speed
+    that is measured now. Shapes: all [...]. Units: m/s, m/s2."""
+    turn, left = predictor(singer, period)
+    share, push = filter_gains(singer, period)
+    speed, acceleration = before[0] + turn * before[1], left * before[1]
+    surprise = measured - speed
+    return speed + share * surprise, acceleration + push * surprise

@@ -1,12 +1,14 @@
 """What a drive comes to: safety, string stability, energy, throughput.
 
 string gain   max over followers of |a_i| / |a_ahead|, |a| the root of the time integral of a^2
-              since the first disturbance: above 1 it grows somewhere along the string
+              since the first disturbance, a_ahead of whoever was ahead at the time: above 1 it
+              grows somewhere along the string
 tail gain     |a_last| / |a_leader|: what reaches the last
 near miss     time to collision, gap / closing speed, falls below 1.5 s
 energy        at the wheels, without recovery: the integral of max(VSP, 0), with the vehicle
               specific power VSP = v (1.1 a + 0.132) + 0.000302 v^3 in W/kg on a level road
 throughput    distance driven / (length of the file x time), as vehicles per hour and lane
+Shaking, distance and energy are of those in the file.
 
 Sources: Ploeg, van de Wouw and Nijmeijer 2014 (L2 string stability); Hayward, Near-Miss
 Determination Through Use of a Scale of Danger, 1972, and van der Horst 1990 (1.5 s);
@@ -16,7 +18,7 @@ and TILDAS Remote Sensing, 1999; Edie, Discussion of Traffic Stream Measurements
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 import torch
 
@@ -33,43 +35,45 @@ PER_HOUR: Final = 3600.0
 Tensor = torch.Tensor
 
 
-def specific_power(speed: Tensor, acceleration: Tensor) -> Tensor:
-    """Vehicle specific power in W/kg, that is kW/t. Shapes: [...]. Units: m/s, m/s2."""
-    drag = 0.000302 * speed * speed * speed
-    return speed * (1.1 * acceleration + 0.132) + drag
+def specific_power(speed: Any, acceleration: Any) -> Any:
+    """Vehicle specific power in W/kg, that is kW/t. Shapes: any. Units: m/s, m/s2."""
+    return speed * (1.1 * acceleration + (0.132 + 0.000302 * (speed * speed)))
 
 
 def time_to_collision(gap: Tensor, closing: Tensor) -> Tensor:
     """In s, at most TTC_MAX_S. Shapes: [...]. Units: m, m/s."""
-    is_closing = closing > 0
-    time = gap / torch.where(is_closing, closing, 1.0)
-    return torch.clamp(torch.where(is_closing, time, TTC_MAX_S), 0.0, TTC_MAX_S)
+    # Who does not close in has a time beyond the greatest, at contact, too.
+    time = torch.clamp(gap, min=1e-6) / torch.clamp(closing, min=1e-9)
+    return torch.clamp(time, max=TTC_MAX_S)
 
 
 def began(speed: Tensor) -> State:
     """The sums before anything has happened. speed: any [B, n]."""
     none, zero = torch.zeros_like(speed), torch.zeros_like(speed[:, 0])
     return {
-        "squares": none, "driven": none, "work": none, "hit": none.bool(), "near": none.bool(),
+        "squares": none, "driven": none, "work": none,
+        "hit": none.bool(), "near": none.bool(),
         "area": zero, "impact": zero, "near_misses": zero,
         "least_ttc": torch.full_like(zero, TTC_MAX_S), "least_gap": torch.full_like(zero, 1e4),
     }  # fmt: skip
 
 
-def counted(body: Body, state: State, moved: Moved, is_measured: Tensor, dt: float) -> State:
-    """The sums after a step. is_measured: bool [B], whether the string gain counts it."""
+def counted(
+    state: State, moved: Moved, length: Tensor | float, is_shaken: Tensor, dt: float
+) -> State:
+    """The sums after a step. length: of the file, m. is_shaken: bool [B], whether the string gain
+    counts the step."""
     ttc = time_to_collision(moved.gap, moved.closing)
     is_near = ttc < NEAR_S
     power = torch.clamp(specific_power(moved.speed, moved.acceleration), min=0.0)
     square = moved.acceleration * moved.acceleration
-    length = body.ring or moved.place[:, 0] - moved.place[:, -1]
     return {
-        "squares": state["squares"] + square * (dt * is_measured[:, None]),
+        "squares": torch.addcmul(state["squares"], square, is_shaken[:, None], value=dt),
         "driven": state["driven"] + moved.way,
-        "work": state["work"] + power * dt,
+        "work": torch.add(state["work"], power, alpha=dt),
         "hit": state["hit"] | moved.touched,
         "near": is_near,
-        "area": state["area"] + length * dt,
+        "area": torch.add(state["area"], length, alpha=dt),
         "impact": torch.maximum(state["impact"], moved.impact.amax(1)),
         "near_misses": state["near_misses"] + (is_near & ~state["near"]).sum(1),
         "least_ttc": torch.minimum(state["least_ttc"], ttc.amin(1)),
@@ -77,16 +81,19 @@ def counted(body: Body, state: State, moved: Moved, is_measured: Tensor, dt: flo
     }
 
 
-def metrics(body: Body, state: State, seconds: float) -> dict[str, Metric]:
-    """The outcome of a batch of one after so many seconds."""
+def metrics(
+    body: Body, state: State, ahead: Tensor, last: int, seconds: float
+) -> dict[str, Metric]:
+    """The outcome of a batch of one after so many seconds. ahead: `squares` of who was ahead of
+    each, [n]. last: the hindmost of the file."""
     followers = slice(None) if body.ring else slice(1, None)
     squares, driven = state["squares"][0], state["driven"][0]
-    work, area = float(state["work"][0].mean()), float(state["area"][0])
-    shaken = torch.sqrt(squares)
-    is_shaken = bool((squares[:-1] > 0).all()) and len(squares) > 1
-    gain = float((shaken[1:] / shaken[:-1]).max()) if is_shaken else 1.0
-    tail = float(shaken[-1] / shaken[0]) if is_shaken else 1.0
-    metres = max(float(driven.mean()), 1e-9)
+    work, area = float(state["work"][0].sum()), float(state["area"][0])
+    is_shaken = ahead[1:] > 0
+    gains = torch.sqrt(squares[1:][is_shaken] / ahead[1:][is_shaken])
+    gain = float(gains.max()) if len(gains) else 1.0
+    tail = float(torch.sqrt(squares[last] / squares[0])) if float(squares[0]) > 0 else 1.0
+    metres = max(float(driven.sum()), 1e-9)
     flow = float(driven[followers].sum()) / area * PER_HOUR if area else 0.0
     of = {
         "string_gain": Metric(gain, "", "lower", False, "shaking, over that of who is ahead"),
@@ -121,10 +128,10 @@ def rewards(sums: State, moved: Moved, wanted: Tensor, is_hit: Tensor, dt: float
     Per second: - |gap - wanted| / wanted, at most 1; - (a / 3 m/s2)^2, at most 1; - 1 while time
     to collision is below 1.5 s; and - 20 once for a collision.
     """
-    spacing = -torch.clamp((moved.gap - wanted).abs() / wanted, max=1.0) * dt
-    comfort = -torch.clamp(moved.acceleration * moved.acceleration / 9.0, max=1.0) * dt
-    safety = -(sums["near"] * dt + (moved.touched & ~is_hit) * 20.0)
-    return torch.stack((spacing, comfort, safety), -1)
+    spacing = torch.clamp((moved.gap / wanted - 1.0).abs(), max=1.0)
+    comfort = torch.clamp(moved.acceleration * moved.acceleration, max=9.0) / 9.0
+    safety = sums["near"] + (moved.touched & ~is_hit) * (20.0 / dt)
+    return torch.stack((spacing, comfort, safety), -1) * -dt
 
 
 def mean_reward(earned: Tensor, seconds: float) -> float:

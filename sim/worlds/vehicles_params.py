@@ -19,7 +19,9 @@ Duration = str | float
 
 
 class Params(Parameters, frozen=True):
-    """vehicles: behind the leader, or on the ring. ring: its circumference in m, 0 for a road.
+    """vehicles: behind the leader, or on the ring. guests: that join and leave; enter, enter_every:
+    when they appear beside the file; stay: after which they wish to leave. ring: its
+    circumference in m, 0 for a road.
     speed: of the leader, m/s. headway: wanted time gap, s, and standstill: what is added to it, m.
     start_gap: m, 0 for that of human drivers. length: m.
     lag, delay: of the actuators. accelerate, brake: limits, m/s2. jerk: limit, m/s3.
@@ -29,6 +31,10 @@ class Params(Parameters, frozen=True):
     """
 
     vehicles: Annotated[int, Meta(ge=1, le=200)] = 8
+    guests: Annotated[int, Meta(ge=0, le=50)] = 0
+    enter: Duration = "60s"
+    enter_every: Duration = "30s"
+    stay: Duration = "60s"
     ring: NotNegative = 0.0
     speed: Annotated[float, Meta(gt=0, lt=DRIVER.speed)] = 25.0
     headway: Annotated[float, Meta(gt=0, le=10)] = 0.8
@@ -51,7 +57,7 @@ class Params(Parameters, frozen=True):
     dt: str | float = "20ms"
 
 
-def duration(p: Params, name: str) -> int:
+def duration(p: Parameters, name: str) -> int:
     """Nanoseconds of a parameter. Raises: BoundError."""
     try:
         return duration_ns(getattr(p, name))
@@ -59,7 +65,7 @@ def duration(p: Params, name: str) -> int:
         raise BoundError(f"world.{name}: {error}") from None
 
 
-def steps(p: Params, name: str, least: int = 0) -> int:
+def steps(p: Parameters, name: str, least: int = 0) -> int:
     """A duration in steps of physics.
 
     Raises: BoundError if it is not a whole number of them, or fewer than `least`.
@@ -72,7 +78,9 @@ def steps(p: Params, name: str, least: int = 0) -> int:
 
 
 def body(p: Params) -> Body:
-    """Raises: BoundError if they do not fit on the ring."""
+    """Raises: BoundError if they do not fit on the ring, or guests are to."""
+    if p.ring and p.guests:
+        raise BoundError("world.guests: guests join a platoon on a road, not on a ring")
     if p.ring and p.ring < p.vehicles * p.length:
         least = p.vehicles * p.length
         raise BoundError(f"world.ring: {p.vehicles} vehicles need {least:g} m, found {p.ring:g}")
@@ -95,13 +103,19 @@ def spaces(p: Params) -> dict[str, tuple[Space, Space]]:
         Field("seen", low=0.0, high=1.0, help="1: the radar sees somebody"),
     ]
     known = [
-        Field("number", low=1.0, high=float(p.vehicles), help="place in the file"),
+        Field("number", low=1.0, high=float(p.vehicles + p.guests), help="place in the file"),
         Field("headway", "s", 0.0, 10.0, default=p.headway, help="time gap that is wanted"),
         Field("standstill", "m", 0.0, default=p.standstill, help="gap wanted at rest"),
     ]
+    if p.guests:
+        known += [
+            Field("beside", low=0.0, high=1.0, help="0: in the file, 1: beside it"),
+            Field("wish", low=0.0, high=1.0, help="1: to be in the file, 0: to be out of it"),
+        ]
     asked = Field("acceleration", "m/s2", -p.brake, p.accelerate)
+    lane = Field("lane", low=0.0, high=1.0, choices=2, help="0: the file's, 1: beside it")
     wish = Field("wanted_speed", "m/s", 0.0, top)
     return {
         "leader": (Space((*own, wish)), Space((asked,))),
-        "vehicle": (Space((*own, *radar, *known)), Space((asked,))),
+        "vehicle": (Space((*own, *radar, *known)), Space((asked, lane) if p.guests else (asked,))),
     }

@@ -24,7 +24,7 @@ RAMP: Final = 0.04
 
 def reference(params: Mapping[str, Any], seed: int, duration_ns: int) -> Columns:
     """Metrics of both; none for a ring, where nobody leads."""
-    world = make(params)
+    world = make({**params, "guests": 0})
     if world.params.ring:
         return {}
     state = world.reset([(seed, 0)] * len(COLUMNS))

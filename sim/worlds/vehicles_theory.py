@@ -4,6 +4,7 @@ CACC and ACC, from one vehicle to the next, with G the vehicle, K the controller
 policy and D the link; the string is stable if the gain is nowhere above 1:
     Gamma(s) = (G K + D) / (1 + G K) / H
     G = exp(-delay s) / (s^2 (lag s + 1)),  K = kp + kd s,  H = h s + 1,  D = exp(-theta s), 0: ACC
+    D = s^2 G E, E the estimate of an acceleration by the acceleration (`vehicles_laws`): dCACC
 A value that is held between messages of period T is late by T / 2 more.
 IDM, and any law a(s, v, v_ahead), near an equilibrium, for waves exp(sigma t + i k n) along the
 vehicles n; long waves grow where dv_e/ds > (a_ahead - a_v) / 2:
@@ -21,7 +22,17 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from sim.worlds.vehicles_laws import GAINS, Driver, Gains, equilibrium, idm
+from sim.worlds.vehicles_laws import (
+    GAINS,
+    SINGER,
+    Driver,
+    Gains,
+    Singer,
+    equilibrium,
+    filter_gains,
+    idm,
+    predictor,
+)
 
 LAG_S: Final = 0.1
 DELAY_S: Final = 0.2
@@ -38,27 +49,48 @@ def gain(
     gains: Gains = GAINS,
     lag: float = LAG_S,
     delay: float = DELAY_S,
+    late: float | None = None,
 ) -> Array:
-    """|Gamma| at angular frequencies in rad/s. theta: delay of messages in s, None without any.
+    """|Gamma| at angular frequencies in rad/s. theta: delay of messages in s, None without any;
+    late: then that of an estimate by radar, None without any either.
 
     Shapes: [n] -> [n].
     """
     s = 1j * omega
     vehicle = np.exp(-delay * s) / (s * s * (lag * s + 1))
     loop = vehicle * (gains.kp + gains.kd * s)
-    link = 0.0 if theta is None else np.exp(-theta * s)
+    link: Array | float = 0.0 if theta is None else np.exp(-theta * s)
+    if late is not None:
+        link = s * s * vehicle * seen(omega) * np.exp(-late * s)
     passed: Array = np.abs((loop + link) / (1 + loop) / (headway * s + 1))
     return passed
 
 
+def seen(omega: Array, singer: Singer = SINGER, period: float = 0.1) -> NDArray[np.complex128]:
+    """The estimate of an acceleration over the acceleration, with the speed measured each period.
+    Shapes: [n] -> [n]."""
+    turn, left = predictor(singer, period)
+    share, push = filter_gains(singer, period)
+    back = np.exp(-1j * omega * period)
+    # speed' = (1 - share) (speed + turn a) + share v;  a' = left a + push (v - speed - turn a)
+    from_speed, from_own = (1 - share) * back, (1 - share) * turn * back
+    steps = (1 - from_speed) * (1 - (left - push * turn) * back) + push * back * from_own
+    found: NDArray[np.complex128] = (push * (1 - from_speed) - push * back * share) / steps
+    return found / (1j * omega)
+
+
 def smallest_headway(
-    theta: float | None, gains: Gains = GAINS, lag: float = LAG_S, delay: float = DELAY_S
+    theta: float | None,
+    gains: Gains = GAINS,
+    lag: float = LAG_S,
+    delay: float = DELAY_S,
+    late: float | None = None,
 ) -> float:
-    """The shortest headway in s at which a string is stable, to a millisecond."""
+    """The shortest headway in s at which a string is stable, to a millisecond. See `gain`."""
     low, high = 0.0, _LONGEST_S
     while high - low > 1e-4:
         middle = (low + high) / 2
-        is_stable = gain(_OMEGA, middle, theta, gains, lag, delay).max() <= 1 + 1e-9
+        is_stable = gain(_OMEGA, middle, theta, gains, lag, delay, late).max() <= 1 + 1e-9
         low, high = (low, middle) if is_stable else (middle, high)
     return high
 

@@ -39,7 +39,9 @@ class Noting(Blank):
         ends_after: int = 2**62,
     ) -> None:
         super().__init__(Params(agents=agents, step=step, every=every))
-        self.groups = (dataclasses.replace(self.groups[0], hold=hold, ttl_ns=ttl_ns),)
+        (group,) = self.groups
+        must = dataclasses.replace(group, hold=hold, ttl_ns=ttl_ns, must_act=True)
+        self.groups = (must,)
         self.diary: list[tuple[Any, ...]] = []
         self.ends_after = ends_after
 

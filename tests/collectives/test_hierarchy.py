@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from checkers.effort import tries
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -171,7 +172,7 @@ def test_what_is_no_tree_is_refused(groups: Any, problem: str) -> None:
         Tree(groups, NAMES)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=tries(50), deadline=None)
 @given(st.lists(st.floats(0, 1e6), min_size=1, max_size=8), st.floats(0, 1e6))
 def test_shares_in_proportion_add_up(reports: list[float], whole: float) -> None:
     said = {str(i): np.array([each]) for i, each in enumerate(reports)}

@@ -144,6 +144,22 @@ class A(sim.Agent):
     assert [outcome.said(f"agent-{i}") for i in (1, 2, 3)] == [["(3, 'complete')"]] * 3
 
 
+@pytest.mark.parametrize("reliability", ["none", "acknowledged"])
+def test_what_came_before_a_communicator_was_made_counts(run: Any, reliability: str) -> None:
+    source = f"""
+class A(sim.Agent):
+    async def run(self):
+        await asyncio.sleep(0.5 if self.name == "agent-1" else 0)
+        team = sim.Communicator(self, timeout="4s", reliability={reliability!r})
+        found = await team.all_reduce(team.rank)
+        self.log(repr((found.value, found.outcome)))
+        await asyncio.sleep(0.5)
+"""
+    outcome = run(source, {"duration": "9s", "world": {"agents": 4}})
+    assert outcome.result.status == "completed", outcome.result
+    assert [outcome.said(f"agent-{i}") for i in (1, 2, 3, 4)] == [["(6, 'complete')"]] * 4
+
+
 def test_only_the_root_of_a_reduce_says_that_it_is_complete(run: Any) -> None:
     calls = [f"team.reduce(1, 'sum', 'agent-1', {way!r})" for way in ("star", "tree")]
     found = answers(run, calls, 5)

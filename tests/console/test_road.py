@@ -27,6 +27,13 @@ def test_the_foremost_is_to_the_right_and_the_others_follow() -> None:
     assert "50.8 m" in rows[4]
 
 
+def test_who_drives_beside_the_file_has_a_lane_above_it() -> None:
+    drawn = scene()
+    drawn["vehicles"][1]["lane"] = 1
+    rows = [text_of(row) for row in Drawing().draw(drawn, 80, 12)]
+    assert [[c for c in row if c in "123▶"] for row in rows[1:3]] == [["1"], ["3", "2", "▶"]]
+
+
 def test_a_wreck_is_crossed_out() -> None:
     drawn = scene()
     drawn["vehicles"][2]["is_wreck"] = True

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from checkers.books import check_books
+from checkers.effort import tries
 from checkers.memory import completed, kernel_of, play, trace
 from checkers.sameness import assert_same_run
 from hypothesis import given, settings
@@ -174,7 +175,7 @@ def entries(draw: st.DrawFn) -> dict[str, object]:
 
 
 @given(st.lists(entries(), min_size=1, max_size=5), st.integers(2, 5), st.integers(1, 9))
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=tries(15), deadline=None)
 def test_any_schedule_of_faults_gives_one_run(
     faults: list[dict[str, object]], agents_per_host: int, floor_ms: int
 ) -> None:

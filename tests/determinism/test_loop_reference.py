@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from checkers.effort import tries
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -348,7 +349,7 @@ def _compare(body: list[Op]) -> None:
     assert found == expected
 
 
-@settings(max_examples=300, deadline=None, derandomize=True)
+@settings(max_examples=tries(300), deadline=None, derandomize=True)
 @given(PROGRAMS)
 def test_random_programs_leave_the_reference_trace(body: list[Op]) -> None:
     _compare(body)
@@ -356,7 +357,7 @@ def test_random_programs_leave_the_reference_trace(body: list[Op]) -> None:
 
 @pytest.mark.slow
 @settings(
-    max_examples=3000, deadline=None, print_blob=True,
+    max_examples=tries(3000), deadline=None, print_blob=True,
     suppress_health_check=[HealthCheck.too_slow],
 )  # fmt: skip
 @given(PROGRAMS)

@@ -86,14 +86,17 @@ def copy(whole: Whole, to: Path, log: bytes | None) -> Path:
     return to
 
 
+@pytest.mark.parametrize("step", [7, pytest.param(1, marks=pytest.mark.slow)])
 def test_every_prefix_is_read(
-    wholes: list[Whole], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    wholes: list[Whole], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: int
 ) -> None:
     whole = wholes[-1]
     path = copy(whole, tmp_path / "cut", b"")
     loaded = read_past(path).scenario
     monkeypatch.setattr("sim.again.load_scenario", lambda name: loaded)
-    for at in range(len(whole.data) + 1):
+    near = {at for end in whole.cuts for at in (end - 1, end, end + 1)}
+    places = near | {*range(0, len(whole.data), step), len(whole.data)}
+    for at in sorted(at for at in places if at <= len(whole.data)):
         (path / "run.log").write_bytes(whole.data[:at])
         past = read_past(path)
         kept = [r for r, end in zip(whole.records, whole.cuts, strict=True) if end <= at]

@@ -6,6 +6,7 @@ import contextlib
 import string
 from dataclasses import dataclass
 
+from checkers.effort import tries
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -92,7 +93,7 @@ def test_the_good_one_is_good() -> None:
         max_size=4,
     )
 )
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=tries(150), deadline=None)
 def test_mutated_text(edits: list[tuple[int, int, str]]) -> None:
     text = GOOD
     for start, length, piece in edits:
@@ -107,7 +108,7 @@ def test_mutated_text(edits: list[tuple[int, int, str]]) -> None:
 @example("? " * 100)
 @example("- " * 100)
 @example("a: |\n  x\n b: 1")
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=tries(200), deadline=None)
 def test_any_text(text: str) -> None:
     check(text)
 
@@ -124,13 +125,13 @@ PATHS = st.lists(st.sampled_from([*KEYS, "agent-1"]), min_size=1, max_size=4).ma
 
 
 @given(st.dictionaries(PATHS | st.text(max_size=12), VALUES, min_size=1, max_size=3))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=tries(200), deadline=None)
 def test_any_values_at_any_keys(overrides: dict[str, object]) -> None:
     with contextlib.suppress(ScenarioError):
         resolve(parse_scenario(GOOD, "fuzz.yaml", overrides=overrides))
 
 
 @given(PATHS | st.text(max_size=12), st.sampled_from(PIECES) | st.text(max_size=12))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=tries(200), deadline=None)
 def test_any_option(path: str, value: str) -> None:
     check(GOOD, f"{path}={value}")

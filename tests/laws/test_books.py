@@ -10,6 +10,7 @@ import pytest
 from checkers.books import Recount
 from checkers.cases import Case, cases
 from checkers.clock import ClockChecker
+from checkers.effort import tries
 from checkers.memory import kernel_of, play
 from checkers.sameness import assert_same_run
 from checkers.script import Stage
@@ -41,13 +42,13 @@ def simulate(case: Case, agents_per_host: int, is_eager: bool = False) -> Kernel
     return kernel
 
 
-@settings(max_examples=70, deadline=None, print_blob=True)
+@settings(max_examples=tries(70), deadline=None, print_blob=True)
 @given(case=cases())
 def test_random_scenarios_balance(case: Case) -> None:
     simulate(case, case.agents_per_host)
 
 
-@settings(max_examples=30, deadline=None, print_blob=True)
+@settings(max_examples=tries(30), deadline=None, print_blob=True)
 @given(case=cases())
 def test_random_scenarios_repeat_however_they_are_run(case: Case) -> None:
     """Packing and eager delivery leave no trace, whatever the scenario."""
@@ -57,7 +58,7 @@ def test_random_scenarios_repeat_however_they_are_run(case: Case) -> None:
 
 
 @pytest.mark.slow
-@settings(max_examples=500, deadline=None, print_blob=True)
+@settings(max_examples=tries(500), deadline=None, print_blob=True)
 @given(case=cases())
 def test_more_random_scenarios(case: Case) -> None:
     one = simulate(case, 1)

@@ -8,6 +8,7 @@ import array_api_compat.torch
 import numpy as np
 import pytest
 import torch
+from checkers.effort import tries
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -166,7 +167,7 @@ def forwards(key: int, hop: int, last: int, enter: float, leave: float) -> list[
 chances = st.floats(0.001, 1.0)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=tries(60), deadline=None)
 @given(
     key=st.integers(0, 2**64 - 1), hop=st.integers(0, 5), enter=chances, leave=chances,
     last=st.integers(0, 300), is_few=st.booleans(),

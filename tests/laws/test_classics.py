@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from checkers.effort import tries
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -148,7 +149,7 @@ def test_predators_catch_more_when_they_hunt(rollout):
 # --- matrix games ---------------------------------------------------------------------------------
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=tries(40), deadline=None)
 @given(st.lists(st.integers(1, 4), min_size=1, max_size=4), st.booleans(), st.data())
 def test_everybody_earns_what_the_table_says(shape, is_shared, data):
     rng = np.random.default_rng(data.draw(st.integers(0, 999)))
@@ -338,7 +339,7 @@ def test_nobody_takes_what_is_not_there():
 # --- bodies ---------------------------------------------------------------------------------------
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=tries(40), deadline=None)
 @given(st.integers(2, 6), st.floats(0.01, 1.0), st.integers(0, 999))
 def test_bodies_push_each_other_alike(n, scale, seed):
     rng = np.random.default_rng(seed)

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from checkers.effort import tries
 from checkers.memory import completed, play
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -41,7 +42,7 @@ def advanced(world: Any, state: Any, asked: list[list[float]], present: Any = Tr
     return after, rewards["user"]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=tries(60), deadline=None)
 @given(st.lists(REQUESTS, min_size=4, max_size=4), st.integers(1, 3), st.booleans())
 def test_never_more_is_granted_than_there_is(
     asked: list[list[float]], rounds: int, is_dropped: bool
@@ -71,7 +72,7 @@ def test_what_a_game_has_handed_out_is_gone_until_the_next() -> None:
     assert float(state["rate"].sum()) == pytest.approx(10.0)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=tries(60), deadline=None)
 @given(st.lists(REQUESTS, min_size=3, max_size=3), st.sampled_from([0.5, 1.0, 2.0]))
 def test_nobody_beats_the_optimum(asked: list[list[float]], alpha: float) -> None:
     """The rewards of a game add up to the worth of what was had, and no game is worth more."""

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import pytest
+from checkers.effort import tries
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -189,7 +190,7 @@ def lindley(
     return found
 
 
-@settings(max_examples=60, deadline=None, print_blob=True)
+@settings(max_examples=tries(60), deadline=None, print_blob=True)
 @given(
     messages=st.lists(
         st.tuples(st.integers(0, 2), st.integers(0, 40 * MS), st.integers(0, 3_000)),

@@ -126,6 +126,7 @@ def test_in_calls_the_price_moves_by_kyles_lambda(
 # --- book ---------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_rolls_estimator_finds_the_spread_in_the_prices_alone() -> None:
     """Trades at a bid and an ask around a price that walks: cov of successive changes is
     minus the square of half the spread.
@@ -187,6 +188,7 @@ def inventories(strategy: str) -> np.ndarray:
     return np.array(found, dtype=float)
 
 
+@pytest.mark.slow
 def test_in_the_book_inventory_varies_half_as_much_as_without_regard_to_it() -> None:
     aware, blind = (inventories(s).var() for s in ("inventory", "symmetric"))
     assert aware <= blind / 2

@@ -6,6 +6,7 @@ import math
 
 import pytest
 import torch
+from checkers.effort import tries
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -24,7 +25,7 @@ def places(*points: tuple[float, float]) -> torch.Tensor:
     return torch.tensor([points], dtype=torch.float64)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=tries(30), deadline=None)
 @given(st.integers(1, 9), st.integers(1, 9), st.floats(0.0, 0.25), st.integers(0, 99))
 def test_diffusion_keeps_the_sum_and_the_range(h: int, w: int, rate: float, seed: int) -> None:
     field = noise(2, h, w, seed)
@@ -68,7 +69,7 @@ def test_what_would_not_be_stable_is_refused_with_a_number_of_steps_that_is() ->
     spread(noise(1, 3, 3), 0.8, 0.0, 1.0 / 13, CELL)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=tries(50), deadline=None)
 @given(
     st.lists(st.tuples(st.floats(-1, 4), st.floats(-1, 4)), min_size=1, max_size=6), st.booleans()
 )

@@ -36,7 +36,16 @@ network: {{medium: {medium}, default: {{latency: 3ms}}{more}}}
 """
 
 
-@pytest.mark.parametrize("load", [0.25, 0.5, 1.0, 1.5, 3.0])
+@pytest.mark.parametrize(
+    "load",
+    [
+        0.25,
+        0.5,
+        1.0,
+        pytest.param(1.5, marks=pytest.mark.slow),
+        pytest.param(3.0, marks=pytest.mark.slow),
+    ],
+)
 def test_throughput_is_that_of_slotted_aloha(load: float) -> None:
     """Poisson arrivals of very many senders: G exp(-G) of the slots bring a message through."""
     draw = np.random.default_rng(8)
@@ -74,7 +83,7 @@ def scripts(seed: int, load: float) -> dict[str, Script]:
     return found
 
 
-@pytest.mark.parametrize("load", [0.3, 1.0, 2.0])
+@pytest.mark.parametrize("load", [0.3, 1.0, pytest.param(2.0, marks=pytest.mark.slow)])
 def test_a_run_loses_what_shares_a_slot_and_nothing_else(load: float) -> None:
     kernel, stage = kernel_of(text()), Stage(scripts(3, load))
     completed(play(kernel, stage.transport(), check_books))

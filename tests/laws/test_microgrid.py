@@ -8,6 +8,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import torch
+from checkers.effort import tries
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -96,7 +97,7 @@ def test_energy_balances_in_every_step():
 
 
 @given(st.integers(0, 1000), st.floats(-1, 1), st.floats(0, 1))
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=tries(10), deadline=None)
 def test_storage_stays_within_its_charge(seed, lean, start):
     world = make_batch(
         "microgrid", {"storage_kwh": 0.05, "charge": 0.1 + 0.8 * start, "start_hour": 12.0}
@@ -196,6 +197,7 @@ def test_a_hundred_milliseconds_of_delay_matter(rollout):
     assert shed[3] >= 1
 
 
+@pytest.mark.slow
 def test_the_scenario_keeps_what_its_comments_promise(rollout):
     world = make_batch("microgrid", load_scenario("microgrid").world.params)
     how = {"steps": 450, "seeds": SEEDS, "before": trip(world, 50, 400)}

@@ -11,6 +11,7 @@ import heapq
 import math
 
 import pytest
+from checkers.effort import tries
 from checkers.relays import (
     DURATION,
     MS,
@@ -68,7 +69,7 @@ def compare(
     return compare_outcome(expected, *simulate(text, sends, awaits), sends, awaits)
 
 
-@settings(max_examples=60, deadline=None, print_blob=True)
+@settings(max_examples=tries(60), deadline=None, print_blob=True)
 @given(network=networks(), data=st.data(), awaits=st.booleans())
 def test_random_networks_agree_to_the_nanosecond(
     network: tuple[int, list[str], dict[Edge, Wire]], data: st.DataObject, awaits: bool
@@ -144,7 +145,7 @@ def test_what_has_no_way_is_unreachable() -> None:
 
 
 @pytest.mark.parametrize("topology", ["ring", "star\n  hub: middle", "tree", "complete"])
-@settings(max_examples=8, deadline=None, print_blob=True)
+@settings(max_examples=tries(8), deadline=None, print_blob=True)
 @given(times=st.lists(st.integers(0, 50 * MS), min_size=1, max_size=25))
 @example(times=[0, 0, 0, 1, 1])
 def test_named_topologies_agree_too(topology: str, times: list[int]) -> None:

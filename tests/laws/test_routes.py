@@ -11,6 +11,7 @@ import math
 from dataclasses import dataclass, field
 
 import pytest
+from checkers.effort import tries
 from checkers.memory import kernel_of
 from checkers.relays import (
     DURATION,
@@ -123,7 +124,7 @@ def weathers(draw: st.DrawFn, wires: list[Edge], relays: list[str]) -> Weather:
     )  # fmt: skip
 
 
-@settings(max_examples=120, deadline=None, print_blob=True)
+@settings(max_examples=tries(120), deadline=None, print_blob=True)
 @given(
     network=networks(agents=2, relays=3, links=6),
     data=st.data(),

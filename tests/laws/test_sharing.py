@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from checkers.effort import tries
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -33,7 +34,7 @@ def advanced(asked: list[list[float]], present: Any = True, **params: Any) -> tu
     return before, after, rewards["consumer"][..., 0]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=tries(60), deadline=None)
 @given(st.lists(AMOUNTS, min_size=1, max_size=3))
 def test_never_more_is_drawn_than_there_is_and_all_are_cut_alike(asked: list[list[float]]) -> None:
     before, after, _ = advanced(asked)
@@ -44,7 +45,7 @@ def test_never_more_is_drawn_than_there_is_and_all_are_cut_alike(asked: list[lis
     assert torch.allclose(drawn, want * cut[:, None])
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=tries(60), deadline=None)
 @given(AMOUNTS)
 def test_nobody_beats_the_optimum(asked: list[float]) -> None:
     before, _, rewards = advanced([asked])
@@ -53,7 +54,7 @@ def test_nobody_beats_the_optimum(asked: list[float]) -> None:
     assert float(rewards.sum()) <= float(rewards_best.sum()) + 1e-9
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=tries(100), deadline=None)
 @given(WEIGHTS, st.floats(0.01, 100.0))
 def test_water_filling_is_feasible_and_equalises_what_one_more_is_worth(
     weights: list[float], supply: float
@@ -68,7 +69,7 @@ def test_water_filling_is_feasible_and_equalises_what_one_more_is_worth(
     assert (margin <= price * (1 + 1e-6)).all()
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=tries(100), deadline=None)
 @given(WEIGHTS, st.floats(0.0, 200.0), st.integers(1, N - 1))
 def test_split_adds_up_and_is_the_same_through_groups(
     weights: list[float], quantity: float, cut: int
@@ -87,7 +88,7 @@ def test_split_adds_up_and_is_the_same_through_groups(
         assert nested[name] == pytest.approx(each, rel=1e-6, abs=1e-6)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=tries(100), deadline=None)
 @given(WEIGHTS, st.floats(1.0, 5.0))
 def test_split_is_nearly_water_filling(weights: list[float], per_consumer: float) -> None:
     supply = per_consumer * N

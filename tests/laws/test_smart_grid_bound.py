@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from checkers.effort import tries
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -105,7 +106,7 @@ def anything(batch: int, draw: np.random.Generator, honest: bool = True) -> Play
     return play
 
 
-@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=tries(8), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     seed=st.integers(0, 2**40),
     minutes=st.integers(1, 180),
@@ -262,7 +263,7 @@ def test_the_reference_column():
     assert np.isfinite(column["cost"])
 
 
-@pytest.mark.parametrize("seed", [0, 1])
+@pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.slow)])
 def test_the_rules_stay_above_it(seed):
     """Through links that lose and delay, with their trades and limits."""
     result = sim.run(

@@ -7,6 +7,7 @@ import math
 
 import numpy as np
 import pytest
+from checkers.effort import tries
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -89,7 +90,7 @@ def test_tables_beside_other_jitters() -> None:
 # --- order --------------------------------------------------------------------------------------
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=tries(60), deadline=None)
 @given(
     messages=st.lists(
         st.tuples(st.integers(0, 2), st.integers(0, 60 * MS)), min_size=1, max_size=60
@@ -198,7 +199,7 @@ outage = st.one_of(
 )
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=tries(80), deadline=None)
 @given(
     sets=st.lists(st.lists(outage, max_size=3).map(tuple), min_size=1, max_size=3),
     began=st.integers(0, 40),

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from checkers.effort import tries
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -36,7 +37,7 @@ def one_round(claims: list[list[list[int]]], present: Any = True, **params: Any)
     return before, state
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=tries(60), deadline=None)
 @given(CLAIMS, st.integers(1, 3))
 def test_nobody_beats_the_optimum_and_the_optimum_reaches_it(
     claims: list[list[int]], capacity: int
@@ -51,7 +52,7 @@ def test_nobody_beats_the_optimum_and_the_optimum_reaches_it(
     assert float(after["conflicts"]) == 0
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=tries(30), deadline=None)
 @given(st.integers(0, 1000), st.integers(1, 2))
 def test_the_assignment_is_the_best_of_all(seed: int, capacity: int) -> None:
     worth = make({"agents": 3, "tasks": 4, "reach": 0.7}).reset([(seed, 0)])["worth"]

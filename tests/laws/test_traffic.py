@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from checkers.effort import tries
 from checkers.memory import completed, play
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -51,7 +52,7 @@ def advanced(world: Any, state: Any, split: Any, present: bool = True) -> tuple[
     return world.advance(state, actions, {"source": torch.full((b, n), present)})  # type: ignore[no-any-return]
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=tries(25), deadline=None)
 @given(st.integers(0, 10_000), st.floats(0.5, 4.0))
 def test_traffic_is_accounted_for_and_no_link_carries_more_than_it_can(
     seed: int, demanded: float
@@ -78,7 +79,7 @@ def test_traffic_is_accounted_for_and_no_link_carries_more_than_it_can(
     assert (carried <= 1 + 1e-12).all()
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=tries(15), deadline=None)
 @given(st.integers(0, 10_000))
 def test_nobody_beats_the_programme_and_the_programme_reaches_it(seed: int) -> None:
     world = make({})

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from checkers.effort import tries
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -72,7 +73,7 @@ events = st.lists(st.tuples(st.sampled_from(AGENTS), st.integers(0, 3), st.boole
 
 
 @given(events, st.integers(0, 2**32 - 1))
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=tries(60))
 def test_nothing_is_used_twice_or_invented_whatever_arrives(
     order: list[tuple[str, int, bool]], seed: int
 ) -> None:
@@ -104,7 +105,7 @@ def test_nothing_is_used_twice_or_invented_whatever_arrives(
 
 
 @given(st.permutations([(agent, part) for agent in AGENTS for part in range(3)]))
-@settings(deadline=None, max_examples=30)
+@settings(deadline=None, max_examples=tries(30))
 def test_the_order_of_arrival_changes_nothing_while_nothing_is_late(
     order: list[tuple[str, int]],
 ) -> None:

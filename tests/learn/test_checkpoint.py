@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from checkers.effort import tries
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -39,7 +40,7 @@ TREES = st.recursive(
 )  # fmt: skip
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=tries(50), deadline=None)
 @given(tree=TREES)
 def test_plain_data_comes_back_equal(tree: Any, tmp_path_factory: Any) -> None:
     path = tmp_path_factory.mktemp("state") / "a.safetensors"

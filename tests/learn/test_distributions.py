@@ -7,6 +7,7 @@ import itertools
 import numpy as np
 import pytest
 import torch
+from checkers.effort import tries
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.distributions import Categorical, Normal
@@ -106,7 +107,7 @@ def test_draws_have_the_frequencies_of_their_probabilities() -> None:
     assert abs(raw[:, 1].std() / 0.3679 - 1) < 5 / (2 * n) ** 0.5
 
 
-@settings(deadline=None, max_examples=50)
+@settings(deadline=None, max_examples=tries(50))
 @given(
     logits=st.lists(st.floats(-30, 30, width=32), min_size=4, max_size=4),
     allowed=st.lists(st.booleans(), min_size=4, max_size=4),
@@ -181,7 +182,7 @@ def test_draws_come_from_the_generator_alone() -> None:
 
 
 @given(st.integers(0, 2**31 - 1), st.integers(1, 5))
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=tries(40))
 def test_agents_say_the_same_log_probability_without_torch(seed: int, rows: int) -> None:
     """What an agent's process computes of its own decisions is what the learner would."""
     space = Space((POWER, MOVE, PUMPS, FREE))

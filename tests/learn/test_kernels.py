@@ -350,7 +350,7 @@ def test_what_a_role_raises_is_told_with_its_frames(
     [
         ("rendezvous", "agent", TALK, "scenario", [FAULTS[0], {"at": "1s", "restart": "agent-2"}]),
         ("rendezvous", "agent", TALK, {"loss": [0, 0.6], "latency": ["1ms", "90ms"]}, []),
-        ("smart_grid", "battery", {}, "scenario", []),
+        pytest.param("smart_grid", "battery", {}, "scenario", [], marks=pytest.mark.slow),
     ],
 )
 def test_kernels_and_a_batch_give_the_same_records(

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from checkers.effort import tries
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -70,7 +71,7 @@ JITTERS = (
 
 
 @pytest.mark.parametrize("jitter", JITTERS)
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=tries(20), deadline=None)
 @given(data=st.data())
 def test_one_hop_is_what_a_link_of_the_broker_does(jitter: str, data: Any) -> None:
     options = [f"network.default={{latency: 3ms, loss: 30%, jitter: {jitter}}}", "faults=[]"]

@@ -6,6 +6,7 @@ import itertools
 
 import pytest
 import torch
+from checkers.effort import tries
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -45,7 +46,7 @@ def test_qmix_is_two_layers_of_weights_from_the_state() -> None:
         torch.testing.assert_close(total[row], expected)
 
 
-@settings(deadline=None, max_examples=50)
+@settings(deadline=None, max_examples=tries(50))
 @given(seed=st.integers(0, 10_000), scale=st.sampled_from([0.1, 1.0, 100.0]))
 def test_the_team_is_never_worse_off_by_a_better_agent(seed: int, scale: float) -> None:
     mixer = qmix(seed)
@@ -69,7 +70,7 @@ def test_the_dead_do_not_count(mixer: torch.nn.Module) -> None:
     assert not torch.equal(mixer(q, state, alive), mixer(other, state, alive))
 
 
-@settings(deadline=None, max_examples=30)
+@settings(deadline=None, max_examples=tries(30))
 @given(seed=st.integers(0, 10_000))
 def test_each_ones_best_choice_is_the_teams(seed: int) -> None:
     """Individual-global-max: of all 4 ** 3 joint choices none is better than the greedy one."""

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from checkers.effort import tries
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -127,7 +128,7 @@ def test_who_an_agent_is_changes_what_it_does_only_with_identity() -> None:
     assert (out[:, 0, :4] - out[:, 1, :4]).abs().max() > 1e-3
 
 
-@settings(deadline=None, max_examples=30)
+@settings(deadline=None, max_examples=tries(30))
 @given(order=st.permutations(range(4)), share=st.sampled_from(["none", "group"]))
 def test_attention_does_not_know_the_order_of_senders(order: list[int], share: str) -> None:
     layout = Layout(OWN, (Heard("offer", 4, 2),))

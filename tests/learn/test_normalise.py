@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from checkers.effort import tries
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -12,7 +13,7 @@ from sim.learn.normalise import RunningNorm, ValueNorm, normalise_advantages
 pytestmark = pytest.mark.torch
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=tries(40), deadline=None)
 @given(
     st.integers(0, 10_000),
     st.lists(st.integers(1, 30), min_size=1, max_size=6),
@@ -82,7 +83,7 @@ def test_value_norm_follows_and_honours_its_mask() -> None:
     assert torch.equal(other.normalise(torch.ones(3)), norm.normalise(torch.ones(3)))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=tries(40), deadline=None)
 @given(st.integers(0, 10_000), st.floats(0.05, 1.0))
 def test_advantages_are_normalised_over_the_living(seed: int, part: float) -> None:
     g = torch.Generator().manual_seed(seed)

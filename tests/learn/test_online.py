@@ -86,7 +86,7 @@ def test_a_run_learns_and_all_of_it_is_in_the_books(tmp_path: Path) -> None:
 
 
 @pytest.mark.process
-@pytest.mark.parametrize("tap", ["agents", "broker"])
+@pytest.mark.parametrize("tap", ["agents", pytest.param("broker", marks=pytest.mark.slow)])
 def test_the_digest_covers_learning_wherever_it_runs(tmp_path: Path, tap: str) -> None:
     scenario = changed(learn={"tap": tap}, duration="6s")
     here = played(tmp_path, scenario)

@@ -54,7 +54,7 @@ def test_reward_that_ends_has_none() -> None:
     assert found.value > 0.3
 
 
-@pytest.mark.parametrize("preset", ["ippo", "iql"])
+@pytest.mark.parametrize("preset", [pytest.param("ippo", marks=pytest.mark.slow), "iql"])
 def test_penalty_without_a_penalty_is_solved(preset: str) -> None:
     """240 of 250, a first move missed at most. ippo: 20 of 20 seeds, and 250 in 18 of them; iql:
     tried on seed 0 alone.
@@ -62,6 +62,7 @@ def test_penalty_without_a_penalty_is_solved(preset: str) -> None:
     assert matrix_games.play(matrix_games.game("penalty", preset, 40_000), 0).value >= 240.0
 
 
+@pytest.mark.slow
 def test_signals_get_a_meaning() -> None:
     """Every state is named, by signals that pass the network as messages. Tried on seed 0 alone;
     at 150,000 decisions on seeds 0 to 4, all of which reach 1.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from checkers.effort import tries
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
@@ -21,7 +22,7 @@ def numbered(first: int, steps: int, copies: int) -> dict[str, torch.Tensor]:
     return {"number": t, "seen": t[..., None].float().expand(-1, -1, 2)}
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=tries(60), deadline=None)
 @given(
     st.integers(1, 12),
     st.lists(st.integers(1, 20), min_size=1, max_size=5),

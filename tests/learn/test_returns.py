@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from checkers.effort import tries
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -49,7 +50,7 @@ problems = st.builds(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=tries(60), deadline=None)
 @given(problems, st.integers(1, 10))
 def test_n_step_is_its_definition(p: dict[str, Tensor], n: int) -> None:
     found = returns.n_step(p["reward"], p["discount"], p["ends"], p["next_value"], n)
@@ -59,7 +60,7 @@ def test_n_step_is_its_definition(p: dict[str, Tensor], n: int) -> None:
                 assert float(found[t, b, i]) == pytest.approx(by_loop(p, n, b, i, t), abs=1e-9)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=tries(60), deadline=None)
 @given(problems, st.floats(0.0, 1.0))
 def test_td_lambda_weighs_the_n_step_returns(p: dict[str, Tensor], lambda_: float) -> None:
     found = returns.td_lambda(p["reward"], p["discount"], p["ends"], p["next_value"], lambda_)
@@ -74,7 +75,7 @@ def test_td_lambda_weighs_the_n_step_returns(p: dict[str, Tensor], lambda_: floa
     assert torch.allclose(found, expected, atol=1e-9)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=tries(60), deadline=None)
 @given(problems, st.floats(0.0, 1.0))
 def test_gae_and_value_are_the_lambda_return(p: dict[str, Tensor], lambda_: float) -> None:
     args = (p["reward"], p["discount"], p["ends"])
@@ -83,7 +84,7 @@ def test_gae_and_value_are_the_lambda_return(p: dict[str, Tensor], lambda_: floa
     assert torch.allclose(advantage + p["value"], target, atol=1e-9)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=tries(60), deadline=None)
 @given(problems, st.floats(0.0, 1.0))
 def test_v_trace_on_policy_is_the_lambda_return(p: dict[str, Tensor], lambda_: float) -> None:
     args = (p["reward"], p["discount"], p["ends"])
@@ -96,7 +97,7 @@ def test_v_trace_on_policy_is_the_lambda_return(p: dict[str, Tensor], lambda_: f
         assert torch.allclose(found.advantage, expected, atol=1e-9)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=tries(40), deadline=None)
 @given(problems, st.integers(0, 10_000), st.sampled_from([0.5, 1.0, 2.0]))
 def test_v_trace_is_its_definition(p: dict[str, Tensor], seed: int, c_max: float) -> None:
     """Equation 1 as the paper writes it: a sum of products, for each s."""
@@ -144,7 +145,7 @@ def test_gae_reference(lambda_: float, expected: list[float]) -> None:
     assert found.ravel().tolist() == pytest.approx(expected, abs=5e-4)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=tries(40), deadline=None)
 @given(st.integers(0, 1000), st.integers(1, 12), st.floats(0.0, 0.999), st.floats(0.0, 1.0))
 def test_a_cut_is_no_termination(seed: int, steps: int, gamma: float, lambda_: float) -> None:
     """Reward 1 for ever, cut by the time limit: V = 1 / (1 - gamma) reproduces itself."""
@@ -167,7 +168,7 @@ def test_a_cut_is_no_termination(seed: int, steps: int, gamma: float, lambda_: f
         assert not torch.allclose(returns.n_step(reward, wrong, truncated, value, 4), value)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=tries(40), deadline=None)
 @given(problems, st.floats(0.0, 1.0))
 def test_nothing_crosses_an_end(p: dict[str, Tensor], lambda_: float) -> None:
     p["ends"] = p["ends"].clone()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from checkers.effort import tries
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from learn.problems import Tiny, make_side
@@ -16,7 +17,7 @@ from sim.learn.unrolling import with_next
 pytestmark = pytest.mark.torch
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=tries(40), deadline=None)
 @given(st.integers(0, 10_000), st.integers(1, 6), st.integers(1, 3), st.sampled_from([0, 3]))
 def test_ends_look_at_what_was_there_and_the_rest_at_the_next_decision(
     seed: int, steps: int, copies: int, recurrent: int

@@ -1,4 +1,4 @@
-"""The platoon is trained by its own `learn` block, over radio, and plays what it learnt."""
+"""The platoon is trained by the `learn` block of its scenario, and plays what it learnt."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import sim
 from sim.cli import main
 
 pytestmark = [pytest.mark.torch, pytest.mark.slow]
-SHORT = ("faults=[]", "duration=2s", "world.vehicles=2", "agents.vehicle-*.params={}")
+SHORT = ("duration=2s", "world.vehicles=2")
 
 
 def test_a_short_training_leaves_policies_that_drive(
@@ -18,11 +18,11 @@ def test_a_short_training_leaves_policies_that_drive(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     options = [word for override in SHORT for word in ("--set", override)]
-    assert main(["train", "platoon", *options, "--copies", "2", "--frames", "80"]) == 0
+    assert main(["train", "platoon_discrete", *options, "--copies", "2", "--frames", "80"]) == 0
     said = capsys.readouterr()
-    assert "kernel" in said.out + said.err
+    assert "batched, 2 copies" in said.out + said.err
     result = sim.run(
-        "platoon", behaviours={"vehicle-*": "policy:last"}, overrides=SHORT, inline=True,
+        "platoon_discrete", behaviours={"vehicle-*": "policy:last"}, overrides=SHORT, inline=True,
         record=False, compare=False,
     )  # fmt: skip
     assert result.status == "completed"

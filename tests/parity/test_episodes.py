@@ -125,7 +125,10 @@ def test_a_policy_file_scores_the_same_in_batch_and_kernels(name: str, tmp_path:
 
 
 @pytest.mark.process
-@pytest.mark.parametrize("name", POLICIES)
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(n, marks=pytest.mark.slow) if n == "smart_grid" else n for n in POLICIES],
+)
 def test_a_policy_file_evaluates_the_same_in_processes(name: str, tmp_path: Path) -> None:
     who, options = random_policy(name, tmp_path / "policy.safetensors")
     prepared = prepare(load(name, overrides=options, behaviours=[who]))

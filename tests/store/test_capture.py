@@ -15,6 +15,7 @@ import msgspec
 import numpy as np
 import pytest
 from checkers.cases import Case, cases
+from checkers.effort import tries
 from checkers.memory import play
 from checkers.recorded import Recorded, record_case, record_run
 from hypothesis import HealthCheck, given, settings
@@ -209,7 +210,7 @@ def test_a_directory_that_is_gone_is_said_too(run: Recorded, tmp_path: Path) -> 
     found.close()
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=tries(60), deadline=None)
 @given(share=st.floats(0, 1))
 def test_a_file_cut_off_anywhere_is_read_up_to_there(
     share: float, run: Recorded, tmp_path_factory: pytest.TempPathFactory
@@ -247,7 +248,9 @@ def test_what_is_not_a_recording_is_refused(tmp_path: Path) -> None:
 
 
 @settings(
-    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=tries(25),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(case=cases())
 def test_random_scenarios_are_read_back(

@@ -12,6 +12,7 @@ import msgspec
 import numpy as np
 import pytest
 from checkers.cases import Case, cases
+from checkers.effort import tries
 from checkers.recorded import Recorded, record_case, record_run
 from hypothesis import given, settings
 from mcap.reader import make_reader
@@ -52,7 +53,7 @@ def test_it_agrees_with_real_runs(scenario: str, options: dict[str, Any], tmp_pa
     assert totals["sent"] > 100
 
 
-@settings(max_examples=60, deadline=None, print_blob=True)
+@settings(max_examples=tries(60), deadline=None, print_blob=True)
 @given(case=cases())
 def test_it_agrees_with_random_scenarios(
     case: Case, tmp_path_factory: pytest.TempPathFactory

@@ -6,6 +6,7 @@ import itertools
 
 import numpy as np
 import pytest
+from checkers.effort import tries
 from checkers.memory import completed, play
 from checkers.script import Script, Stage
 from checkers.worlds import Noting, kernel_with
@@ -160,7 +161,7 @@ def test_collectors_of_a_round_are_not_counted_as_late() -> None:
     assert actions.late.tolist() == actions.missing.tolist() == [0, 0]
 
 
-@settings(max_examples=100, deadline=None, print_blob=True)
+@settings(max_examples=tries(100), deadline=None, print_blob=True)
 @given(
     acts=st.lists(st.tuples(st.integers(0, 400), st.integers(0, 2)), max_size=25),
     cut=st.lists(st.integers(0, 25), max_size=3),

@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 import pytest
+from checkers.effort import tries
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -25,7 +26,7 @@ def is_close(found: int, true: int) -> bool:
     return found == 0 if true < 4096 else abs(found - true) <= ERROR * true + 1
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=tries(200), deadline=None)
 @given(st.lists(st.one_of(st.integers(0, 10_000), st.integers(0, HOURS)), min_size=1, max_size=60))
 def test_quantiles_are_within_the_error_at_every_rank(delays: list[int]) -> None:
     counts = np.bincount(bins(np.array(delays)), minlength=BINS)

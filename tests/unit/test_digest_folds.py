@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from checkers.effort import tries
 from checkers.memory import completed, kernel_of, play
 from checkers.sameness import assert_same_run
 from checkers.script import Script, Stage
@@ -52,7 +53,7 @@ def fold_times(kernel: Kernel) -> list[float]:
 
 
 @given(parts=st.lists(st.binary(max_size=8), max_size=6), cut=st.integers(0, 6))
-@settings(max_examples=50, deadline=None, print_blob=True)
+@settings(max_examples=tries(50), deadline=None, print_blob=True)
 def test_how_bytes_are_cut_into_calls_does_not_matter(parts: list[bytes], cut: int) -> None:
     one, other = Digest(), Digest()
     one.add("sends", b"".join(parts))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from checkers.effort import tries
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
@@ -37,7 +38,7 @@ def greatest_welfare(bids: np.ndarray, present: np.ndarray) -> float:
 
 
 @given(markets())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=tries(60), deadline=None)
 def test_welfare_is_that_of_the_linear_programme(market):
     bids, present, key = market
     served, _ = fills(bids, present, key)
@@ -47,7 +48,7 @@ def test_welfare_is_that_of_the_linear_programme(market):
 
 
 @given(markets())
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=tries(200), deadline=None)
 def test_allocation_and_price_support_each_other(market):
     bids, present, key = market
     quantity, limit = bids[..., 0::2].astype(np.int64), bids[..., 1::2].astype(np.int64)
@@ -71,7 +72,7 @@ def test_allocation_and_price_support_each_other(market):
 
 
 @given(markets())
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=tries(100), deadline=None)
 def test_libraries_and_batches_agree_to_the_bit(market):
     bids, present, key = market
     awards = clear(bids, present, key)
@@ -83,7 +84,7 @@ def test_libraries_and_batches_agree_to_the_bit(market):
 
 
 @given(markets())
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=tries(100), deadline=None)
 def test_pay_as_bid_serves_the_same_and_keeps_the_welfare(market):
     bids, present, key = market
     served, _ = fills(bids, present, key)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from checkers.effort import tries
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
@@ -64,7 +65,7 @@ def test_max_min_meets_small_demands_and_divides_the_rest() -> None:
     assert rates == pytest.approx([2.0, 2.6, 2.7, 2.7])
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=tries(60), deadline=None)
 @given(networks())
 def test_max_min_leaves_everybody_a_bottleneck(network: tuple[Floats, ...]) -> None:
     """Whose demand is not met has the greatest rate, by weight, on some link that is full."""
@@ -78,7 +79,7 @@ def test_max_min_leaves_everybody_a_bottleneck(network: tuple[Floats, ...]) -> N
         assert any(level[i] >= level[routes[j] > 0].max() - 1e-9 for j in full)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=tries(60), deadline=None)
 @given(networks(), st.sampled_from([0.0, 0.5, 1.0, 2.0, 4.0]), st.integers(0, 1000))
 def test_nobody_beats_the_programme(network: tuple[Floats, ...], alpha: float, seed: int) -> None:
     routes, capacity, demand, weight = network
@@ -94,7 +95,7 @@ def test_nobody_beats_the_programme(network: tuple[Floats, ...], alpha: float, s
     assert worth.max() <= most + 1e-8 * max(abs(most), 1.0)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=tries(30), deadline=None)
 @given(networks(is_even=True))
 def test_the_price_of_fairness_is_within_its_bound(network: tuple[Floats, ...]) -> None:
     routes, capacity, demand, _ = network
@@ -115,7 +116,7 @@ def test_the_bound_is_not_idle() -> None:
     assert with_a_lie > price_bound(5, "max_min")
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=tries(60), deadline=None)
 @given(networks(), st.integers(0, 1000))
 def test_requests_are_cut_to_what_there_is(network: tuple[Floats, ...], seed: int) -> None:
     routes, capacity, demand, _ = network
@@ -127,7 +128,7 @@ def test_requests_are_cut_to_what_there_is(network: tuple[Floats, ...], seed: in
     assert (proportional(few, routes, np.tile(capacity, (4, 1))) == few).all()
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=tries(30), deadline=None)
 @given(networks())
 def test_a_great_alpha_is_nearly_max_min(network: tuple[Floats, ...]) -> None:
     """The worth of the least rate is within that of all, n times that of the max-min rate."""

@@ -6,6 +6,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from checkers.effort import tries
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -173,7 +174,7 @@ def radial_cases(draw):
     return make_grid(lines, vn_kv=1.0, shunt_b=0.001), tensor(p), tensor(q)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=tries(40))
 @given(radial_cases())
 def test_power_balances_and_rows_are_independent(case):
     grid, p, q = case

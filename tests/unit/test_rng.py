@@ -8,6 +8,7 @@ import sys
 
 import numpy as np
 import pytest
+from checkers.effort import tries
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
@@ -50,7 +51,7 @@ def test_equal_in_integers_numpy_and_torch() -> None:
         assert list(single) == found[:, i].tolist()
 
 
-@settings(max_examples=100, deadline=None, print_blob=True)
+@settings(max_examples=tries(100), deadline=None, print_blob=True)
 @given(counter=st.tuples(U32, U32, U32, U32), other=st.tuples(U32, U32, U32, U32), key=U32)
 def test_one_counter_one_block(counter: tuple[int, ...], other: tuple[int, ...], key: int) -> None:
     """A key permutes counters: different ones never give the same block."""

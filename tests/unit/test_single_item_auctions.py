@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from checkers.effort import tries
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
@@ -38,7 +39,7 @@ def markets(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray, int]:
 
 @pytest.mark.parametrize("name", RULES)
 @given(market=markets())
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=tries(40), deadline=None)
 def test_libraries_and_batches_agree_to_the_bit(name: str, market: Any) -> None:
     bids, present, key = market
     awards = RULES[name](bids, present, key)
@@ -52,7 +53,7 @@ def test_libraries_and_batches_agree_to_the_bit(name: str, market: Any) -> None:
 
 
 @given(markets(), st.integers(1, 4), st.integers(0, 5))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=tries(150), deadline=None)
 def test_sealed_bids_against_a_sorted_list(market: Any, units: int, reserve: int) -> None:
     bids, present, key = market
     own = sealed_bid.first_price(bids, present, key, reserve, units)
@@ -132,7 +133,7 @@ def by_the_clock(stops: list[float], start: int, step: int, floor: int | None) -
 
 
 @given(markets(), st.integers(0, 4), st.integers(1, 3))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=tries(150), deadline=None)
 def test_clocks_against_a_walk(market: Any, start: int, step: int) -> None:
     bids, present, key = market
     up = clock.english(bids[..., :1], present, key, start, step)
@@ -174,7 +175,7 @@ def test_amounts_are_exact_up_to_their_bound() -> None:
 
 
 @given(markets(), st.integers(0, 4))
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=tries(80), deadline=None)
 def test_parallel_items_are_auctions_of_their_own(market: Any, reserve: int) -> None:
     bids, present, key = market
     awards = parallel.clear(bids, present, key, reserve)

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from checkers.effort import tries
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import Bounds, LinearConstraint, linear_sum_assignment, milp
@@ -38,7 +39,7 @@ def greatest(bids: list[list[Bid]]) -> int:
 @pytest.mark.parametrize("largest", [6, VALUE_MAX])
 def test_the_value_is_the_greatest_and_nobody_pays_too_much(largest: int) -> None:
     @given(bids_of(largest), st.integers(0, 2**64 - 1))
-    @settings(max_examples=60, deadline=None)
+    @settings(max_examples=tries(60), deadline=None)
     def check(bids: list[list[Bid]], key: int) -> None:
         awards = clear(bids, key)
         sold = [item for award in awards for item in award.items]
@@ -54,7 +55,7 @@ def test_the_value_is_the_greatest_and_nobody_pays_too_much(largest: int) -> Non
 
 
 @given(bids_of(5), st.integers(0, 5), st.randoms())
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=tries(40), deadline=None)
 def test_no_deviation_pays(bids: list[list[Bid]], key: int, draw: Any) -> None:
     if not bids:
         return

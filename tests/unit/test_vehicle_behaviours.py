@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 
 from agents.behaviours.vehicles import Acc, Cacc, Human, Leader, ahead
+from agents.behaviours.vehicles_platoon import PLAN, Member
 from agents.behaviours.vehicles_roles import Pedal
+from sim.errors import BoundError
 from sim.worlds.vehicles import make
 from sim.worlds.vehicles_laws import DRIVER, equilibrium
 
@@ -116,3 +118,133 @@ def test_the_role_sees_what_cacc_sees_and_says_what_it_chose() -> None:
         action, said, _ = role.act(np.array([[choice]]), seen(), inbox, memory, 0)
         assert action[0, 0] == said["cam"][0, 4] == wanted
     assert Pedal("vehicle-1", GROUP, {"pedals": False}).decides.fields == GROUP.action.fields
+
+
+# --- members of a platoon -------------------------------------------------------------------------
+
+_, OPEN = make({"vehicles": 3, "guests": 1}).groups
+MIDDLE = 2.0 + 0.8 * SPEED + 5.0
+"""m from a front to that of a guest in the middle of the gap that it opens."""
+
+
+def plan(*rows: tuple[float, ...], age: float = 0.0) -> Any:
+    """number, beside, position, gap, whom it asks, whom it answers."""
+    values = [
+        [n, beside, x, SPEED, gap, asks, answers] for n, beside, x, gap, asks, answers in rows
+    ]
+    shape = (1, len(rows))
+    return SimpleNamespace(
+        values=np.array([values]).reshape(1, -1, PLAN), present=np.ones(shape, dtype=bool),
+        age_s=np.full(shape, age),
+    )  # fmt: skip
+
+
+class Played:
+    """A member, and what it last said and did."""
+
+    def __init__(self, **params: Any) -> None:
+        self.policy = Member("vehicle-1", OPEN, params)
+        self.memory = self.policy.memory(np, 1)
+
+    def decide(self, plans: Any, times: int = 1, cams: Any = None, **other: float) -> Any:
+        values = {
+            "speed": SPEED, "position": 0.0, "gap": GAP, "seen": 1.0, "number": 2.0,
+            "headway": 0.8, "standstill": 2.0, "wish": 1.0, **other,
+        }  # fmt: skip
+        obs = np.zeros((1, OPEN.observation.size))
+        for name, value in values.items():
+            obs[0, OPEN.observation.index(name)] = value
+        for _ in range(times):
+            heard = {"cam": cams or cam((GAP + 5.0, 0.0)), "plan": plans}
+            action, said, self.memory = self.policy(obs, heard, self.memory, 0)
+        self.pedal, self.lane = (float(x) for x in action[0])
+        told = said["plan"][0]
+        self.asks, self.answers, self.cam = float(told[5]), float(told[6]), said["cam"][0]
+        return self
+
+    @property
+    def headway(self) -> float:
+        return float(self.memory[0, 1])
+
+
+NOBODY = plan((3, 0, -60, GAP, 0, 0))
+
+
+def test_who_is_asked_answers_and_opens_its_gap_for_two() -> None:
+    member = Played()
+    assert member.decide(NOBODY, 20).answers == 0
+    assert member.headway == pytest.approx(0.8)
+    asked = plan((4, 1, 10, 150, 2, 0))
+    assert member.decide(asked).answers == 4
+    member.decide(asked, 200)
+    wanted_gap = 2.0 + member.headway * SPEED
+    assert wanted_gap == pytest.approx(2 * (2.0 + 0.8 * SPEED) + 5.0)
+    assert member.decide(NOBODY).answers == 0
+    # Neither old news, nor what another is asked, nor one that is in the file already.
+    for other in (
+        plan((4, 1, 10, 150, 2, 0), age=0.6),
+        plan((4, 1, 10, 150, 3, 0)),
+        plan((4, 0, 10, 150, 2, 0)),
+    ):
+        assert Played().decide(other, 3).answers == 0
+
+
+def test_a_guest_asks_whoever_has_the_nearest_gap_and_keeps_to_it() -> None:
+    guest, beside = Played(), {"beside": 1.0, "gap": 150.0, "seen": 0.0, "number": 4.0}
+    near, far = (2, 0, -MIDDLE + 4, 20, 0, 0), (1, 0, 30, 20, 0, 0)
+    guest.decide(plan(near, far), **beside)
+    assert guest.asks == 2
+    assert guest.lane == 1
+    assert 0 < guest.pedal <= 2
+    assert np.isnan(guest.cam).all(), "nobody follows who is beside"
+    assert guest.decide(plan((2, 0, -90, 20, 0, 0), far), **beside).asks == 2
+    assert guest.decide(plan(far), **beside).asks == 1, "the one it asked is gone"
+    silent = Played().decide(plan(), **beside)
+    assert (silent.asks, silent.pedal, silent.lane) == (0, 0, 1)
+
+
+def test_a_guest_comes_in_once_it_is_answered_and_has_room() -> None:
+    beside = {"beside": 1.0, "gap": 150.0, "seen": 0.0, "number": 4.0}
+    wide, narrow = 2 * MIDDLE, MIDDLE + 10
+    for gap, answers, lane in ((wide, 4, 0), (wide, 0, 1), (wide, 3, 1), (narrow, 4, 1)):
+        guest = Played().decide(plan((2, 0, -MIDDLE, gap, 0, answers)), 2, **beside)
+        assert guest.lane == lane, (gap, answers)
+
+
+def test_behind_somebody_new_it_goes_on_from_the_gap_that_is_there() -> None:
+    member = Played()
+    member.decide(plan((4, 1, 10, 150, 2, 0)), 200, gap=49.0)
+    before = member.pedal
+    member.decide(NOBODY, gap=21.0, cams=cam((26.0, 0.0)))
+    assert abs(member.pedal - before) < 0.3
+    assert member.headway == pytest.approx(0.8)
+
+
+def test_who_wants_out_says_so_and_goes_once_it_is_answered_or_after_its_notice() -> None:
+    leaver = Played()
+    assert leaver.decide(NOBODY).lane == 0
+    assert leaver.decide(NOBODY, 40, wish=0.0).asks == -1
+    assert leaver.lane == 0
+    assert leaver.decide(plan((3, 0, -27, 22, 0, 2)), wish=0.0).lane == 1
+    patient = Played(notice=3)
+    assert patient.decide(NOBODY, 29, wish=0.0).lane == 0
+    assert patient.decide(NOBODY, 3, wish=0.0).lane == 1
+
+
+def test_who_is_behind_a_leaver_counts_on_no_message_of_it_and_answers_when_it_is_ready() -> None:
+    leaves, heard = plan((1, 0, GAP + 5.0, GAP, -1, 0)), cam((GAP + 5.0, -3.0))
+    member = Played()
+    member.decide(NOBODY, 10)
+    assert member.decide(leaves, 10, heard).answers == 0
+    assert abs(member.pedal) < 1.0, "not the -3 that it says"
+    assert member.decide(leaves, 60, heard).answers == 1
+    assert member.headway == pytest.approx(1.3)
+    assert Played().decide(plan((1, 0, 90.0, GAP, -1, 0)), 60, heard).answers == 0
+
+
+def test_who_is_not_there_is_silent_and_nobody_learns_among_guests() -> None:
+    away = Played().decide(NOBODY, number=0.0, gap=0.0, seen=0.0, speed=0.0)
+    assert np.isnan(away.asks)
+    assert np.isnan(away.cam).all()
+    with pytest.raises(BoundError, match=r"world\.guests=0"):
+        Pedal("vehicle-1", OPEN, {})

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from checkers.effort import tries
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
@@ -119,7 +120,7 @@ class Trading(RuleBasedStateMachine):
         assert all(t.taker != t.maker for t in self.world.measures.tape)
 
 
-Trading.TestCase.settings = settings(max_examples=40, stateful_step_count=50, deadline=None)
+Trading.TestCase.settings = settings(max_examples=tries(40), stateful_step_count=50, deadline=None)
 test_trading = Trading.TestCase
 
 
@@ -299,7 +300,7 @@ def test_a_call_has_one_price_and_the_imbalance_comes_first() -> None:
 BIDS = st.tuples(st.sampled_from([1, -1]), st.integers(1, 9), st.none() | st.integers(95, 105))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=tries(200), deadline=None)
 @given(bids=st.lists(BIDS, max_size=8))
 def test_a_call_trades_the_most_that_it_can(bids: list[tuple[int, int, int | None]]) -> None:
     orders = [Bid(i, side, lots, price, 0) for i, (side, lots, price) in enumerate(bids)]

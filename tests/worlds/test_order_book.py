@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from checkers.effort import tries
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
@@ -99,7 +100,7 @@ class Matching(RuleBasedStateMachine):
         assert sum(self.cash.values()) == 0
 
 
-Matching.TestCase.settings = settings(max_examples=60, stateful_step_count=60, deadline=None)
+Matching.TestCase.settings = settings(max_examples=tries(60), stateful_step_count=60, deadline=None)
 test_matching = Matching.TestCase
 
 

@@ -1,0 +1,54 @@
+"""The `world` of a scenario as it is meant: short forms, and files beside the scenario.
+
+world: {pettingzoo: "mpe2:simple_spread_v3"}     world: {kind: pettingzoo, env: "mpe2:..."}
+world: {kind: my_world.py}                       the same with the file's whole path
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+from sim.errors import ScenarioError
+from sim.scenario.tree import Node
+
+SHORT: Final = ("pettingzoo", "gym")
+"""Worlds that are named by what they stand for: their parameter `env`."""
+
+
+def with_world(tree: Node) -> Node:
+    """The tree with its world in full.
+
+    Raises: ScenarioError for a file that is not there, and for two worlds at once.
+    """
+    world = tree.value.get("world") if tree.is_map else None
+    if world is None or not world.is_map:
+        return tree
+    values = dict(world.value)
+    for kind in [kind for kind in SHORT if kind in values]:
+        env = values.pop(kind)
+        if clash := [name for name in ("kind", "env") if name in values]:
+            raise ScenarioError(
+                f"{env.where}: world: {kind} stands for kind and env; {clash[0]} is there too"
+            )
+        values = {"kind": Node(kind, env.where, env.folder), "env": env, **values}
+    for name in ("kind", "env"):
+        if name in values:
+            values[name] = _placed(values[name], name)
+    inner = Node(values, world.where, world.folder)
+    return Node({**tree.value, "world": inner}, tree.where, tree.folder)
+
+
+def _placed(node: Node, name: str) -> Node:
+    """A file's whole path, looked for beside the scenario, then in the working folder."""
+    if not isinstance(node.value, str):
+        return node
+    file, colon, function = node.value.rpartition(":") if name == "env" else (node.value, "", "")
+    if not file.endswith(".py"):
+        return node
+    for folder in dict.fromkeys((node.folder, "")):
+        path = Path(folder, file)
+        if path.is_file():
+            return Node(f"{path.absolute()}{colon}{function}", node.where, node.folder)
+    places = " or ".join(dict.fromkeys(str(Path(f).absolute()) for f in (node.folder, "")))
+    raise ScenarioError(f"{node.where}: world.{name}: no file {file!r} in {places}")

@@ -1,0 +1,1 @@
+"""Junctions of roads, and who may enter them."""

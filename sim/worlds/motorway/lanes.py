@@ -1,0 +1,147 @@
+"""Vehicles on several lanes: who is where beside whom, changing lanes, and one step of motion.
+
+For a step all lanes are laid one behind the other on one long line, the ramp first, with more room
+between two of them than anybody can see. On that line everybody is in single file, so motion and
+contact are those of `vehicles_motion`. Who is not on the road is parked behind the last lane; the
+end of the ramp is a thing that stands on it, which nobody can push.
+
+A change of lane takes no time. One vehicle may enter a lane in a step, of several the foremost, so
+that what was safe for one stays safe. Where somebody is already nobody enters: sides touch.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import torch
+
+from sim.worlds.motorway.laws import EMPTY_M, Beside
+from sim.worlds.vehicles_motion import FREE_M, Body, ahead, behind, move
+from sim.worlds.world import State
+
+PARKED: Final = -1
+"""The lane of who is not on the road."""
+Tensor = torch.Tensor
+
+
+@dataclass(frozen=True)
+class Driven:
+    """After a step. Shapes: [B, n] each. impact, m/s, is that of the hardest contact [B].
+
+    gap, closing: to who is ahead in the same lane. way: what was driven, m. touched: ran into who
+    is ahead. struck: was run into.
+    """
+
+    place: Tensor
+    speed: Tensor
+    acceleration: Tensor
+    gap: Tensor
+    closing: Tensor
+    way: Tensor
+    touched: Tensor
+    struck: Tensor
+    impact: Tensor
+
+
+def drive(
+    body: Body, lanes: int, span: float, barrier: float | None, state: State, target: Tensor,
+    dt: float,
+) -> Driven:  # fmt: skip
+    """One step of dt seconds. state: lane int64, place, speed, acceleration [B, n]. span: m between
+    the beginnings of two lanes on the line. barrier: where the ramp ends, m; None without one.
+    target: acceleration that reaches the actuators [B, n]."""
+    n = target.shape[1]
+    line, order = _line(body, lanes, span, barrier, state)
+    speed, acceleration, target = (
+        _widen(x, barrier).gather(1, order) for x in (state["speed"], state["acceleration"], target)
+    )
+    gap, closing = ahead(body, line, speed)
+    before = {
+        "place": line, "speed": speed, "acceleration": acceleration, "gap": gap, "closing": closing,
+    }  # fmt: skip
+    moved = move(body, before, target, dt)
+    gap, closing = moved.gap, moved.closing
+    speed = moved.speed
+    if barrier is not None:
+        is_barrier = order == n
+        speed = torch.where(is_barrier, 0.0, speed)
+        closing = torch.where(_roll(is_barrier), speed, closing)
+    is_free = gap >= FREE_M
+    gap, closing = torch.where(is_free, EMPTY_M, gap), torch.where(is_free, 0.0, closing)
+    back = order.argsort(1)[:, :n]
+    way = moved.way.gather(1, back)
+    struck = behind(body, moved.touched)
+    return Driven(
+        state["place"] + way, speed.gather(1, back), moved.acceleration.gather(1, back),
+        gap.gather(1, back), closing.gather(1, back), way, moved.touched.gather(1, back),
+        struck.gather(1, back), moved.impact.amax(1),
+    )  # fmt: skip
+
+
+def _line(
+    body: Body, lanes: int, span: float, barrier: float | None, state: State
+) -> tuple[Tensor, Tensor]:
+    """Places on the line from the foremost on, and who is there; n is the end of the ramp."""
+    lane, place = state["lane"], state["place"]
+    number = torch.arange(lane.shape[1], dtype=place.dtype, device=place.device)
+    parked = -(lanes + 1) * span - number * 2 * body.length
+    line = torch.where(lane == PARKED, parked, place - lane * span)
+    line = _widen(line, barrier, 0.0 if barrier is None else barrier + body.length)
+    order = torch.argsort(line, dim=1, descending=True, stable=True)
+    return line.gather(1, order), order
+
+
+def _widen(values: Tensor, barrier: float | None, value: float = 0.0) -> Tensor:
+    """With a column for the end of the ramp, if there is one."""
+    if barrier is None:
+        return values
+    return torch.cat((values, torch.full_like(values[:, :1], value)), 1)
+
+
+def _roll(values: Tensor) -> Tensor:
+    return torch.roll(values, 1, 1)
+
+
+def neighbours(size: float, place: Tensor, speed: Tensor, lane: Tensor) -> Beside:
+    """Who is beside everybody. Shapes: [B, n] -> [3, B, n]; EMPTY_M and 0 for nobody."""
+    apart = place[:, None, :] - place[:, :, None]
+    n = place.shape[1]
+    number = torch.arange(n, device=place.device)
+    is_ahead = (apart > 0) | ((apart == 0) & (number[None, :] < number[:, None]))
+    is_behind = ~is_ahead & (number[None, :] != number[:, None])
+    aside = torch.where(lane == PARKED, 99, lane)[:, None, :] - lane[:, :, None]
+    aside = torch.where(lane[:, :, None] == PARKED, 99, aside)
+    far = EMPTY_M + size
+    is_there = torch.stack([aside == side for side in (-1, 0, 1)])
+    front, who = torch.where(is_there & is_ahead, apart, far).min(3)
+    back, whom = torch.where(is_there & is_behind, -apart, far).min(3)
+    every = speed.expand(3, -1, -1)
+    first, second = every.gather(2, who), every.gather(2, whom)
+    return Beside(
+        front - size, torch.where(front < far, speed - first, 0.0),
+        back - size, torch.where(back < far, second - speed, 0.0),
+    )  # fmt: skip
+
+
+def change(
+    size: float, lanes: int, state: State, wish: Tensor, may: tuple[Tensor, Tensor]
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Carries out changes. wish: -1, 0 or 1, may: to the right and to the left [B, n].
+
+    Returns: lanes afterwards, who has changed, who has touched a side: [B, n] each.
+    """
+    lane, place = state["lane"], state["place"]
+    wants = ((wish < 0) & may[0]) | ((wish > 0) & may[1])
+    if not bool(wants.any()):
+        return lane, wants, wants
+    goal = torch.where(wants, lane + torch.sign(wish).long(), PARKED)
+    apart = (place[:, None, :] - place[:, :, None]).abs()
+    is_full = ((goal[:, :, None] == lane[:, None, :]) & (apart < size)).any(2) & wants
+    free = wants & ~is_full
+    for number in range(1, lanes + 1):
+        here = free & (goal == number)
+        lead = torch.where(here, place, -torch.inf).argmax(1, keepdim=True)
+        is_lead = torch.zeros_like(here).scatter(1, lead, True)
+        free = free & (~here | is_lead)
+    return torch.where(free, goal, lane), free, is_full

@@ -1,0 +1,43 @@
+"""Junctions as runs: what reservations and max-pressure are worth, and a manager that dies."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+import sim
+
+pytestmark = [pytest.mark.torch, pytest.mark.slow]
+
+
+def delay(scenario: str, players: str, *overrides: str) -> Any:
+    who = "signal-*" if scenario == "signals" else "*"
+    return sim.run(
+        scenario, behaviours={who: players}, overrides=overrides, inline=True, record=False,
+        compare=False,
+    )  # fmt: skip
+
+
+def test_max_pressure_loses_a_fifth_less_time_than_the_fixed_plan() -> None:
+    short = ("faults=[]", "duration=300s")
+    rule, none = (delay("signals", who, *short).metrics["delay"].value for who in ("rule", "none"))
+    assert rule < 0.8 * none
+
+
+def test_reservations_lose_a_third_less_time_than_an_all_way_stop() -> None:
+    short = ("faults=[]", "duration=90s")
+    found = {who: delay("intersection", who, *short).metrics for who in ("rule", "none")}
+    assert found["rule"]["delay"].value < 0.67 * found["none"]["delay"].value
+    assert found["rule"]["stops"].value < 0.67 * found["none"]["stops"].value
+
+
+def test_a_manager_that_dies_and_comes_back_costs_time_and_nobodys_safety() -> None:
+    faults = "faults=[{at: 30s, kill: manager, for: 30s}]"
+    alive, dead = (
+        delay("intersection", "rule", faults if is_killed else "faults=[]", "duration=90s").metrics
+        for is_killed in (False, True)
+    )
+    assert dead["collisions"].value == dead["near_misses"].value == 0
+    assert alive["delay"].value < dead["delay"].value < 2.5 * alive["delay"].value
+    assert dead["throughput"].value > 0.8 * alive["throughput"].value

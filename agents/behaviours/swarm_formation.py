@@ -74,3 +74,10 @@ class Consensus(Robot):
             own = xp.astype(then, obs.dtype) @ belief
         apart = heard.values[..., 1:] - own
         return self.gain * xp.sum(weight[..., None] * apart, axis=1)
+
+
+class Present(Consensus):
+    """Compares what it hears with what it believes now. params: as of Consensus, but `same_age`."""
+
+    def __init__(self, name: str, group: Any, params: Mapping[str, Any]) -> None:
+        super().__init__(name, group, {**params, "same_age": False})

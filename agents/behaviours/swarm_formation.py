@@ -24,7 +24,7 @@ BELIEF: Final = 3
 
 
 class Consensus(Robot):
-    """params: gain (1/s per neighbour, default 0.15), same_age (default true), patience (s, for
+    """params: gain (1/s per neighbour, default 0.4), same_age (default true), patience (s, for
     which a message counts; default 3), margin.
 
     Memory: where it and its place were at the latest decisions, the newest first.
@@ -35,7 +35,7 @@ class Consensus(Robot):
 
     def __init__(self, name: str, group: Any, params: Mapping[str, Any]) -> None:
         super().__init__(name, group, params)
-        self.gain = float(params.get("gain", 0.15))
+        self.gain = float(params.get("gain", 0.4))
         self.same_age = bool(params.get("same_age", True))
         self.patience = float(params.get("patience", 3.0))
         self.kept = math.ceil(self.patience / self.period) + 1
@@ -74,3 +74,10 @@ class Consensus(Robot):
             own = xp.astype(then, obs.dtype) @ belief
         apart = heard.values[..., 1:] - own
         return self.gain * xp.sum(weight[..., None] * apart, axis=1)
+
+
+class Present(Consensus):
+    """Compares what it hears with what it believes now. params: as of Consensus, but `same_age`."""
+
+    def __init__(self, name: str, group: Any, params: Mapping[str, Any]) -> None:
+        super().__init__(name, group, {**params, "same_age": False})

@@ -75,7 +75,7 @@ def test_the_energy_of_a_flock_is_never_gained() -> None:
 def test_robots_end_as_a_lattice_with_one_velocity_about_the_goal() -> None:
     world = make({**FREE, "robots": 12, "informed": 12, "leg": "10h", "start": "middle"})
     rule = Flock("robot-1", world.groups[0], {"spacing": D})
-    state = play(world, rule, 40)
+    state = play(world, rule, 60)
     assert float(world.task._gaps(state["position"]).min()) > 0.8 * D
     assert float(world.task._gaps(state["position"]).max()) < 1.2 * D
     assert float(world.task._groups(state["position"], torch.ones(1, 12).bool())) == 1

@@ -164,7 +164,7 @@ def test_shapes_have_their_pitch_and_their_middle(robots: int) -> None:
 @pytest.mark.slow
 def test_nobody_is_quicker_than_straight_and_at_full_speed() -> None:
     params = {"robots": 6, "change": "20s", "graph": "complete"}
-    world, state = form(params, 39)
+    world, state = form(params, 39, gain=0.15)
     direct = reference({"task": "formation", **params}, 0, 39 * 10**9)["direct"]
     assert direct["error"] < world.metrics(state)["error"].value
     assert direct["error_now"] < 0.01

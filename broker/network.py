@@ -241,8 +241,9 @@ class Network:
             for hop in unknown:
                 self._link_rows[hop] = len(self._link_rows)
             self._links.add(specs, cuts, *zip(*keys, strict=True))
-            self._ends = np.array([to for _, to in self._link_rows], dtype=np.int32)
-            self._starts = np.array([at for at, _ in self._link_rows], dtype=np.int32)
+            starts, ends = np.array(unknown, dtype=np.int32).T
+            self._starts = np.concatenate((self._starts, starts))
+            self._ends = np.concatenate((self._ends, ends))
         return [self._link_rows.get(hop, -1) for hop in hops]
 
     def _spec(self, at: int, to: int) -> LinkSpec:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import inspect
 import subprocess
 import sys
+import tomllib
+from pathlib import Path
 
 import pytest
 
@@ -35,3 +37,15 @@ def test_each_public_name_is_there_and_documented(name: str) -> None:
 def test_a_name_that_is_not_there_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="no attribute 'agent'"):
         _ = sim.agent
+
+
+def test_what_is_installed_has_every_package() -> None:
+    root = Path(sim.__file__).parent.parent
+    given = tomllib.loads((root / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]
+    there = {
+        ".".join(path.parent.relative_to(root).parts)
+        for top in ("sim", "agents", "broker")
+        for path in (root / top).rglob("__init__.py")
+    }
+    only_data = {"sim.bundled", "sim.console.pages", "sim.worlds.data"}
+    assert there | only_data == set(given)

@@ -20,6 +20,7 @@ from sim.console.drawing_plain import draw_plain
 from sim.console.drawing_points import Trails, draw_points
 from sim.console.drawing_road import draw_road, figures_of_road
 from sim.console.drawing_shares import draw_shares, figures_of_shares
+from sim.console.drawing_swarm import draw_swarm, figures_of_swarm
 from sim.console.ink import Row
 
 _Draw = Callable[[Mapping[str, Any], int, int], list[Row]]
@@ -32,6 +33,7 @@ _KINDS: Final[dict[str, tuple[_Draw, _Figures]]] = {
     "motorway": (draw_motorway, figures_of_motorway),
     "road": (draw_road, figures_of_road),
     "shares": (draw_shares, figures_of_shares),
+    "swarm": (draw_swarm, figures_of_swarm),
 }
 _ODD: Final = (KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError)
 """What reading a scene raises that is not of the form its kind promises."""

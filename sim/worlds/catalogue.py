@@ -47,6 +47,7 @@ WORLDS: Final[dict[str, str]] = {
     "speaker_listener": "sim.worlds.classics.speaker_listener",
     "spread": "sim.worlds.classics.spread",
     "sumo": "sim.worlds.vehicles_sumo",
+    "swarm": "sim.worlds.swarm.world",
     "traffic": "sim.worlds.traffic",
     "vehicles": "sim.worlds.vehicles",
 }

@@ -78,6 +78,9 @@ class CallVenue(Venue):
     def clear(self, agent: str) -> int:
         return self._take_out(lambda bid: bid.owner == agent)
 
+    def holders(self) -> list[str]:
+        return list(dict.fromkeys(bid.owner for bid in (*self._bids, *self._waiting)))
+
     def close(self) -> None:
         self._take_out(lambda bid: True)
 

@@ -7,7 +7,8 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from sim.errors import BoundError
+from sim.errors import BoundError, UnknownKeyError
+from sim.ids import did_you_mean
 from sim.units import duration_ns
 
 Count = Annotated[int, msgspec.Meta(ge=0, le=1000)]
@@ -58,6 +59,9 @@ class Params(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     pause: str | float = "10s"
     impact: str | float = "1s"
     """From a trade to where its impact is measured."""
+    cancel_on_disconnect: dict[str, str | float] = {}
+    """Per venue: what rests there of a participant is taken out once it has been disconnected for
+    so long. Not named: it stays."""
     shock: Whole = 100
     """By which the event `shock` lets the value fall."""
 
@@ -84,12 +88,16 @@ class Params(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             raise BoundError("world: a market needs participants: makers, informed or noise")
         if value != "walk" and self.volatility >= self.price:
             raise BoundError("world.volatility: expected less than world.price")
+        for name in self.cancel_on_disconnect:
+            if name not in self.names("venue"):
+                close = did_you_mean(name, self.names("venue"))
+                raise UnknownKeyError(f"world.cancel_on_disconnect: no venue {name!r}; {close}")
         return msgspec.structs.replace(self, value=value)
 
 
 @dataclass(frozen=True)
 class Times:
-    """Durations. Units: ns."""
+    """Durations. Units: ns. patience: per venue that cancels on disconnect."""
 
     dt: int
     every: int
@@ -99,6 +107,7 @@ class Times:
     window: int
     pause: int
     impact: int
+    patience: dict[str, int]
 
     @classmethod
     def of(cls, p: Params) -> Times:
@@ -107,13 +116,14 @@ class Times:
             "dt": p.dt, "every": p.every or p.dt, "delay": p.delay, "round": p.round,
             "lead": p.lead, "window": p.band_window, "pause": p.pause, "impact": p.impact,
         }  # fmt: skip
-        found = {}
-        for name, text in given.items():
-            try:
-                found[name] = duration_ns(text)
-            except ValueError as error:
-                key = "band_window" if name == "window" else name
-                raise BoundError(f"world.{key}: {error}") from None
+        found = {
+            name: _duration("band_window" if name == "window" else name, text)
+            for name, text in given.items()
+        }
+        patience = {
+            name: _duration(f"cancel_on_disconnect.{name}", text)
+            for name, text in p.cancel_on_disconnect.items()
+        }
         dt = found["dt"]
         if dt <= 0:
             raise BoundError("world.dt: a step must be longer than 0")
@@ -122,4 +132,12 @@ class Times:
                 raise BoundError(f"world.{name}: expected a whole number of steps of {p.dt}")
         if found["lead"] >= found["round"]:
             raise BoundError("world.lead: expected less than world.round")
-        return cls(**found)
+        return cls(**found, patience=patience)
+
+
+def _duration(key: str, text: str | float) -> int:
+    """Units: ns. Raises: BoundError."""
+    try:
+        return duration_ns(text)
+    except ValueError as error:
+        raise BoundError(f"world.{key}: {error}") from None

@@ -91,7 +91,8 @@ class Market:
         p, times = self.params, self.times
         makers = frozenset(p.names("maker")) if p.form == "dealer" else None
         desk = Desk(
-            self.clearing, self._say, self._see, p.form, p.taker_fee, p.maker_fee, makers
+            self.clearing, self._say, self._see, p.form, p.taker_fee, p.maker_fee, makers,
+            times.patience.get(name),
         )  # fmt: skip
         breaker = Breaker(p.band, times.window, times.pause)
         if p.form == "call":

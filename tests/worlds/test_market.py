@@ -172,6 +172,12 @@ def test_nobody_trades_with_itself() -> None:
         ("quote", both(10, 9), "a bid of 10 with an ask of 9"),
         ("dance", None, "a venue takes order, quote, cancel, kill"),
         ("order", 3, "Expected `object`"),
+        ("order", np.array([1.0, 9_990.0]), "expected lots, found"),
+        ("order", np.array([np.inf]), "expected lots"),
+        ("order", np.array([0.3]), ">= 1"),
+        ("quote", np.array([9_990.0, 1.0]), "expected bid bid_lots ask ask_lots"),
+        ("cancel", np.array([1.0]), "expected no numbers"),
+        ("quote", np.array([-5.0, 1.0, 5.0, 1.0]), ">= 1"),
     ],
 )
 def test_what_is_refused_is_told(verb: str, payload: Any, why: str) -> None:
@@ -181,6 +187,19 @@ def test_what_is_refused_is_told(verb: str, payload: Any, why: str) -> None:
     (said,) = world.said()
     assert (said.topic, said.to) == ("reject", "noise-1")
     assert why.strip("`") in said.payload["why"]
+
+
+def test_policies_say_numbers() -> None:
+    world = market()
+    venue = world.venues["venue-1"]
+    venue.apply(1, "maker-1", "quote", np.array([9_990.2, 4.0, 10_010.0, 5.0]))
+    venue.apply(2, "maker-2", "quote", np.array([0.0, 0.0, 10_005.0, 1.0]))
+    assert (venue.book.depth(1), venue.book.depth(-1)) == (
+        [(9_990, 4)], [(10_005, 1), (10_010, 5)],
+    )  # fmt: skip
+    venue.apply(3, "noise-1", "order", np.array([3.0]))
+    venue.apply(4, "noise-2", "order", np.array([-4.0]))
+    assert positions(world) == {"maker-1": 2, "maker-2": -1, "noise-1": 3, "noise-2": -4}
 
 
 def test_too_many_messages_in_a_second_are_refused() -> None:

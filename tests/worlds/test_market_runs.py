@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import pytest
 from checkers.books import check_books
 from checkers.memory import completed, kernel_of, play
@@ -67,7 +69,7 @@ def test_orders_of_who_is_disconnected_are_taken_out_where_the_venue_does_so(fau
 duration: 8s
 world:
   {{kind: market, makers: 4, informed: 0, noise: 0, venues: 2, volatility: 0,
-   cancel_on_disconnect: {{venue-1: 500ms}}}}
+   cancel_on_disconnect: [venue-1]}}
 network: {{default: {{latency: 2ms}}}}
 faults: [{LOST[fault]}, {LOST[fault].replace("maker-1", "maker-2").replace("venue-1", "venue-2")}]
 """
@@ -80,7 +82,7 @@ faults: [{LOST[fault]}, {LOST[fault].replace("maker-1", "maker-2").replace("venu
 def test_who_is_back_quotes_again() -> None:
     text = """
 duration: 6s
-world: {kind: market, makers: 1, informed: 0, noise: 0, cancel_on_disconnect: {venue-1: 0s}}
+world: {kind: market, makers: 1, informed: 0, noise: 0, cancel_on_disconnect: ["*"], heartbeat: 0s}
 network: {default: {latency: 2ms}}
 faults: [{at: 2s, partition: [[maker-1], ['*']], for: 2s}]
 """
@@ -101,3 +103,31 @@ network: {default: {latency: 2ms}}
     world: Any = completed(play(kernel_of(text, 100))).world
     assert world.venues["venue-1"].breaker.halts
     assert world.venues["venue-1"].holders() == ["maker-1"]
+
+
+class Seller:
+    """A policy that sells two lots whenever it decides."""
+
+    speaks: Mapping[str, int] = {"order": 1}
+    hears: Mapping[str, int] = {}
+
+    def __init__(self, name: str, group: Any, params: Mapping[str, Any]) -> None:
+        pass
+
+    def memory(self, xp: Any, batch: int) -> Any:
+        return xp.zeros((batch, 0))
+
+    def __call__(self, obs: Any, inbox: Any, memory: Any, key: Any) -> Any:
+        return obs[:, :0], {"order": np.full((len(obs), 1), -2.0)}, memory
+
+
+def test_a_policy_trades_at_the_venue_that_a_program_would_choose() -> None:
+    text = f"""
+duration: 1s
+world: {{kind: market, makers: 2, informed: 0, noise: 2, venues: 2, every: 200ms, volatility: 0}}
+agents: {{noise-2: {{behaviour: '{__file__}:Seller'}}, noise-1: {{behaviour: none}}}}
+network: {{default: {{latency: 2ms}}}}
+"""
+    world: Any = completed(play(kernel_of(text, 100))).world
+    assert {t.venue for t in world.measures.tape} == {"venue-2"}
+    assert world.clearing.accounts["noise-2"].position == -8  # nobody quotes at the first decision

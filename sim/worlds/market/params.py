@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fnmatch
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
@@ -59,9 +60,10 @@ class Params(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     pause: str | float = "10s"
     impact: str | float = "1s"
     """From a trade to where its impact is measured."""
-    cancel_on_disconnect: dict[str, str | float] = {}
-    """Per venue: what rests there of a participant is taken out once it has been disconnected for
-    so long. Not named: it stays."""
+    cancel_on_disconnect: tuple[str, ...] = ()
+    """Names or patterns of venues: what rests there of a participant is taken out once it has been
+    disconnected for as long as `heartbeat`."""
+    heartbeat: str | float = "500ms"
     shock: Whole = 100
     """By which the event `shock` lets the value fall."""
 
@@ -79,6 +81,10 @@ class Params(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         }  # fmt: skip
         return tuple(f"{kind}-{i + 1}" for i in range(counts[kind]))
 
+    def cancels(self, venue: str) -> bool:
+        """Whether a venue takes out what rests of those it has lost."""
+        return any(fnmatch.fnmatchcase(venue, pattern) for pattern in self.cancel_on_disconnect)
+
     def checked(self) -> Params:
         """With what was left out. Raises: BoundError for what cannot go together."""
         value = self.value or {"book": "walk", "dealer": "binary", "call": "normal"}[self.form]
@@ -88,16 +94,16 @@ class Params(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             raise BoundError("world: a market needs participants: makers, informed or noise")
         if value != "walk" and self.volatility >= self.price:
             raise BoundError("world.volatility: expected less than world.price")
-        for name in self.cancel_on_disconnect:
-            if name not in self.names("venue"):
-                close = did_you_mean(name, self.names("venue"))
-                raise UnknownKeyError(f"world.cancel_on_disconnect: no venue {name!r}; {close}")
+        for pattern in self.cancel_on_disconnect:
+            if not fnmatch.filter(self.names("venue"), pattern):
+                close = did_you_mean(pattern, self.names("venue"))
+                raise UnknownKeyError(f"world.cancel_on_disconnect: no venue {pattern!r}; {close}")
         return msgspec.structs.replace(self, value=value)
 
 
 @dataclass(frozen=True)
 class Times:
-    """Durations. Units: ns. patience: per venue that cancels on disconnect."""
+    """Durations. Units: ns."""
 
     dt: int
     every: int
@@ -107,7 +113,7 @@ class Times:
     window: int
     pause: int
     impact: int
-    patience: dict[str, int]
+    heartbeat: int
 
     @classmethod
     def of(cls, p: Params) -> Times:
@@ -115,15 +121,15 @@ class Times:
         given = {
             "dt": p.dt, "every": p.every or p.dt, "delay": p.delay, "round": p.round,
             "lead": p.lead, "window": p.band_window, "pause": p.pause, "impact": p.impact,
+            "heartbeat": p.heartbeat,
         }  # fmt: skip
-        found = {
-            name: _duration("band_window" if name == "window" else name, text)
-            for name, text in given.items()
-        }
-        patience = {
-            name: _duration(f"cancel_on_disconnect.{name}", text)
-            for name, text in p.cancel_on_disconnect.items()
-        }
+        found = {}
+        for name, text in given.items():
+            try:
+                found[name] = duration_ns(text)
+            except ValueError as error:
+                key = "band_window" if name == "window" else name
+                raise BoundError(f"world.{key}: {error}") from None
         dt = found["dt"]
         if dt <= 0:
             raise BoundError("world.dt: a step must be longer than 0")
@@ -132,12 +138,4 @@ class Times:
                 raise BoundError(f"world.{name}: expected a whole number of steps of {p.dt}")
         if found["lead"] >= found["round"]:
             raise BoundError("world.lead: expected less than world.round")
-        return cls(**found, patience=patience)
-
-
-def _duration(key: str, text: str | float) -> int:
-    """Units: ns. Raises: BoundError."""
-    try:
-        return duration_ns(text)
-    except ValueError as error:
-        raise BoundError(f"world.{key}: {error}") from None
+        return cls(**found)

@@ -68,15 +68,20 @@ class Informed(Trader):
             if self.seen is not None:
                 self._take(self.seen)
 
+    def worth(self, obs: Any) -> float:
+        """What it takes a share to be worth. Units: ticks."""
+        return float(obs.value)
+
     def _take(self, obs: Any) -> None:
         """One order at each venue whose quote is off."""
+        worth = self.worth(obs)
         for venue, quote in self.look().items():
             if quote["halted"]:
                 continue
             ask, bid, position = quote["ask"], quote["bid"], int(obs.position)
-            if ask is not None and obs.value - ask >= self.edge and position < self.most:
+            if ask is not None and worth - ask >= self.edge and position < self.most:
                 self.trade(min(self.size, self.most - position), int(ask), venue)
-            elif bid is not None and bid - obs.value >= self.edge and position > -self.most:
+            elif bid is not None and bid - worth >= self.edge and position > -self.most:
                 self.trade(-min(self.size, self.most + position), int(bid), venue)
 
     async def _insider(self) -> None:
@@ -85,7 +90,7 @@ class Informed(Trader):
         while True:
             obs = await anext(sees)
             beta = self.flows / (2 * self.moves)
-            self.trade(round(beta * (obs.value - obs.news)))
+            self.trade(round(beta * (self.worth(obs) - obs.news)))
             heard = await self.receive("call")
             assert heard is not None
             call = heard.payload
@@ -93,3 +98,11 @@ class Informed(Trader):
                 self.moves += (call["price"] - call["reference"]) * call["flow"]
                 self.flows += call["flow"] ** 2
             self.moves = max(self.moves, 1e-9 * self.flows)
+
+
+class Fundamentalist(Informed):
+    """Trades likewise, by what the news say: it holds the price to a value that everybody may know,
+    and is late where news are."""
+
+    def worth(self, obs: Any) -> float:
+        return float(obs.news)

@@ -222,8 +222,11 @@ def test_the_kill_switch_takes_everything_out_at_every_venue() -> None:
     with pytest.raises(ValueError, match="kill switch"):
         world.venues["venue-1"].apply(2, "maker-1", "quote", {"bids": [[1, 1]]})
     world.inject("kill_switch", "maker-1", False)
-    world.venues["venue-1"].apply(3, "maker-1", "kill", None)
+    for venue in world.venues.values():
+        venue.apply(3, "maker-1", "quote", both(9_990, 10_010))
+    assert world.venues["venue-1"].apply(4, "maker-1", "kill", None) == {"cancelled": 4}
     assert world.clearing.accounts["maker-1"].is_killed
+    assert world.venues["venue-2"].book.bid is None
 
 
 def test_who_loses_too_much_is_cut_off() -> None:
@@ -313,6 +316,21 @@ def test_a_call_has_one_price_and_the_imbalance_comes_first() -> None:
     step(world, 8)
     (imbalance,) = [s.payload for s in world.said() if s.topic == "imbalance"]
     assert imbalance["buy"] == 100
+
+
+def test_while_a_call_is_halted_orders_wait() -> None:
+    world = market(form="call", volatility=200, round="1s", lead="200ms")
+    venue = world.venues["venue-1"]
+    venue.apply(1, "noise-1", "order", order("buy", 5))
+    venue.apply(1, "maker-1", "order", order("sell", 5, 10_010))
+    world.inject("halt", "venue-1", True)
+    with pytest.raises(ValueError, match="halted"):
+        venue.apply(2, "noise-2", "order", order("sell", 5))
+    step(world, 10)
+    assert not positions(world)
+    world.inject("halt", "venue-1", False)
+    step(world, 10)
+    assert [t.lots for t in world.measures.tape] == [5]
 
 
 BIDS = st.tuples(st.sampled_from([1, -1]), st.integers(1, 9), st.none() | st.integers(95, 105))

@@ -105,6 +105,23 @@ network: {default: {latency: 2ms}}
     assert world.venues["venue-1"].holders() == ["maker-1"]
 
 
+def test_a_fundamentalist_holds_the_price_to_the_news() -> None:
+    def error(behaviour: str) -> float:
+        text = f"""
+duration: 20s
+world: {{kind: market, makers: 1, informed: 0, noise: 3, trend: 1, volatility: 6, delay: 500ms}}
+agents:
+  maker-1: {{params: {{impact: 2}}}}
+  trend-1: {{behaviour: {behaviour}, params: {{}}}}
+network: {{default: {{latency: 2ms}}}}
+"""
+        world: Any = completed(play(kernel_of(text, 100))).world
+        return float(world.metrics()["pricing error"].value)
+
+    known = error("agents.behaviours.market:Fundamentalist")
+    assert known < 0.8 * error("none")
+
+
 class Seller:
     """A policy that sells two lots whenever it decides."""
 

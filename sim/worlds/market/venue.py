@@ -38,13 +38,15 @@ class Print:
 class Desk:
     """What a venue works with. Units: fees in cents per lot.
 
-    say, see: take what the venue says, and what is traded. makers: who may rest; None: everybody.
+    say, see: take what the venue says, and what is traded. kill: switches a participant off, at all
+    venues; how many lots were taken out. makers: who may rest; None: everybody.
     patience_ns: for which one may be disconnected before its orders go; None: for ever.
     """
 
     clearing: Clearing
     say: Callable[[Said], None]
     see: Callable[[Print], None]
+    kill: Callable[[str], int]
     form: str = "book"
     taker_fee: int = 0
     maker_fee: int = 0
@@ -124,8 +126,7 @@ class Venue:
             case Cancel():
                 return {"cancelled": self._cancel(agent, message.tag)}
             case Kill():
-                account.is_killed = True
-                return {"cancelled": self.clear(agent)}
+                return {"cancelled": self.desk.kill(agent)}
         return None
 
     def _is_new(self, agent: str, number: int) -> bool:

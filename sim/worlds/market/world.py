@@ -106,8 +106,8 @@ class Market:
         p, times = self.params, self.times
         makers = frozenset(p.names("maker")) if p.form == "dealer" else None
         desk = Desk(
-            self.clearing, self._say, self._see, p.form, p.taker_fee, p.maker_fee, makers,
-            times.heartbeat if p.cancels(name) else None,
+            self.clearing, self._say, self._see, self._kill, p.form, p.taker_fee, p.maker_fee,
+            makers, times.heartbeat if p.cancels(name) else None,
         )  # fmt: skip
         breaker = Breaker(p.band, times.window, times.pause)
         if p.form == "call":
@@ -174,7 +174,7 @@ class Market:
             mid = mids.get(name, float(venue.last))
             self.measures.sample(now, name, mid, venue.best(), self.value)
         for name in self.clearing.overdrawn(self._mark):
-            self._kill(name, True)
+            self._kill(name)
         if not p.walks and now % self.times.round == 0:
             self._reveal(now)
         self._keep()
@@ -243,10 +243,10 @@ class Market:
         else:
             self.value = max(self.value - self.params.shock * (1 if is_on else -1), 1.0)
 
-    def _kill(self, name: str, is_on: bool) -> None:
+    def _kill(self, name: str, is_on: bool = True) -> int:
+        """The kill switch of a participant; how many lots of its orders were taken out."""
         self.clearing.accounts[name].is_killed = is_on
-        for venue in self.venues.values():
-            venue.clear(name)
+        return sum(venue.clear(name) for venue in self.venues.values())
 
     def apply(self, time_ns: int, agent: str, verb: str, payload: Any) -> Any:
         raise ValueError("world 'market' is spoken to at its venues, by messages")

@@ -9,5 +9,6 @@ from agents.behaviours.market_signals import Reverter, Trend
 from agents.behaviours.market_takers import Fundamentalist, Informed, Noise
 
 __all__ = [
-    "Arbitrageur", "Fundamentalist", "Informed", "Institution", "Maker", "Noise", "Reverter", "Trend",
+    "Arbitrageur", "Fundamentalist", "Informed", "Institution", "Maker", "Noise", "Reverter",
+    "Trend",
 ]  # fmt: skip

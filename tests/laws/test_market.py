@@ -131,13 +131,13 @@ def test_in_calls_the_price_moves_by_kyles_lambda(
 def test_an_insider_learns_from_profits_alone_to_trade_as_kyles(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It earns deviation x noise / 2 a call; half or twice as many lots would earn 750, or nothing."""
+    """It earns deviation x noise / 2 a call; half as many lots would earn 750, twice as many 0."""
     monkeypatch.chdir(tmp_path)
     assert main(["train", "insider", "--run-dir", "run"]) == 0
     policy = tmp_path / "run/policies/informed.safetensors"
     world, _ = run(
-        f"form: call, makers: 1, informed: 1, noise: 1, round: 1s, dt: 500ms, lead: 500ms, every: 1s, "
-        f"volatility: 200, band: 0, {FREE}",
+        f"form: call, makers: 1, informed: 1, noise: 1, round: 1s, dt: 500ms, lead: 500ms, "
+        f"every: 1s, volatility: 200, {FREE}",
         f"informed-1: {{behaviour: 'policy:{policy}'}}, noise-1: {{params: {{size: 10}}}}",
         "1000s",
     )

@@ -38,7 +38,7 @@ class Informed(Trader):
     """Knows what a share is worth, and takes every quote that is further from it than `edge`.
 
     rate:  of its looks at the market, per second; 0: at each observation.
-    size:  lots of an order. most: of its position.
+    size:  lots of an order. most: of its position; in calls, of an order.
     start: how the price moves with the flow before it has seen any call. Units: ticks per lot.
     """
 
@@ -90,7 +90,8 @@ class Informed(Trader):
         while True:
             obs = await anext(sees)
             beta = self.flows / (2 * self.moves)
-            self.trade(round(beta * (self.worth(obs) - obs.news)))
+            lots = round(beta * (self.worth(obs) - obs.news))
+            self.trade(min(max(lots, -self.most), self.most))
             heard = await self.receive("call")
             assert heard is not None
             call = heard.payload

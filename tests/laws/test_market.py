@@ -109,7 +109,7 @@ def test_in_calls_the_price_moves_by_kyles_lambda(
         f"form: call, makers: 1, informed: 1, noise: 1, round: 1s, dt: 500ms, lead: 500ms, "
         f"volatility: {100 * deviation}, {FREE}",
         f"maker-1: {{params: {{start: {300 * impact}}}}}, "
-        f"informed-1: {{params: {{start: {300 * impact}}}}}, "
+        f"informed-1: {{params: {{start: {300 * impact}, most: 1000}}}}, "
         f"noise-1: {{params: {{size: {noise}}}}}",
         "3000s",
         topic="call",

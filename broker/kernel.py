@@ -283,6 +283,7 @@ class Kernel:
         """Advances the world to `instant`, and observes where a decision is due."""
         world, began = self.world, self._episode_began
         if instant > began:
+            self.venues.check(instant, self.agents.state, self.network)
             acted = {n: a.at(instant - world.dt_ns) for n, a in self.actions.items()}
             world.advance(
                 {n: values for n, (values, _) in acted.items()},
@@ -442,7 +443,7 @@ class Kernel:
         self.board.begin_episode(self.episode)
         self.in_force.clear()
         self.handover.clear()
-        self.venues.sends()
+        self.venues.begin_episode(instant)
         self._verbs.clear()
         self._episode_began = self._next_step = instant
         for actions in self.actions.values():

@@ -447,6 +447,10 @@ class Network:
             self._condition = replace(self._condition, down=down, is_whole=False)
             self.routes.see(self._condition, now)
 
+    def is_down(self, node: int) -> bool:
+        """Whether a node passes nothing on."""
+        return bool(self._is_down[node])
+
     @property
     def sides(self) -> NDArray[np.int8]:
         """The partitions in force, as given to `degrade`."""

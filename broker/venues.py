@@ -3,18 +3,21 @@
 What reaches a venue over its links is applied to the world at the instant of its arrival, in order
 of arrival, so that latency decides who is first. What the world says, in answer or of its own
 accord after a step, leaves from the venue at that instant, like a message of an agent that answers
-at once.
+at once. A venue that asks for it is told before every step whom it has lost: whose process does not
+run, or to whom there is no way, or no way back.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from broker.network import Bodies, Rows
+from broker.network import Bodies, Network, Rows
+from broker.population import UP, VENUE
 from sim.errors import MalformedFrameError
 from sim.wire.codec import decode_payload, encode_payload
 from sim.wire.messages import DIRECT, PUBLISH, REFUSAL, REPLY, REQUEST, Send
@@ -32,7 +35,27 @@ class Venues:
         self._index = {name: names.index(name) for name in found}
         self._at = {self._index[name]: venue for name, venue in found.items()}
         self._is_venue: NDArray[np.bool_] = np.isin(np.arange(len(names)), list(self._at))
+        self._numbers = {name: i for i, name in enumerate(names)}
+        self._began = 0
+        self._checks = {i: venue for i, venue in self._at.items() if hasattr(venue, "check")}
         self._sends: list[tuple[int, int, int, Send]] = []
+
+    def begin_episode(self, time: int) -> None:
+        """Forgets what was said; a world's time begins anew."""
+        self._began = time
+        self._sends.clear()
+
+    def check(self, time: int, state: NDArray[np.int8], network: Network) -> None:
+        """Lets venues that are open look after those who deal with them. state: of all agents."""
+
+        def is_connected(name: str, venue: int) -> bool:
+            agent = self._numbers[name]
+            ways = (agent, venue), (venue, agent)
+            return bool(state[agent] == UP) and all(_is_open(network, *way) for way in ways)
+
+        for i, venue in self._checks.items():
+            if state[i] == VENUE:
+                venue.check(time - self._began, partial(is_connected, venue=i))
 
     def take(self, rows: Rows, bodies: Bodies) -> tuple[Rows, Bodies]:
         """Applies what has come to venues, and leaves the rest."""
@@ -52,7 +75,8 @@ class Venues:
             return  # damaged on its way, and nobody at a venue can read it
         name, verb = self._names[sender], self._topics[topic]
         try:
-            answer, answered = self._at[to].apply(time, name, verb, payload), REPLY
+            since = time - self._began
+            answer, answered = self._at[to].apply(since, name, verb, payload), REPLY
         except ValueError as error:
             answer, answered = str(error), REFUSAL
         if row["kind"] == REQUEST:
@@ -76,3 +100,18 @@ class Venues:
         """What was said in the window, (time, venue, number, message); taken once."""
         sends, self._sends = self._sends, []
         return sends
+
+
+def _is_open(network: Network, at: int, to: int) -> bool:
+    """Whether messages from one node come to another, some of them at least."""
+    if (network.sides[:, at] * network.sides[:, to] < 0).any():
+        return False
+    while at != to:
+        hop = network.routes.next_hop(at, to)
+        if hop < 0:
+            return False
+        spec, is_cut = network.link(at, hop)
+        if is_cut or spec.loss_probability >= 1 or (hop != to and network.is_down(hop)):
+            return False
+        at = hop
+    return True

@@ -11,14 +11,14 @@ Peleato and Eckstein, Distributed Optimization by ADMM (2011), sections 5.1 and 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from array_api_compat import array_namespace, device
 
 from agents.behaviours.classics import Rule
 from agents.roles import PlainRole
-from sim.spaces import Space
+from sim.spaces import Field, Space
 from sim.worlds.classics.fields import choice
 
 HALVINGS: Final = 40
@@ -166,36 +166,60 @@ class Requester(User):
         self.hears = self.speaks = {"weight": where.stop - where.start}
 
     def decide(self, xp: Any, obs: Any, inbox: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
-        route, weight, heard = self.field(obs, "route"), self.field(obs, "weight"), inbox["weight"]
-        wants = xp.astype(self.field(obs, "got") < self.field(obs, "demand"), obs.dtype)
-        own = wants * weight * route
-        others = xp.zeros_like(own)
-        if heard.values.shape[1]:
-            others = xp.sum(xp.where(heard.present[..., None], heard.values, 0.0), axis=1)
-        part = self.field(obs, "left") * weight / (weight + others)
-        part = xp.min(xp.where(route > 0, part, xp.inf), axis=1)[:, None]
+        own, share = weighed(xp, obs, self.field, inbox["weight"])
+        part = self.field(obs, "left") * share
+        part = xp.min(xp.where(self.field(obs, "route") > 0, part, xp.inf), axis=1)[:, None]
         return part / self.field(obs, "rounds_left"), {"weight": own}
 
 
 class Levels(PlainRole):
     """What a learner decides: which of `LEVELS` times an even share of what is left of its way, for
-    each of those who pass there and each of the rounds left, it asks for."""
+    each of those who pass there and each of the rounds left, it asks for. As a `Requester` it says
+    its weight; it sees what share of all the weight it has, by what it heard."""
+
+    shown: Mapping[str, int] = {}
 
     def __init__(self, name: str, group: Any, params: Mapping[str, Any]) -> None:
         super().__init__(name, group, params)
-        self.decides = Space((choice("level", len(LEVELS)),))
         self._space = group.observation
+        where = self._space.index("route")
+        self.hears = self.speaks = {"weight": where.stop - where.start}
+        share = Field("share", low=0.0, high=1.0, help="of the weight, where it has least of it")
+        self.sees = Space((*self._space.fields, share))
+        self.decides = Space((choice("level", len(LEVELS)),))
+
+    def field(self, obs: Any, name: str) -> Any:
+        return obs[:, self._space.index(name)]
+
+    def see(self, obs: Any, inbox: Mapping[str, Any], memory: Any) -> Any:
+        xp = array_namespace(obs)
+        _, share = weighed(xp, obs, self.field, inbox["weight"])
+        least = xp.min(xp.where(self.field(obs, "route") > 0, share, 1.0), axis=1)
+        return xp.concat((obs, least[:, None]), axis=1)
 
     def act(
         self, decision: Any, obs: Any, inbox: Mapping[str, Any], memory: Any, key: Any
     ) -> tuple[Any, Mapping[str, Any], Any]:
         xp = array_namespace(obs)
-        left, users = obs[:, self._space.index("left")], obs[:, self._space.index("users")]
+        left, users = self.field(obs, "left"), self.field(obs, "users")
         even = xp.min(xp.where(users > 0, left / xp.clip(users, 1.0, None), xp.inf), axis=1)
         levels = xp.asarray(LEVELS, dtype=obs.dtype, device=device(obs))
         level = xp.take(levels, xp.astype(decision[:, 0], xp.int64), axis=0)
-        rounds = obs[:, self._space.index("rounds_left")]
-        return (level * even)[:, None] / rounds, {}, memory
+        asked = (level * even)[:, None] / self.field(obs, "rounds_left")
+        own, _ = weighed(xp, obs, self.field, inbox["weight"])
+        return asked, {"weight": own}, memory
+
+
+def weighed(xp: Any, obs: Any, field: Callable[[Any, str], Any], heard: Any) -> tuple[Any, Any]:
+    """What a user says on `weight`: its own on the links of its way, 0 once its demand is met; and
+    its share of all that weighs there, as last heard. Shapes: [B, l], [B, l]."""
+    weight = field(obs, "weight")
+    wants = xp.astype(field(obs, "got") < field(obs, "demand"), obs.dtype)
+    own = wants * weight * field(obs, "route")
+    others = xp.zeros_like(own)
+    if heard.values.shape[1]:
+        others = xp.sum(xp.where(heard.present[..., None], heard.values, 0.0), axis=1)
+    return own, weight / (weight + others)
 
 
 def by_number(xp: Any, obs: Any, heard: Any, count: int) -> Any:

@@ -6,6 +6,9 @@ from agents.behaviours.market_arbitrage import Arbitrageur
 from agents.behaviours.market_execution import Institution
 from agents.behaviours.market_makers import Maker
 from agents.behaviours.market_signals import Reverter, Trend
-from agents.behaviours.market_takers import Informed, Noise
+from agents.behaviours.market_takers import Fundamentalist, Informed, Noise
 
-__all__ = ["Arbitrageur", "Informed", "Institution", "Maker", "Noise", "Reverter", "Trend"]
+__all__ = [
+    "Arbitrageur", "Fundamentalist", "Informed", "Institution", "Maker", "Noise", "Reverter",
+    "Trend",
+]  # fmt: skip

@@ -38,7 +38,7 @@ class Informed(Trader):
     """Knows what a share is worth, and takes every quote that is further from it than `edge`.
 
     rate:  of its looks at the market, per second; 0: at each observation.
-    size:  lots of an order. most: of its position.
+    size:  lots of an order. most: of its position; in calls, of an order.
     start: how the price moves with the flow before it has seen any call. Units: ticks per lot.
     """
 
@@ -68,15 +68,20 @@ class Informed(Trader):
             if self.seen is not None:
                 self._take(self.seen)
 
+    def worth(self, obs: Any) -> float:
+        """What it takes a share to be worth. Units: ticks."""
+        return float(obs.value)
+
     def _take(self, obs: Any) -> None:
         """One order at each venue whose quote is off."""
+        worth = self.worth(obs)
         for venue, quote in self.look().items():
             if quote["halted"]:
                 continue
             ask, bid, position = quote["ask"], quote["bid"], int(obs.position)
-            if ask is not None and obs.value - ask >= self.edge and position < self.most:
+            if ask is not None and worth - ask >= self.edge and position < self.most:
                 self.trade(min(self.size, self.most - position), int(ask), venue)
-            elif bid is not None and bid - obs.value >= self.edge and position > -self.most:
+            elif bid is not None and bid - worth >= self.edge and position > -self.most:
                 self.trade(-min(self.size, self.most + position), int(bid), venue)
 
     async def _insider(self) -> None:
@@ -85,7 +90,8 @@ class Informed(Trader):
         while True:
             obs = await anext(sees)
             beta = self.flows / (2 * self.moves)
-            self.trade(round(beta * (obs.value - obs.news)))
+            lots = round(beta * (self.worth(obs) - obs.news))
+            self.trade(min(max(lots, -self.most), self.most))
             heard = await self.receive("call")
             assert heard is not None
             call = heard.payload
@@ -93,3 +99,11 @@ class Informed(Trader):
                 self.moves += (call["price"] - call["reference"]) * call["flow"]
                 self.flows += call["flow"] ** 2
             self.moves = max(self.moves, 1e-9 * self.flows)
+
+
+class Fundamentalist(Informed):
+    """Trades likewise, by what the news say: it holds the price to a value that everybody may know,
+    and is late where news are."""
+
+    def worth(self, obs: Any) -> float:
+        return float(obs.news)

@@ -114,10 +114,14 @@ class Said:
 
 
 class Venue(Protocol):
-    """A name under which a world is on the network, as an exchange is."""
+    """A name under which a world is on the network, as an exchange is.
+
+    Optional: `check(time_ns, is_connected)`, called before every step. `is_connected(name)` says
+    whether that agent's process runs and messages can come from it, and go to it.
+    """
 
     def apply(self, time_ns: int, agent: str, verb: str, payload: Any) -> Any:
-        """What an agent's message does on its arrival. verb: its topic.
+        """What an agent's message does on its arrival. verb: its topic. time_ns: of the episode.
 
         Returns: the reply, if it was a request. Raises: ValueError, which refuses it.
         """

@@ -13,6 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import sim
+from agents.behaviours.flows import LEVELS, Levels
+from agents.policy import Received
 from sim.errors import BoundError, UnknownKeyError
 from sim.prepare import load, prepare
 from sim.worlds.alpha_fair import alpha_fair
@@ -221,3 +223,21 @@ def test_the_rule_beats_greed_and_nothing_and_not_the_optimum() -> None:
 def test_the_same_seed_gives_the_same_digest() -> None:
     first, second, other = (played("duration=20s", f"seed={seed}").digest for seed in (0, 0, 1))
     assert first == second != other
+
+
+def test_a_learner_says_its_weight_and_sees_its_share() -> None:
+    """Of three on a link: one was heard, of twice its weight, the third was not."""
+    world = make({"routes": [[1], [1], [1]], "capacities": [10], "rounds": 4})
+    state = {**world.reset([(3, 0)]), "weight": torch.tensor([[0.5, 1.0, 1.0]]).double()}
+    seen = world.observe(state)["user"][:, 0].numpy()
+    role = Levels("user-1", world.groups[0], {})
+    values, present = np.array([[[0.0], [1.0], [9.0]]]), np.array([[False, True, False]])
+    inbox = {"weight": Received(values, present, np.zeros((1, 3)))}
+    network_sees = role.see(seen, inbox, None)
+    assert network_sees.shape == (1, role.sees.size)
+    assert network_sees[0, -1] == pytest.approx(1 / 3)
+    even = 10 / 3 / 4
+    for level, times in enumerate(LEVELS):
+        asked, said, _ = role.act(np.array([[float(level)]]), seen, inbox, None, None)
+        assert asked == pytest.approx(times * even)
+        assert said["weight"] == pytest.approx(0.5)

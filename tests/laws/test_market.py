@@ -6,6 +6,7 @@ Figures: Glosten and Milgrom 1985, Kyle 1985, Roll 1984, Avellaneda and Stoikov 
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from checkers.memory import completed, kernel_of, play
 from agents.behaviours.market_execution import left_after
 from agents.behaviours.market_makers import quotes_of
 from broker.kernel import Kernel
+from sim.cli import main
 
 FREE = "taker_fee: 0, maker_fee: 0, delay: 0s"
 
@@ -107,7 +109,7 @@ def test_in_calls_the_price_moves_by_kyles_lambda(
         f"form: call, makers: 1, informed: 1, noise: 1, round: 1s, dt: 500ms, lead: 500ms, "
         f"volatility: {100 * deviation}, {FREE}",
         f"maker-1: {{params: {{start: {300 * impact}}}}}, "
-        f"informed-1: {{params: {{start: {300 * impact}}}}}, "
+        f"informed-1: {{params: {{start: {300 * impact}, most: 1000}}}}, "
         f"noise-1: {{params: {{size: {noise}}}}}",
         "3000s",
         topic="call",
@@ -121,6 +123,25 @@ def test_in_calls_the_price_moves_by_kyles_lambda(
     )  # half of the flow is the insider's
     earned = world.clearing.accounts["informed-1"].cash / 100 / 100 / 3000
     assert earned == pytest.approx(deviation * noise / 2, rel=0.1)
+
+
+@pytest.mark.slow
+@pytest.mark.torch
+@pytest.mark.timeout(1800)
+def test_an_insider_learns_from_profits_alone_to_trade_as_kyles(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It earns deviation x noise / 2 a call; half as many lots would earn 750, twice as many 0."""
+    monkeypatch.chdir(tmp_path)
+    assert main(["train", "insider", "--run-dir", "run"]) == 0
+    policy = tmp_path / "run/policies/informed.safetensors"
+    world, _ = run(
+        f"form: call, makers: 1, informed: 1, noise: 1, round: 1s, dt: 500ms, lead: 500ms, "
+        f"every: 1s, volatility: 200, {FREE}",
+        f"informed-1: {{behaviour: 'policy:{policy}'}}, noise-1: {{params: {{size: 10}}}}",
+        "1000s",
+    )
+    assert world.clearing.accounts["informed-1"].cash / 100 / 1000 == pytest.approx(1000, rel=0.2)
 
 
 # --- book ---------------------------------------------------------------------------------------

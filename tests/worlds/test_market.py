@@ -173,6 +173,12 @@ def test_nobody_trades_with_itself() -> None:
         ("quote", both(10, 9), "a bid of 10 with an ask of 9"),
         ("dance", None, "a venue takes order, quote, cancel, kill"),
         ("order", 3, "Expected `object`"),
+        ("order", np.array([1.0, 9_990.0]), "expected lots, found"),
+        ("order", np.array([np.inf]), "expected lots"),
+        ("order", np.array([0.3]), ">= 1"),
+        ("quote", np.array([9_990.0, 1.0]), "expected bid bid_lots ask ask_lots"),
+        ("cancel", np.array([1.0]), "expected no numbers"),
+        ("quote", np.array([-5.0, 1.0, 5.0, 1.0]), ">= 1"),
     ],
 )
 def test_what_is_refused_is_told(verb: str, payload: Any, why: str) -> None:
@@ -182,6 +188,19 @@ def test_what_is_refused_is_told(verb: str, payload: Any, why: str) -> None:
     (said,) = world.said()
     assert (said.topic, said.to) == ("reject", "noise-1")
     assert why.strip("`") in said.payload["why"]
+
+
+def test_policies_say_numbers() -> None:
+    world = market()
+    venue = world.venues["venue-1"]
+    venue.apply(1, "maker-1", "quote", np.array([9_990.2, 4.0, 10_010.0, 5.0]))
+    venue.apply(2, "maker-2", "quote", np.array([0.0, 0.0, 10_005.0, 1.0]))
+    assert (venue.book.depth(1), venue.book.depth(-1)) == (
+        [(9_990, 4)], [(10_005, 1), (10_010, 5)],
+    )  # fmt: skip
+    venue.apply(3, "noise-1", "order", np.array([3.0]))
+    venue.apply(4, "noise-2", "order", np.array([-4.0]))
+    assert positions(world) == {"maker-1": 2, "maker-2": -1, "noise-1": 3, "noise-2": -4}
 
 
 def test_too_many_messages_in_a_second_are_refused() -> None:
@@ -204,8 +223,11 @@ def test_the_kill_switch_takes_everything_out_at_every_venue() -> None:
     with pytest.raises(ValueError, match="kill switch"):
         world.venues["venue-1"].apply(2, "maker-1", "quote", {"bids": [[1, 1]]})
     world.inject("kill_switch", "maker-1", False)
-    world.venues["venue-1"].apply(3, "maker-1", "kill", None)
+    for venue in world.venues.values():
+        venue.apply(3, "maker-1", "quote", both(9_990, 10_010))
+    assert world.venues["venue-1"].apply(4, "maker-1", "kill", None) == {"cancelled": 4}
     assert world.clearing.accounts["maker-1"].is_killed
+    assert world.venues["venue-2"].book.bid is None
 
 
 def test_who_loses_too_much_is_cut_off() -> None:
@@ -295,6 +317,21 @@ def test_a_call_has_one_price_and_the_imbalance_comes_first() -> None:
     step(world, 8)
     (imbalance,) = [s.payload for s in world.said() if s.topic == "imbalance"]
     assert imbalance["buy"] == 100
+
+
+def test_while_a_call_is_halted_orders_wait() -> None:
+    world = market(form="call", volatility=200, round="1s", lead="200ms")
+    venue = world.venues["venue-1"]
+    venue.apply(1, "noise-1", "order", order("buy", 5))
+    venue.apply(1, "maker-1", "order", order("sell", 5, 10_010))
+    world.inject("halt", "venue-1", True)
+    with pytest.raises(ValueError, match="halted"):
+        venue.apply(2, "noise-2", "order", order("sell", 5))
+    step(world, 10)
+    assert not positions(world)
+    world.inject("halt", "venue-1", False)
+    step(world, 10)
+    assert [t.lots for t in world.measures.tape] == [5]
 
 
 BIDS = st.tuples(st.sampled_from([1, -1]), st.integers(1, 9), st.none() | st.integers(95, 105))

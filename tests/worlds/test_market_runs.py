@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import pytest
 from checkers.books import check_books
 from checkers.memory import completed, kernel_of, play
@@ -44,3 +46,105 @@ def test_all_forms_are_played_by_the_same_participants(form: str) -> None:
         metrics[f"{name}"].value for name in ("effective spread", "impact", "realised spread")
     )
     assert spread == pytest.approx(impact + kept)
+
+
+LOST = {
+    "killed": "{at: 4s, kill: maker-1}",
+    "hung": "{at: 4s, hang: maker-1}",
+    "cut off": "{at: 4s, partition: [[maker-1], ['*']]}",
+    "not heard": "{at: 4s, link: [maker-1, venue-1], loss: 100%}",
+}
+
+
+@pytest.mark.parametrize("fault", LOST)
+def test_orders_of_who_is_disconnected_are_taken_out_where_the_venue_does_so(fault: str) -> None:
+    """After half a second at venue-1, never at venue-2; nobody but makers is there to quote."""
+    resting: dict[int, list[set[str]]] = {}
+
+    def look(kernel: Kernel) -> None:
+        world: Any = kernel.world
+        resting[kernel.now // 10**8] = [set(v.holders()) for v in world.venues.values()]
+
+    text = f"""
+duration: 8s
+world:
+  {{kind: market, makers: 4, informed: 0, noise: 0, venues: 2, volatility: 0,
+   cancel_on_disconnect: [venue-1]}}
+network: {{default: {{latency: 2ms}}}}
+faults: [{LOST[fault]}, {LOST[fault].replace("maker-1", "maker-2").replace("venue-1", "venue-2")}]
+"""
+    completed(play(kernel_of(text, 100 if fault != "hung" else 1), on_window=look))
+    both = [{"maker-1", "maker-3"}, {"maker-2", "maker-4"}]
+    assert resting[39] == resting[44] == both
+    assert resting[46] == resting[79] == [{"maker-3"}, both[1]]
+
+
+def test_who_is_back_quotes_again() -> None:
+    text = """
+duration: 6s
+world: {kind: market, makers: 1, informed: 0, noise: 0, cancel_on_disconnect: ["*"], heartbeat: 0s}
+network: {default: {latency: 2ms}}
+faults: [{at: 2s, partition: [[maker-1], ['*']], for: 2s}]
+"""
+    world: Any = completed(play(kernel_of(text, 100))).world
+    assert world.venues["venue-1"].holders() == ["maker-1"]
+    assert 60 <= world.metrics()["quoted"].value <= 70
+
+
+def test_a_halt_ends_in_later_episodes_too() -> None:
+    """Times of a venue are those of the episode."""
+    text = """
+duration: 6s
+episodes: 2
+world: {kind: market, makers: 1, informed: 0, noise: 0, institutions: 1, pause: 1s, band: 0.001}
+agents: {institution-1: {params: {lots: -60, at: 1s, over: 100ms, parts: 1}}}
+network: {default: {latency: 2ms}}
+"""
+    world: Any = completed(play(kernel_of(text, 100))).world
+    assert world.venues["venue-1"].breaker.halts
+    assert world.venues["venue-1"].holders() == ["maker-1"]
+
+
+def test_a_fundamentalist_holds_the_price_to_the_news() -> None:
+    def error(behaviour: str) -> float:
+        text = f"""
+duration: 20s
+world: {{kind: market, makers: 1, informed: 0, noise: 3, trend: 1, volatility: 6, delay: 500ms}}
+agents:
+  maker-1: {{params: {{impact: 2}}}}
+  trend-1: {{behaviour: {behaviour}, params: {{}}}}
+network: {{default: {{latency: 2ms}}}}
+"""
+        world: Any = completed(play(kernel_of(text, 100))).world
+        return float(world.metrics()["pricing error"].value)
+
+    known = error("agents.behaviours.market:Fundamentalist")
+    assert known < 0.8 * error("none")
+
+
+class Seller:
+    """A policy that sells two lots whenever it decides."""
+
+    speaks: Mapping[str, int] = {"order": 1}
+    hears: Mapping[str, int] = {}
+
+    def __init__(self, name: str, group: Any, params: Mapping[str, Any]) -> None:
+        pass
+
+    def memory(self, xp: Any, batch: int) -> Any:
+        return xp.zeros((batch, 0))
+
+    def __call__(self, obs: Any, inbox: Any, memory: Any, key: Any) -> Any:
+        return obs[:, :0], {"order": np.full((len(obs), 1), -2.0)}, memory
+
+
+def test_a_policy_trades_at_the_venue_that_a_program_would_choose() -> None:
+    text = f"""
+duration: 1s
+world: {{kind: market, makers: 2, informed: 0, noise: 2, venues: 2, every: 200ms, volatility: 0}}
+agents: {{noise-2: {{behaviour: '{__file__}:Seller'}}, noise-1: {{behaviour: none}}}}
+network: {{default: {{latency: 2ms}}}}
+"""
+    world: Any = completed(play(kernel_of(text, 100))).world
+    assert {t.venue for t in world.measures.tape} == {"venue-2"}
+    assert world.clearing.accounts["noise-2"].position == -8  # nobody quotes at the first decision

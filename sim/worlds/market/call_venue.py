@@ -2,7 +2,8 @@
 
 A while before each call it publishes on `imbalance` how many lots the market orders want to buy
 and to sell; those that come later wait for the next call, and limit orders may answer. After it,
-what did not trade is void, and `call` tells price and lots.
+what did not trade is void, and `call` tells price and lots. While trading is halted there are no
+calls, and what waits, waits on.
 Source: Kyle, Continuous auctions and insider trading (1985), for why one would.
 """
 
@@ -41,7 +42,9 @@ class CallVenue(Venue):
     def advance(self, time_ns: int) -> None:
         """Announces and clears when it is time."""
         phase = time_ns % self.period_ns
-        if phase == 0 and time_ns:
+        if self.breaker.is_halted(time_ns):
+            self._is_announced = False
+        elif phase == 0 and time_ns:
             self._call(time_ns)
         elif phase >= self.period_ns - self.lead_ns and not self._is_announced:
             self._is_announced = True
@@ -57,6 +60,8 @@ class CallVenue(Venue):
         match message:
             case Order(kind="ioc") | Quote():
                 raise Rejected("a call takes limit and market orders")
+            case Order() if self.breaker.is_halted(time_ns):
+                raise Rejected("trading is halted")
             case Order():
                 side = SIDES[message.side]
                 if message.tag:
@@ -77,6 +82,9 @@ class CallVenue(Venue):
 
     def clear(self, agent: str) -> int:
         return self._take_out(lambda bid: bid.owner == agent)
+
+    def holders(self) -> list[str]:
+        return list(dict.fromkeys(bid.owner for bid in (*self._bids, *self._waiting)))
 
     def close(self) -> None:
         self._take_out(lambda bid: True)

@@ -1,10 +1,16 @@
-"""What participants may say to a venue, read from payloads that anybody may have sent."""
+"""What participants may say to a venue, read from payloads that anybody may have sent.
+
+Policies say numbers: an order at any price as lots, negative to sell; a quote as bid, its lots, ask
+and its lots.
+"""
 
 from __future__ import annotations
 
 from typing import Annotated, Any, Final, Literal
 
 import msgspec
+import numpy as np
+from numpy.typing import NDArray
 
 from sim.worlds.market.accounts import Rejected
 
@@ -53,11 +59,19 @@ VERBS: Final[dict[str, type[Message]]] = {
     "order": Order, "quote": Quote, "cancel": Cancel, "kill": Kill,
 }  # fmt: skip
 
+NUMBERS: Final[dict[str, tuple[str, ...]]] = {
+    "order": ("lots",),
+    "quote": ("bid", "bid_lots", "ask", "ask_lots"),
+}
+"""The messages that may be numbers, with what these are."""
+
 
 def read(verb: str, payload: Any) -> Message:
     """A message of a verb. Raises: Rejected, saying what was expected."""
     if verb not in VERBS:
         raise Rejected(f"a venue takes {', '.join(VERBS)}, not {verb!r:.40}")
+    if isinstance(payload, np.ndarray):
+        payload = _from_numbers(verb, payload)
     try:
         message: Message = msgspec.convert({} if payload is None else payload, VERBS[verb])
     except msgspec.ValidationError as error:
@@ -65,3 +79,19 @@ def read(verb: str, payload: Any) -> Message:
     if isinstance(message, Order) and (message.price is None) != (message.kind == "market"):
         raise Rejected(f"order: a {message.kind} order with price {message.price}")
     return message
+
+
+def _from_numbers(verb: str, row: NDArray[Any]) -> dict[str, Any]:
+    """Raises: Rejected if they are too many or too few, or no numbers."""
+    names = NUMBERS.get(verb, ())
+    if row.shape != (len(names),) or not np.isfinite(row).all():
+        raise Rejected(f"{verb}: expected {' '.join(names) or 'no numbers'}, found {row.shape}")
+    values = dict(zip(names, (round(x) for x in row.tolist()), strict=True))
+    if verb == "order":
+        lots = values["lots"]
+        return {"side": "buy" if lots > 0 else "sell", "lots": abs(lots), "kind": "market"}
+    sides = {"bids": ("bid", "bid_lots"), "asks": ("ask", "ask_lots")}
+    return {
+        side: [(values[price], values[lots])] if values[lots] else []
+        for side, (price, lots) in sides.items()
+    }

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import fnmatch
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
 import msgspec
 
-from sim.errors import BoundError
+from sim.errors import BoundError, UnknownKeyError
+from sim.ids import did_you_mean
 from sim.units import duration_ns
 
 Count = Annotated[int, msgspec.Meta(ge=0, le=1000)]
@@ -58,6 +60,10 @@ class Params(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     pause: str | float = "10s"
     impact: str | float = "1s"
     """From a trade to where its impact is measured."""
+    cancel_on_disconnect: tuple[str, ...] = ()
+    """Names or patterns of venues: what rests there of a participant is taken out once it has been
+    disconnected for as long as `heartbeat`."""
+    heartbeat: str | float = "500ms"
     shock: Whole = 100
     """By which the event `shock` lets the value fall."""
 
@@ -75,6 +81,10 @@ class Params(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         }  # fmt: skip
         return tuple(f"{kind}-{i + 1}" for i in range(counts[kind]))
 
+    def cancels(self, venue: str) -> bool:
+        """Whether a venue takes out what rests of those it has lost."""
+        return any(fnmatch.fnmatchcase(venue, pattern) for pattern in self.cancel_on_disconnect)
+
     def checked(self) -> Params:
         """With what was left out. Raises: BoundError for what cannot go together."""
         value = self.value or {"book": "walk", "dealer": "binary", "call": "normal"}[self.form]
@@ -84,6 +94,10 @@ class Params(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             raise BoundError("world: a market needs participants: makers, informed or noise")
         if value != "walk" and self.volatility >= self.price:
             raise BoundError("world.volatility: expected less than world.price")
+        for pattern in self.cancel_on_disconnect:
+            if not fnmatch.filter(self.names("venue"), pattern):
+                close = did_you_mean(pattern, self.names("venue"))
+                raise UnknownKeyError(f"world.cancel_on_disconnect: no venue {pattern!r}; {close}")
         return msgspec.structs.replace(self, value=value)
 
 
@@ -99,6 +113,7 @@ class Times:
     window: int
     pause: int
     impact: int
+    heartbeat: int
 
     @classmethod
     def of(cls, p: Params) -> Times:
@@ -106,6 +121,7 @@ class Times:
         given = {
             "dt": p.dt, "every": p.every or p.dt, "delay": p.delay, "round": p.round,
             "lead": p.lead, "window": p.band_window, "pause": p.pause, "impact": p.impact,
+            "heartbeat": p.heartbeat,
         }  # fmt: skip
         found = {}
         for name, text in given.items():

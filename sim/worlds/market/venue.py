@@ -38,16 +38,20 @@ class Print:
 class Desk:
     """What a venue works with. Units: fees in cents per lot.
 
-    say, see: take what the venue says, and what is traded. makers: who may rest; None: everybody.
+    say, see: take what the venue says, and what is traded. kill: switches a participant off, at all
+    venues; how many lots were taken out. makers: who may rest; None: everybody.
+    patience_ns: for which one may be disconnected before its orders go; None: for ever.
     """
 
     clearing: Clearing
     say: Callable[[Said], None]
     see: Callable[[Print], None]
+    kill: Callable[[str], int]
     form: str = "book"
     taker_fee: int = 0
     maker_fee: int = 0
     makers: frozenset[str] | None = None
+    patience_ns: int | None = None
 
 
 class Venue:
@@ -64,6 +68,7 @@ class Venue:
         self.breaker.reset(price)
         self._live: dict[str, dict[int, int]] = {}
         self._numbers: dict[str, int] = {}
+        self._lost: dict[str, int] = {}
         self._id = 0
         self._shown: dict[str, Any] = {}
 
@@ -91,6 +96,23 @@ class Venue:
         """Time has passed: a halt may be over."""
         self.show(time_ns)
 
+    def check(self, time_ns: int, is_connected: Callable[[str], bool]) -> None:
+        """Takes out the orders of who has been disconnected for too long, as exchanges do that hear
+        no heartbeat."""
+        if self.desk.patience_ns is None:
+            return
+        for name in self.holders():
+            if is_connected(name):
+                self._lost.pop(name, None)
+            elif time_ns - self._lost.setdefault(name, time_ns) >= self.desk.patience_ns:
+                del self._lost[name]
+                self.clear(name)
+        self.show(time_ns)
+
+    def holders(self) -> list[str]:
+        """Whose orders rest here."""
+        return [name for name, live in self._live.items() if live]
+
     def _take(self, time_ns: int, agent: str, account: Account, message: Message) -> Any:
         match message:
             case Order():
@@ -104,8 +126,7 @@ class Venue:
             case Cancel():
                 return {"cancelled": self._cancel(agent, message.tag)}
             case Kill():
-                account.is_killed = True
-                return {"cancelled": self.clear(agent)}
+                return {"cancelled": self.desk.kill(agent)}
         return None
 
     def _is_new(self, agent: str, number: int) -> bool:

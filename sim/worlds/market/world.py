@@ -29,6 +29,7 @@ from sim.worlds.market.accounts import Clearing, Limits
 from sim.worlds.market.breaker import Breaker
 from sim.worlds.market.call_venue import CallVenue
 from sim.worlds.market.measures import Holdings, Measures
+from sim.worlds.market.orders import NUMBERS
 from sim.worlds.market.params import Params, Times
 from sim.worlds.market.scene import draw
 from sim.worlds.market.venue import Desk, Print, Venue
@@ -45,6 +46,9 @@ RULES: Final = {
     "institution": f"{_HERE}:Institution",
     "venue": "none",
 }
+ROLES: Final = {"informed": "agents.behaviours.market_roles:Insider"}
+KINDS: Final = tuple(kind for kind in RULES if kind != "venue")
+"""Of participants."""
 _POSITION: Final = Field("position", "lots", help="of shares; negative if owed")
 _CASH: Final = Field("cash", "USD")
 _NEWS: Final = Field("news", "ticks", help="what everybody knows of the value of a share")
@@ -56,7 +60,6 @@ class Market:
     """The world; see `Params` for what it is made of."""
 
     name = "market"
-    rounds: tuple[Round, ...] = ()
     is_terminated = False
     reward_components = ("profit",)
 
@@ -69,6 +72,7 @@ class Market:
         self.clearing = Clearing(participants, params.lot_value, limits)
         self.measures = Measures(participants, self.times.impact)
         self.venues = {name: self._venue(name) for name in params.names("venue")}
+        self.rounds = tuple(self._rounds())
         self.events = (
             PhysicalEvent("halt", tuple(self.venues), "trading stops at a venue"),
             PhysicalEvent("kill_switch", tuple(participants), "a participant may trade no more"),
@@ -87,11 +91,23 @@ class Market:
                 found.append(Group(kind, names, Space(seen), Space(()), self.times.every))
         return found
 
+    def _rounds(self) -> list[Round]:
+        """What policies may say to a venue in numbers: to their own, as programs choose theirs. It
+        collects nothing, but takes everything as it comes."""
+        p, every = self.params, self.times.every
+        found = []
+        for i, venue in enumerate(p.names("venue")):
+            own = tuple(name for kind in KINDS for name in p.names(kind)[i :: p.venues])
+            for verb, fields in NUMBERS.items():
+                found.append(Round(verb, own, venue, every, every, len(fields), fields=fields))
+        return found
+
     def _venue(self, name: str) -> Venue:
         p, times = self.params, self.times
         makers = frozenset(p.names("maker")) if p.form == "dealer" else None
         desk = Desk(
-            self.clearing, self._say, self._see, p.form, p.taker_fee, p.maker_fee, makers
+            self.clearing, self._say, self._see, self._kill, p.form, p.taker_fee, p.maker_fee,
+            makers, times.heartbeat if p.cancels(name) else None,
         )  # fmt: skip
         breaker = Breaker(p.band, times.window, times.pause)
         if p.form == "call":
@@ -158,7 +174,7 @@ class Market:
             mid = mids.get(name, float(venue.last))
             self.measures.sample(now, name, mid, venue.best(), self.value)
         for name in self.clearing.overdrawn(self._mark):
-            self._kill(name, True)
+            self._kill(name)
         if not p.walks and now % self.times.round == 0:
             self._reveal(now)
         self._keep()
@@ -227,10 +243,10 @@ class Market:
         else:
             self.value = max(self.value - self.params.shock * (1 if is_on else -1), 1.0)
 
-    def _kill(self, name: str, is_on: bool) -> None:
+    def _kill(self, name: str, is_on: bool = True) -> int:
+        """The kill switch of a participant; how many lots of its orders were taken out."""
         self.clearing.accounts[name].is_killed = is_on
-        for venue in self.venues.values():
-            venue.clear(name)
+        return sum(venue.clear(name) for venue in self.venues.values())
 
     def apply(self, time_ns: int, agent: str, verb: str, payload: Any) -> Any:
         raise ValueError("world 'market' is spoken to at its venues, by messages")

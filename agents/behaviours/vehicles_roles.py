@@ -1,7 +1,8 @@
 """What a learned network sees and decides in the world `vehicles`.
 
 It stands where CACC stands: the gap and its error, what the vehicle ahead intends if that was
-heard, and then an acceleration, or one of three. What it decides is also what it says.
+heard, and then an acceleration, or one of three. What it decides is also what it says. Who joins
+and leaves, and when, is up to the rule.
 """
 
 from __future__ import annotations
@@ -11,8 +12,7 @@ from typing import Any, Final
 
 from array_api_compat import array_namespace
 
-from agents.behaviours.vehicles import CAM, Cacc
-from sim.errors import BoundError
+from agents.behaviours.vehicles_platoon import Member
 from sim.spaces import Field, Space
 
 PEDALS: Final = (-2.0, 0.0, 2.0)
@@ -21,23 +21,20 @@ PEDALS: Final = (-2.0, 0.0, 2.0)
 
 class Pedal:
     """params: pedals (true, the default: one of three accelerations; false: any within the limits),
-    and those of `Cacc` for who counts as ahead, and until when."""
+    and those of `Member`."""
 
     every = 1
     is_random = False
     ignores_absent = True
     shown: Mapping[str, int] = {}
-    speaks: Mapping[str, int] = {"cam": CAM}
-    hears: Mapping[str, int] = {"cam": CAM}
 
     def __init__(self, name: str, group: Any, params: Mapping[str, Any]) -> None:
         self.params = dict(params)
-        self.rule = Cacc(name, group, params)
+        self.rule = Member(name, group, params)
+        self.speaks, self.hears = self.rule.speaks, self.rule.hears
         self.is_three = bool(params.get("pedals", True))
         three = Field("pedal", low=0.0, high=2.0, choices=len(PEDALS), help="-2, 0 or 2 m/s2")
-        if group.action.size > 1:
-            raise BoundError("learn: platoons are learned without guests; set world.guests=0")
-        self.decides = Space((three,) if self.is_three else group.action.fields)
+        self.decides = Space((three,) if self.is_three else group.action.fields[:1])
         self.sees = Space(
             (
                 Field("error", "10 m", -3.0, 3.0, help="gap less the gap that is wanted"),
@@ -52,7 +49,7 @@ class Pedal:
         )
 
     def memory(self, xp: Any, batch: int) -> Any:
-        return xp.zeros((batch, 0), dtype=xp.float64)
+        return self.rule.memory(xp, batch)
 
     def is_due(self, obs: Any) -> Any:
         xp = array_namespace(obs)
@@ -76,4 +73,7 @@ class Pedal:
         wanted = decision[:, :1]
         if self.is_three:
             wanted = PEDALS[0] + (PEDALS[1] - PEDALS[0]) * wanted
-        return wanted, {"cam": self.rule.told(xp, obs, wanted)}, memory
+        action, outbox, memory = self.rule(obs, inbox, memory, key)
+        cam = xp.where(xp.isnan(outbox["cam"]), xp.nan, self.rule.told(xp, obs, wanted))
+        action, memory = (xp.concat((wanted, of[:, 1:]), axis=1) for of in (action, memory))
+        return action, {**outbox, "cam": cam}, memory

@@ -274,8 +274,9 @@ def test_a_launcher_that_is_killed_while_it_is_asked_for_hosts_is_replaced(hosts
     launcher = hosts._launcher
     os.kill(launcher.pid, 9)
     hosts.restart(0)
-    assert ask(hosts, 0, "'alive'") == "alive"
-    assert one(hosts).cause == "its launcher ended"
+    told = [ask(hosts, 0, "'alive'"), one(hosts)]  # in either order
+    assert "alive" in told
+    assert [t.cause for t in told if t != "alive"] == ["its launcher ended"]
 
 
 def test_a_host_that_dies_while_it_is_restarted_is_reported_and_no_error(hosts, monkeypatch):

@@ -93,7 +93,7 @@ def spaces(p: Params) -> tuple[Space, Space]:
     own = [
         Field("alive", low=0.0, high=1.0, help="1: on the road; else all other numbers are 0"),
         Field("gone", low=0.0, high=1.0, help="1: has left the road, for good"),
-        Field("position", "m", 0.0, p.length, help="of the front bumper, along the road"),
+        Field("position", "m", 0.0, p.length + 10.0, help="of the front bumper, along the road"),
         Field("lane", low=0.0, high=float(p.lanes), help="0: the ramp; 1: the slow lane"),
         Field("speed", "m/s", 0.0, SPEED_MAX),
         Field("acceleration", "m/s2", -p.brake, p.accelerate),

@@ -11,7 +11,6 @@ import pytest
 from agents.behaviours.vehicles import Acc, Cacc, Human, Leader, ahead
 from agents.behaviours.vehicles_platoon import PLAN, Member
 from agents.behaviours.vehicles_roles import Pedal
-from sim.errors import BoundError
 from sim.worlds.vehicles import make
 from sim.worlds.vehicles_laws import DRIVER, equilibrium
 
@@ -242,9 +241,25 @@ def test_who_is_behind_a_leaver_counts_on_no_message_of_it_and_answers_when_it_i
     assert Played().decide(plan((1, 0, 90.0, GAP, -1, 0)), 60, heard).answers == 0
 
 
-def test_who_is_not_there_is_silent_and_nobody_learns_among_guests() -> None:
+def test_who_is_not_there_is_silent() -> None:
     away = Played().decide(NOBODY, number=0.0, gap=0.0, seen=0.0, speed=0.0)
     assert np.isnan(away.asks)
     assert np.isnan(away.cam).all()
-    with pytest.raises(BoundError, match=r"world\.guests=0"):
-        Pedal("vehicle-1", OPEN, {})
+
+
+def test_who_learns_among_guests_moves_its_pedal_and_leaves_the_rest_to_the_rule() -> None:
+    member, role = Played(), Pedal("vehicle-2", OPEN, {})
+    asked = plan((4, 1, 10, 150, 2, 0))
+    member.decide(asked, 3)
+    obs = np.zeros((1, OPEN.observation.size))
+    for name, value in {
+        "speed": SPEED, "gap": GAP, "seen": 1.0, "number": 2.0, "headway": 0.8,
+        "standstill": 2.0, "wish": 1.0,
+    }.items():  # fmt: skip
+        obs[0, OPEN.observation.index(name)] = value
+    memory, heard = role.memory(np, 1), {"cam": cam((GAP + 5.0, 0.0)), "plan": asked}
+    for _ in range(3):
+        action, said, memory = role.act(np.array([[2.0]]), obs, heard, memory, 0)
+    assert action.tolist() == [[2.0, 0.0]]
+    assert said["plan"][0, 5:].tolist() == [member.asks, member.answers] == [0.0, 4.0]
+    assert said["cam"][0, 4] == 2.0, "it says what it does"

@@ -17,6 +17,7 @@ from typing import Any, Final
 import sim
 from sim.console.drawings import Drawing
 from sim.console.ink import GROUND, TEXT, Row, style_of, width_of
+from sim.errors import InstallationError
 from sim.scenario.load import bundled, describe, load_scenario
 from sim.store.recording import open_recording
 from sim.units import SECOND
@@ -109,7 +110,10 @@ def main(names: list[str]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         for name in names or known:
             print(name, flush=True)
-            parts[name] = entry(name, Path(folder))
+            try:
+                parts[name] = entry(name, Path(folder))
+            except InstallationError as error:
+                print(f"  left as it is: {error}")
     page.write_text(HEAD + "".join(f"\n{parts[name]}\n" for name in known if name in parts))
 
 

@@ -7,6 +7,7 @@ Without names all of them, which takes some minutes. Each is run in memory up to
 
 from __future__ import annotations
 
+import itertools
 import re
 import sys
 import tempfile
@@ -61,7 +62,8 @@ def svg(rows: list[Row]) -> str:
     ]
     for number, row in enumerate(rows):
         x, y = float(SIZE), SIZE + (number + 0.8) * LINE
-        for text, ink in row:
+        for ink, cells in itertools.groupby(row, key=lambda cell: cell[1]):
+            text = "".join(text for text, _ in cells)
             width = width_of([(text, ink)]) * CELL
             if text.strip():
                 parts.append(_text(text, ink, x, y, width))

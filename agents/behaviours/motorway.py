@@ -202,10 +202,8 @@ class Entrant(Cooperative):
         if leader is None:
             return pedal
         # Its place is behind that one, and it falls back to it while the lane is still closed.
-        place, speed, _ = leader.payload
-        gap = place + speed * self.age(leader) - float(view.position) - self.sensors.size
-        behind = self._yielding(view, gap, float(view.speed) - speed)
-        return min(pedal, max(behind, -self.fall_back))
+        gap, closing = self.behind(view, leader)
+        return min(pedal, max(self._yielding(view, gap, closing), -self.fall_back))
 
     def _leader(self, heard: Mapping[str, Message]) -> Message | None:
         """Who is ahead of the one that has promised a gap, in its lane."""

@@ -1,4 +1,4 @@
-"""The motorway as runs: what asking for a gap is worth, and what a siren is."""
+"""The motorway as runs: what asking for a gap is worth."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def outcome(scenario: str, players: str, seed: int, *overrides: str) -> dict[str
     return {name: metric.value for name, metric in result.metrics.items()}
 
 
-def test_who_asks_for_a_gap_waits_a_third_as_long_as_who_only_looks() -> None:
+def test_who_asks_for_a_gap_waits_half_as_long_as_who_only_looks() -> None:
     """Reward and delay on the ramp, in pairs of equal traffic; `none` drives as `Human` does."""
     asked, looked = (
         [outcome("merge", players, seed) for seed in range(4)] for players in ("rule", "none")
@@ -40,10 +40,3 @@ def test_without_messages_who_asks_drives_like_who_only_looks() -> None:
     deaf = outcome("merge", "rule", 1, "duration=60s", "network.default.loss=1")
     human = outcome("merge", "none", 1, "duration=60s")
     assert deaf["ramp_delay"] == pytest.approx(human["ramp_delay"], rel=0.1)
-
-
-def test_help_arrives_sooner_where_the_siren_is_heard() -> None:
-    heard, people = (outcome("emergency", players, 0) for players in ("rule", "none"))
-    bound = 1400 / 40
-    assert bound <= heard["response_time"] < people["response_time"] - 5
-    assert heard["collisions"] == 0

@@ -178,11 +178,14 @@ class Cooperative(Driver):
 
 class Entrant(Cooperative):
     """ask: m before the lane opens from which on it asks. wait: s for a reply, and until who has
-    refused is asked again. Others: as of `Cooperative`."""
+    refused is asked again. fall_back: m/s2, with which it takes its place behind who is ahead of
+    the gap. Others: as of `Cooperative`."""
 
-    def __init__(self, ask: float = 120.0, wait: float = 0.5, **others: float) -> None:
+    def __init__(
+        self, ask: float = 200.0, wait: float = 0.5, fall_back: float = 0.6, **others: float
+    ) -> None:
         super().__init__(**others)
-        self.ask, self.wait = ask, wait
+        self.ask, self.wait, self.fall_back = ask, wait, fall_back
         self.host = ""
         self.asking: asyncio.Task[None] | None = None
         self.refused: dict[str, float] = {}
@@ -193,12 +196,22 @@ class Entrant(Cooperative):
             self._arrived(view)
             return pedal
         self.subscribe("cam")
-        self._negotiate(view)
-        if not self.host:
+        heard = self._heard()
+        self._negotiate(view, heard)
+        leader = self._leader(heard)
+        if leader is None:
             return pedal
-        # It has its place behind who is ahead on the left, and keeps to it already.
-        behind = self._yielding(view, view.lanes.ahead[2], view.lanes.ahead_closing[2])
-        return pedal if view.opens > 0 else min(pedal, max(behind, -0.5 * self.courtesy))
+        # Its place is behind that one, and it falls back to it while the lane is still closed.
+        gap, closing = self.behind(view, leader)
+        return min(pedal, max(self._yielding(view, gap, closing), -self.fall_back))
+
+    def _leader(self, heard: Mapping[str, Message]) -> Message | None:
+        """Who is ahead of the one that has promised a gap, in its lane."""
+        host = heard.get(self.host)
+        if host is None:
+            return None
+        ahead = [m for m in heard.values() if m.payload[2] == 1 and m.payload[0] > host.payload[0]]
+        return min(ahead, key=lambda m: m.payload[0], default=None)
 
     def _arrived(self, view: View) -> None:
         if self.host:
@@ -206,9 +219,8 @@ class Entrant(Cooperative):
         self.host = ""
         self.unsubscribe("cam")
 
-    def _negotiate(self, view: View) -> None:
+    def _negotiate(self, view: View, heard: Mapping[str, Message]) -> None:
         """Tells its plan to who has promised a gap, or asks who could."""
-        heard = self._heard()
         if self.host:
             host = heard.get(self.host)
             if host is None or self.behind(view, host)[0] < -self.sensors.size:

@@ -1,0 +1,42 @@
+"""The motorway as runs: what asking for a gap is worth."""
+
+from __future__ import annotations
+
+import pytest
+
+import sim
+
+pytestmark = [pytest.mark.torch, pytest.mark.slow]
+COARSE = ("world.dt=100ms", "world.latency=0")
+
+
+def outcome(scenario: str, players: str, seed: int, *overrides: str) -> dict[str, float]:
+    result = sim.run(
+        scenario, seed=seed, behaviours={"*": players}, overrides=(*COARSE, *overrides),
+        inline=True, record=False, compare=False,
+    )  # fmt: skip
+    assert result.status == "completed"
+    return {name: metric.value for name, metric in result.metrics.items()}
+
+
+def test_who_asks_for_a_gap_waits_half_as_long_as_who_only_looks() -> None:
+    """Reward and delay on the ramp, in pairs of equal traffic; `none` drives as `Human` does."""
+    asked, looked = (
+        [outcome("merge", players, seed) for seed in range(4)] for players in ("rule", "none")
+    )
+    for with_it, without in zip(asked, looked, strict=True):
+        assert with_it["ramp_delay"] < without["ramp_delay"]
+        assert with_it["reward"] > without["reward"]
+        assert with_it["near_misses"] == with_it["collisions"] == 0
+
+    def mean(found: list[dict[str, float]], name: str) -> float:
+        return sum(one[name] for one in found) / len(found)
+
+    assert mean(asked, "ramp_delay") < mean(looked, "ramp_delay") / 2
+    assert mean(asked, "reward") > mean(looked, "reward") + 1.0
+
+
+def test_without_messages_who_asks_drives_like_who_only_looks() -> None:
+    deaf = outcome("merge", "rule", 1, "duration=60s", "network.default.loss=1")
+    human = outcome("merge", "none", 1, "duration=60s")
+    assert deaf["ramp_delay"] == pytest.approx(human["ramp_delay"], rel=0.1)

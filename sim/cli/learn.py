@@ -215,6 +215,7 @@ def evaluate(options: argparse.Namespace) -> int:
     prepared, began = prepare(scenario), monotonic()
     workers = options.jobs or os.cpu_count() or 1
     with Counting("episodes", errors, errors.is_terminal) as shown:
+        shown(0.0, 0)
         found, rows = play_all(
             prepared, episodes=options.episodes, selfish=selfish, processes=options.processes,
             workers=workers, on_begin=errors.print, on_done=shown,
@@ -271,7 +272,7 @@ def sweep(options: argparse.Namespace) -> int:
     )  # fmt: skip
 
     def cost(left: int, seconds: float) -> None:
-        errors.print(f"{left:,} runs left, about {span(seconds)}")
+        errors.print(f"about {span(seconds)} for the {left:,} runs that are left")
 
     with Counting("runs", errors, errors.is_terminal) as shown:
         run_sweep(planned, folder, workers, errors.print, cost, shown)

@@ -152,6 +152,22 @@ def test_counting_tells_what_is_left() -> None:
     assert "2 of 10 episodes" in str(counting._shown())
 
 
+def test_counting_says_nothing_of_the_time_left_from_next_to_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = 0.0
+    monkeypatch.setattr("sim.console.line.monotonic", lambda: now)
+    console, _ = paper(60, is_terminal=True)
+    counting = Counting("runs", console, is_live=True)
+    counting(90.0, 100)  # a sweep that is gone on with
+    now = 40.0
+    counting(90.01, 100)
+    assert str(counting._shown()) == "90 of 100 runs  40 s"
+    counting(96.0, 100)
+    now = 60.0
+    assert str(counting._shown()) == "96 of 100 runs  40 s left"
+
+
 def test_the_help_names_every_algorithm(capsys: pytest.CaptureFixture[str]) -> None:
     from sim.cli import main
 

@@ -115,6 +115,18 @@ def test_what_is_found_of_a_proof_is_kept_seed_by_seed(
     assert keep.Part(other).missing == [5, 6, 7], "of other code"
 
 
+def test_what_is_said_of_code_does_not_count_but_what_it_does() -> None:
+    def text(word: str, limit: int = 3, error: str = "ValueError") -> str:
+        return (
+            f'def f(x):\n    """{word}."""\n    if x > {limit}:  # {word}\n'
+            f"        raise {error}(f'{word} {{x}}') from None\n    return x\n"
+        )
+
+    assert keep._bare(text("a")) == keep._bare(text("b"))
+    assert keep._bare(text("a")) != keep._bare(text("a", limit=4))
+    assert keep._bare(text("a")) != keep._bare(text("a", error="KeyError"))
+
+
 def test_a_training_is_shared_until_its_code_changes(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,11 @@ from rich.console import Console
 from sim.console.evaluation import print_evaluation
 from sim.console.line import Counting
 from sim.console.training import TrainingDisplay, print_outcome
+from sim.errors import DivergenceError
 from sim.learn.evaluate import Evaluation, figures
+from sim.learn.plan import load_training, plan_training
 from sim.learn.presets import PRESETS
+from sim.learn.state import check_finite
 from sim.learn.train import Outcome, Progress
 from sim.prepare import load
 from sim.worlds.world import Metric
@@ -142,6 +146,16 @@ def test_live_lines_fit_the_terminal() -> None:
         assert len(lines) <= 3
     words = "".join(part.text for part in drawn[2][0])
     assert "ends after this update" in words
+
+
+def test_what_is_advised_at_divergence_can_be_done() -> None:
+    with pytest.raises(DivergenceError) as caught:
+        check_finite("agent", {"loss": float("nan")})
+    found = re.search(r"--set (learn\.options\.<preset>\.learning_rate)=", str(caught.value))
+    assert found is not None
+    option = f"{found[1].replace('<preset>', 'mappo')}=1e-5"
+    plan = plan_training(load_training("rendezvous", algorithm="mappo", overrides=[option]))
+    assert plan.spec.options["mappo"]["learning_rate"] == 1e-5
 
 
 def test_counting_tells_what_is_left() -> None:

@@ -82,13 +82,12 @@ def add_learning_commands(
         help="after which it ends, as 2e6 (default learn.frames of the scenario, or 1e6)",
     )
     train.add_argument(
-        "--device", choices=("auto", "cpu", "cuda"), default="auto",
+        "--device", choices=("auto", "cpu", "cuda"),
         help="where the learner computes (default auto: cuda if there is one)",
     )  # fmt: skip
     train.add_argument(
         "--workers",
         type=positive,
-        default=1,
         metavar="K",
         help="processes that play the copies (default 1, the learner's own)",
     )

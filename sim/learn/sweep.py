@@ -8,6 +8,7 @@ settings are compared seed by seed.
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import itertools
 import math
@@ -157,11 +158,21 @@ def plan_sweep(
         given = dict(zip(paths, values, strict=True))
         who = [part for part in given.pop(WHO, "").split("+") if part]
         changed = [*overrides, *(f"{path}={value}" for path, value in given.items())]
-        loaded = load(scenario, seed=seed, overrides=changed, behaviours=[*behaviours, *who])
+        try:
+            loaded = load(scenario, seed=seed, overrides=changed, behaviours=[*behaviours, *who])
+        except ScenarioError as error:
+            raise type(error)(_as_varied(str(error), given)) from None
         cards = prepare(loaded).world.metrics()
         name, first = loaded.name, loaded.seed
         cases.append(Case(values, loaded))
     return Sweep(name, axes, tuple(cases), tuple(seeds_of(first, seeds)), cards)
+
+
+def _as_varied(message: str, given: Mapping[str, str]) -> str:
+    """An error about `--set` as one about `--vary`, if that set the key."""
+    for path, value in given.items():
+        message = message.replace(f"--set {path}={value}", f"--vary {path}={value}")
+    return message
 
 
 def check_metrics(sweep: Sweep, names: Sequence[str]) -> list[str]:
@@ -300,12 +311,16 @@ class Pace:
 
 
 def write_parquet(folder: Path) -> bool:
-    """The table as Parquet too, if pyarrow is installed; whether it is."""
+    """The table as Parquet too, numbers as numbers, if pyarrow is installed; whether it is."""
     try:
         import pyarrow  # noqa: F401
     except ImportError:
         return False
-    read_table(folder).to_parquet(folder / PARQUET, index=False)
+    rows = read_table(folder)
+    for name in rows.columns.drop(["metric", "value"]):
+        with contextlib.suppress(ValueError):
+            rows[name] = pd.to_numeric(rows[name])
+    rows.to_parquet(folder / PARQUET, index=False)
     return True
 
 

@@ -72,8 +72,9 @@ def test_axes_that_are_wrong(text: str) -> None:
 
 
 def test_every_setting_is_looked_at_before_the_first_is_run() -> None:
-    with pytest.raises(UnknownKeyError, match="did you mean 'loss'"):
-        plan_sweep("rendezvous", ["network.default.los=0,1"], 2)
+    wrong = r"^--vary network\.default\.los=0: .*did you mean 'loss'"
+    with pytest.raises(UnknownKeyError, match=wrong):
+        plan_sweep("rendezvous", ["links.default.los=0,1"], 2)
     with pytest.raises(ScenarioError, match="no agent matches 'agnt-"):
         plan_sweep("rendezvous", ["as=agent-*=rule,agnt-*=none"], 2)
     with pytest.raises(ScenarioError, match=r"--vary world\.norm twice"):

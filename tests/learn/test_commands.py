@@ -150,6 +150,7 @@ def test_evaluating_by_the_protocol(trained: Path, call: Call) -> None:
     assert call("report", "rendezvous-0001")[0] == 0
     page = check_page(trained / "report.html")
     assert "Learning curve" in page
+    assert "rendezvous-0001 --frames 2" in page, "further than a finished run was asked for"
     # Both are there with what tells them apart; the figures are those of more episodes.
     assert "runs/evaluated-0001" in page
     assert "interquartile mean over 2 held-out episodes" in page

@@ -33,7 +33,8 @@ MANY: Final = 0.3
 """Of the losses, those from which training on lossy links is to pay."""
 SOURCES: Final = (
     "scenarios/smart_grid.yaml", "sim/learn/statistics.py", "sim/worlds/smart_grid*.py",
-    "sim/worlds/powerflow.py", "sim/worlds/grid_data.py", "sim/worlds/data/*.npz",
+    "sim/worlds/powerflow.py", "sim/worlds/grid_data.py",
+    "sim/worlds/data/1-LV-rural3--2-no_sw.npz",
     "sim/mechanisms/double_auction.py", "agents/behaviours/smart_grid*.py",
 )  # fmt: skip
 

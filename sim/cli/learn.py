@@ -36,7 +36,7 @@ def train(options: argparse.Namespace) -> int:
     from sim.console.training import TrainingDisplay, print_outcome, print_plan
     from sim.learn.start import Machine, rate_before, resume, start
 
-    machine = Machine(options.device, options.workers, options.rollout)
+    machine = Machine(options.device or "auto", options.workers or 1, options.rollout)
     past, scenario = None, None
     if options.resume is not None:
         past = _past(options)
@@ -81,7 +81,8 @@ def _loaded(module: str) -> Console:
 
 def _past(options: argparse.Namespace) -> Path:
     """The run to go on with. Raises: ScenarioError for options that are settled already."""
-    from sim.learn.train import KIND
+    from sim.learn.checkpoint import checkpoints
+    from sim.learn.train import CHECKPOINTS, KIND
     from sim.scenario.policies import LAST
     from sim.store.rundir import find_run
 
@@ -89,11 +90,18 @@ def _past(options: argparse.Namespace) -> Path:
         "scenario": options.scenario, "--algorithm": options.algorithm, "--seed": options.seed,
         "--copies": options.copies, "--links": options.links, "--set": options.overrides,
         "--as": options.behaviours, "--run-dir": options.run_dir, "--rollout": options.rollout,
+        "--workers": options.workers, "--device": options.device, "--duration": options.duration,
     }  # fmt: skip
     for name, value in given.items():
-        if value:
+        if value not in (None, []):
             raise ScenarioError(f"--resume goes on with what the run was given; it takes no {name}")
-    return _newest(KIND) if options.resume == LAST else find_run(options.resume)
+    run = _newest(KIND) if options.resume == LAST else find_run(options.resume)
+    there = max((int(path.stem) for path in checkpoints(run / CHECKPOINTS)), default=0)
+    if options.frames is not None and options.frames <= there:
+        raise ScenarioError(
+            f"--frames {options.frames:,}: {run} has {there:,} frames already; expected more"
+        )
+    return run
 
 
 def _newest(kind: str) -> Path:
@@ -215,6 +223,7 @@ def evaluate(options: argparse.Namespace) -> int:
     prepared, began = prepare(scenario), monotonic()
     workers = options.jobs or os.cpu_count() or 1
     with Counting("episodes", errors, errors.is_terminal) as shown:
+        shown(0.0, 0)
         found, rows = play_all(
             prepared, episodes=options.episodes, selfish=selfish, processes=options.processes,
             workers=workers, on_begin=errors.print, on_done=shown,
@@ -271,7 +280,7 @@ def sweep(options: argparse.Namespace) -> int:
     )  # fmt: skip
 
     def cost(left: int, seconds: float) -> None:
-        errors.print(f"{left:,} runs left, about {span(seconds)}")
+        errors.print(f"about {span(seconds)} for the {left:,} runs that are left")
 
     with Counting("runs", errors, errors.is_terminal) as shown:
         run_sweep(planned, folder, workers, errors.print, cost, shown)

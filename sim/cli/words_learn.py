@@ -35,8 +35,9 @@ columns:
   policies    as the scenario and --as say       rule     the world's own rules
   reference   the world's bound or optimum       silent   every message lost
 score = (J - J_rule) / (J_reference - J_rule), J the world's objective: 0 is as
-good as the rule, 1 as good as the reference. Figures are means over the
-episodes with 95 % intervals. Training never saw their seeds, nor their days if
+good as the rule, 1 as good as the reference; there is none where the reference
+does no better than the rule. Figures are means over the episodes with 95 %
+intervals. Training never saw their seeds, nor their days if
 `learn.held_out` names some. The report of the training run has them, too.
 """
 
@@ -81,13 +82,12 @@ def add_learning_commands(
         help="after which it ends, as 2e6 (default learn.frames of the scenario, or 1e6)",
     )
     train.add_argument(
-        "--device", choices=("auto", "cpu", "cuda"), default="auto",
+        "--device", choices=("auto", "cpu", "cuda"),
         help="where the learner computes (default auto: cuda if there is one)",
     )  # fmt: skip
     train.add_argument(
         "--workers",
         type=positive,
-        default=1,
         metavar="K",
         help="processes that play the copies (default 1, the learner's own)",
     )

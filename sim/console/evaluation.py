@@ -13,7 +13,7 @@ from sim.console.line import print_next
 from sim.console.summary import number
 from sim.learn.evaluate import SELFISH, Evaluation
 from sim.learn.play import OWN, REFERENCE, SILENT
-from sim.learn.statistics import Estimate
+from sim.learn.statistics import NO_SCORE, Estimate
 from sim.outcome import RULE
 
 _WIDEST: Final = 1000
@@ -38,6 +38,8 @@ def print_evaluation(
                 ("  0 the rule, 1 the reference; interquartile mean", "dim"),
             )
         )  # fmt: skip
+    elif all(found.objective in found.metrics.get(column, {}) for column in (RULE, REFERENCE)):
+        console.print(Text(NO_SCORE, style="yellow"))
     console.print()
     table, left_out = _fitting(console, found, cards)
     console.print(table)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Sequence
-from typing import Self
+from typing import Final, Self
 
 from rich.console import Console, RenderableType
 from rich.live import Live
@@ -48,25 +48,37 @@ class Waiting(Line):
         return Text(f"{self._what}  {span(monotonic() - self._began)}", style="dim")
 
 
+_MEASURED: Final = 0.05
+"""Share of all that must be done before it is said how long the rest takes."""
+
+
 class Counting(Line):
-    """A line that counts what is done. Use as a context manager."""
+    """A line that counts what is done. Use as a context manager. What the first news say is there
+    already: the time that is left is told by what is done from then on.
+    """
 
     def __init__(self, what: str, console: Console, is_live: bool) -> None:
         super().__init__(console, is_live)
         self._what = what
         self._began = monotonic()
+        self._before: float | None = None
         self._done, self._total = 0.0, 0
 
     def __call__(self, done: float, total: int) -> None:
         """Takes news."""
+        if self._before is None:
+            self._before = done
         self._done, self._total = done, total
 
     def _shown(self) -> RenderableType:
         spent = monotonic() - self._began
         if not self._done:
             return Text(f"{self._what}: the first are played  {span(spent)}")
-        left = span(spent / self._done * (self._total - self._done))
-        return Text(f"{int(self._done):,} of {self._total:,} {self._what}  {left} left")
+        here = self._done - (self._before or 0.0)
+        told = span(spent)
+        if here > _MEASURED * self._total:
+            told = f"{span(spent / here * (self._total - self._done))} left"
+        return Text(f"{int(self._done):,} of {self._total:,} {self._what}  {told}")
 
 
 def span(seconds: float | None) -> str:

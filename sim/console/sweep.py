@@ -34,7 +34,8 @@ def print_sweep(
             cells = [f"{number(line.mean[i])} ± {number(line.half[i])}" for line in each]
             table.add_row(value, *cells)
         words = f"{metric} {card.unit}".rstrip()
-        seeds = f"mean of {len(sweep.seeds):,} seeds ± 95 % within seeds"
+        told = "± 95 % within seeds, which compares settings and bounds no values"
+        seeds = f"mean of {len(sweep.seeds):,} seeds {told}"
         if len(sweep.seeds) == 1:
             seeds = "of one seed, so without an interval"
         head = Text.assemble((f"{words}, {card.better} is better", "bold"), (f"  {seeds}", "dim"))

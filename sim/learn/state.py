@@ -63,8 +63,9 @@ def check_finite(group: str, quantities: Mapping[str, Tensor | float]) -> None:
     for name, quantity in quantities.items():
         if not bool(torch.as_tensor(quantity).isfinite().all()):
             raise DivergenceError(
-                f"training of {group} diverged: {name} is no longer a number; go on from the last "
-                "checkpoint with a smaller learning rate, or look for what the world gives there"
+                f"training of {group} diverged: {name} is no longer a number; begin anew with a "
+                "smaller rate, by --set learn.options.<preset>.learning_rate=..., play the last "
+                "checkpoint as it is, or look for what the world gives there"
             )
 
 

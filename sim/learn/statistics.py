@@ -24,6 +24,9 @@ Statistic = Callable[[Array], Array]
 LEVEL: Final = 0.95
 REPEATS: Final = 2000
 """Of the bootstrap, as in the paper's own figures."""
+NO_SCORE: Final = "the reference does no better than the rule, so there is no score"
+_ROUNDING: Final = 1e-6
+"""Relative: by so much the same episodes may differ between a batch and a kernel."""
 
 
 @dataclass(frozen=True)
@@ -77,10 +80,11 @@ def scores(own: Array, rule: Array, reference: Array) -> Array:
 
     (J - J_rule) / (J_reference - J_rule), J of the same episode in the numerator. The denominator
     is the mean over all episodes: what there is to gain differs from episode to episode, and where
-    that is next to nothing a quotient of one episode alone would be noise.
+    that is next to nothing a quotient of one episode alone would be noise. NaN where the reference
+    does not do better than the rule by more than rounding: there a quotient would reward losing.
     """
     scale = float(np.mean(reference - rule))
-    if scale == 0.0:
+    if not scale > _ROUNDING * float(np.mean(np.abs(reference) + np.abs(rule))):
         return np.full(len(own), np.nan)
     return np.asarray((own - rule) / scale, dtype=np.float64)
 
@@ -100,7 +104,7 @@ def cooperation(team: float, selfish: float, optimum: float) -> float | None:
     """(J_team - J_selfish) / (J_optimum - J_selfish): 0 as if everybody looked after themselves, 1
     the best that all together can do. None if there is nothing to gain.
     """
-    return (team - selfish) / (optimum - selfish) if optimum != selfish else None
+    return (team - selfish) / (optimum - selfish) if optimum > selfish else None
 
 
 def within(values: Array) -> tuple[Array, Array]:

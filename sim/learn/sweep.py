@@ -8,6 +8,7 @@ settings are compared seed by seed.
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import itertools
 import math
@@ -25,7 +26,7 @@ from sim.clock import monotonic
 from sim.errors import CheckpointError, ScenarioError, SimError, UnknownKeyError
 from sim.ids import did_you_mean
 from sim.learn.evaluate import seeds_of
-from sim.learn.many import OnDone, Stadium, how, task_of
+from sim.learn.many import COPIES_MAX, OnDone, Stadium, Task, how, task_of
 from sim.learn.play import OWN
 from sim.learn.statistics import within
 from sim.outcome import NO_CONTROL, RULE
@@ -39,8 +40,8 @@ PARQUET: Final = "sweep.parquet"
 WHO: Final = "as"
 _RUNS_MAX: Final = 1_000_000
 _RANGE: Final = re.compile(r"([-+.\deE]+%?):([-+.\deE]+%?):([-+.\deE]+%?)")
-_COST_SECONDS: Final = 10.0
-"""Of a sweep after which it is said how long the rest will take."""
+_MEASURED: Final = 0.1
+"""Share of what is played at a time, from which it is said how long all will take."""
 
 
 @dataclass(frozen=True)
@@ -157,11 +158,21 @@ def plan_sweep(
         given = dict(zip(paths, values, strict=True))
         who = [part for part in given.pop(WHO, "").split("+") if part]
         changed = [*overrides, *(f"{path}={value}" for path, value in given.items())]
-        loaded = load(scenario, seed=seed, overrides=changed, behaviours=[*behaviours, *who])
+        try:
+            loaded = load(scenario, seed=seed, overrides=changed, behaviours=[*behaviours, *who])
+        except ScenarioError as error:
+            raise type(error)(_as_varied(str(error), given)) from None
         cards = prepare(loaded).world.metrics()
         name, first = loaded.name, loaded.seed
         cases.append(Case(values, loaded))
     return Sweep(name, axes, tuple(cases), tuple(seeds_of(first, seeds)), cards)
+
+
+def _as_varied(message: str, given: Mapping[str, str]) -> str:
+    """An error about `--set` as one about `--vary`, if that set the key."""
+    for path, value in given.items():
+        message = message.replace(f"--set {path}={value}", f"--vary {path}={value}")
+    return message
 
 
 def check_metrics(sweep: Sweep, names: Sequence[str]) -> list[str]:
@@ -233,9 +244,10 @@ def run_sweep(
 ) -> None:
     """Runs what is not in the folder's table yet, the seeds of a setting in a batch if possible.
 
-    on_begin: told how runs are played, for people. on_cost: told once, when that can be said, how
-              many are left and how many seconds they will take. on_done: told how many are done, of
-              how many; a part of a run counts as that.
+    on_begin: told how runs are played, for people. on_cost: told once, as soon as a part of the
+              first batches is played, or as many runs as there are workers, how many are left and
+              how many seconds they will take. on_done: told how many are done, of how many, at the
+              beginning, too; a part of a run counts as that.
     Raises: SimError of a run that does not come to its end.
     """
     table = Table(sweep, folder)
@@ -247,30 +259,68 @@ def run_sweep(
     todo = [(case, seeds) for case, seeds in todo if seeds]
     tasks = [task_of(case.scenario, OWN, seeds) for case, seeds in todo]
     on_begin(how(tasks))
-    before, began, is_told = len(done), monotonic(), False
+    on_done(len(done), sweep.runs)
+    pace, is_told = Pace(tasks, workers), False
 
     def take(task: int, seed: int, result: dict[str, Any]) -> None:
+        pace.ended(task)
         table.add(todo[task][0].values, seed, result["metrics"])
 
     def news(played: float, total: int) -> None:
         nonlocal is_told
-        spent = monotonic() - began
-        if not is_told and played < total and spent > _COST_SECONDS:
+        seconds = None if is_told or played >= total else pace.left(played)
+        if seconds is not None:
             is_told = True
-            on_cost(math.ceil(total - played), spent / max(played, 1e-3) * (total - played))
-        on_done(before + played, sweep.runs)
+            on_cost(math.ceil(total - played), seconds)
+        on_done(len(done) + played, sweep.runs)
 
     with Stadium(workers) as stadium:
         stadium.play(tasks, take, news)
 
 
+class Pace:
+    """How long the rest takes. Batches tell of their parts, so they are measured from their first
+    news on: the start of the workers does not count. Runs that are played one by one tell of their
+    ends alone, and cost so much more that in a mixture they are what is counted.
+    """
+
+    def __init__(self, tasks: Sequence[Task], workers: int) -> None:
+        self._is_single = [bool(task.obstacle) for task in tasks]
+        self._singles = sum(len(task.seeds) for task in tasks if task.obstacle)
+        self._runs = sum(len(task.seeds) for task in tasks)
+        batch = max((min(len(task.seeds), COPIES_MAX) for task in tasks), default=0)
+        self._least = min(workers * batch, self._runs) * _MEASURED
+        if self._singles:
+            self._least = min(workers, self._singles)
+        self._ended = 0
+        self._first: tuple[float, float] | None = (monotonic(), 0.0) if self._singles else None
+
+    def ended(self, task: int) -> None:
+        """A run of a task has come to its end."""
+        self._ended += self._is_single[task]
+
+    def left(self, played: float) -> float | None:
+        """Seconds; None while too little is played to tell. played: runs, parts included."""
+        now, done = monotonic(), float(self._ended) if self._singles else played
+        if self._first is None:
+            self._first = now, done
+        began, before = self._first
+        if done - before < self._least:
+            return None
+        return (now - began) / (done - before) * ((self._singles or self._runs) - done)
+
+
 def write_parquet(folder: Path) -> bool:
-    """The table as Parquet too, if pyarrow is installed; whether it is."""
+    """The table as Parquet too, numbers as numbers, if pyarrow is installed; whether it is."""
     try:
         import pyarrow  # noqa: F401
     except ImportError:
         return False
-    read_table(folder).to_parquet(folder / PARQUET, index=False)
+    rows = read_table(folder)
+    for name in rows.columns.drop(["metric", "value"]):
+        with contextlib.suppress(ValueError):
+            rows[name] = pd.to_numeric(rows[name])
+    rows.to_parquet(folder / PARQUET, index=False)
     return True
 
 

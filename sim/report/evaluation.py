@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from sim.learn.judged import best_known
+from sim.learn.statistics import NO_SCORE
 from sim.outcome import RULE
 from sim.report.page import Cell, Raw, facts, join, page, section, table, tag
 from sim.report.words import many, number, plain, span
@@ -13,6 +14,8 @@ from sim.store.rundata import RunData
 
 KIND: Final = "evaluation"
 OWN: Final = "own"
+_SCORED: Final = (RULE, "reference")
+"""Columns that a score is read against."""
 _HEADS: Final = {
     OWN: "policies", RULE: "rule", "reference": "reference", "silent": "without messages",
     "selfish": "selfish",
@@ -101,6 +104,8 @@ def figures_of(found: Mapping[str, Any]) -> list[Cell]:
             "a stratified bootstrap. Below are means; all columns were played with the same seeds."
         )
         parts.append(tag("p", words, "note"))
+    elif all(found.get("objective") in found.get("metrics", {}).get(c, {}) for c in _SCORED):
+        parts.append(tag("p", f"{NO_SCORE[0].upper()}{NO_SCORE[1:]}.", "note"))
     columns = [name for name in _HEADS if name in found.get("metrics", {})]
     own = found.get("metrics", {}).get(OWN, {})
     rows: list[list[Cell]] = []

@@ -235,9 +235,12 @@ def _scenario(data: RunData) -> list[Cell]:
 
 
 def _commands(data: RunData) -> list[Cell]:
+    further = []
+    if data.summary.get("status") == "completed":
+        further = ["--frames", str(2 * int(data.summary["frames"]))]
     commands = [
         shlex.join(["sim", "train", str(data.path / "scenario.yaml")]),
-        shlex.join(["sim", "train", "--resume", str(data.path)]),
+        shlex.join(["sim", "train", "--resume", str(data.path), *further]),
         _evaluate(data),
     ]
     return [tag("pre", "\n".join(commands), "commands")]

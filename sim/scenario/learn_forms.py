@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from datetime import date
 from typing import Any, Final
 
 from sim import units
@@ -96,6 +97,11 @@ def _days(node: Node, path: str, key: Key) -> tuple[str, str]:
     found = _DAYS.fullmatch(node.value) if isinstance(node.value, str) else None
     if found is None:
         raise wrong(node, path, "two days such as 2016-01-01..2016-10-31")
+    for day in found.groups():
+        try:
+            date.fromisoformat(day)
+        except ValueError:
+            raise wrong(node, path, f"days of the calendar, which {day} is not") from None
     if found[1] > found[2]:
         raise BoundError(str(wrong(node, path, "the first day first")))
     return found[1], found[2]

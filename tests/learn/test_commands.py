@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from checkers.markup import check_page
 
@@ -149,6 +150,7 @@ def test_evaluating_by_the_protocol(trained: Path, call: Call) -> None:
     assert call("report", "rendezvous-0001")[0] == 0
     page = check_page(trained / "report.html")
     assert "Learning curve" in page
+    assert "rendezvous-0001 --frames 2" in page, "further than a finished run was asked for"
     # Both are there with what tells them apart; the figures are those of more episodes.
     assert "runs/evaluated-0001" in page
     assert "interquartile mean over 2 held-out episodes" in page
@@ -175,7 +177,9 @@ def test_sweeping(trained: Path, call: Call) -> None:
     assert nobody == "*=none"
     assert len(found["metrics"]["distance"][0]["mean"]) == 2
     assert Path("new/folder/loss.pdf").read_bytes().startswith(b"%PDF")
-    assert Path("runs/swept-0001/sweep.parquet").is_file()
+    columns = pd.read_parquet("runs/swept-0001/sweep.parquet").dtypes
+    assert columns["network.default.loss"].kind == columns["seed"].kind == "i"
+    assert "compares settings and bounds no values" not in err, "one seed has no interval"
     assert call("report", "swept-0001")[0] == 0
     page = check_page(Path("runs/swept-0001/report.html"))
     assert "Distance" in page
@@ -248,6 +252,12 @@ def test_exporting_the_course(trained: Path, call: Call) -> None:
         ("train rendezvous --resume rendezvous-0001", "it takes no scenario"),
         ("train --resume nothing-0001", "no run 'nothing-0001'"),
         ("train --resume last --algorithm ppo", "it takes no --algorithm"),
+        ("train --resume last --workers 1", "it takes no --workers"),
+        ("train --resume last --seed 0", "it takes no --seed"),
+        ("train --resume last --device cpu", "it takes no --device"),
+        ("train --resume last --duration 1s", "it takes no --duration"),
+        ("train --resume rendezvous-0001 --frames 500",
+         "--frames 500: runs/rendezvous-0001 has 1,000 frames already; expected more"),
         ("evaluate rendezvous --as agent-*=policy:nothing", "no run of that name has policies"),
         ("evaluate rendezvous --episodes 0", "expected a whole number from 1"),
         ("sweep rendezvous", "at least one --vary"),

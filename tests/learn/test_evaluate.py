@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from io import StringIO
 from typing import Any
 
 import pytest
+from rich.console import Console
 
+from sim.console.evaluation import print_evaluation
 from sim.errors import ScenarioError, SimError
 from sim.learn.evaluate import Evaluation, evaluate, figures, seeds_of, table
 from sim.learn.play import play, silenced
+from sim.learn.statistics import NO_SCORE
 from sim.prepare import load, prepare
+from sim.report.evaluation import figures_of
 from sim.scenario.load import dump, parse_scenario
 from sim.worlds.world import Metric
 
@@ -60,6 +65,25 @@ def test_what_cannot_be_computed_is_absent() -> None:
     )  # fmt: skip
     summary = found.summary()
     assert {"score", "cooperation", "communication", "fairness_of_gains"}.isdisjoint(summary)
+
+
+@pytest.mark.parametrize("better", ["lower", "higher"])
+def test_nobody_scores_by_losing_to_a_rule_that_beats_the_reference(better: str) -> None:
+    sign = 1.0 if better == "lower" else -1.0
+    found = figures(
+        {"own": [row(sign * 9.0, {"a-1": 1.0})], "rule": [row(sign * 1.0, {"a-1": 1.0})],
+         "reference": [{"metrics": {"cost": sign * 2.0}}]},
+        {"cost": Metric(0.0, "EUR", better, True)}, load("rendezvous"),
+    )  # fmt: skip
+    assert "score" not in found.summary()
+    console = Console(file=StringIO(), width=100)
+    print_evaluation(console, found, {}, ["sim"])
+    assert NO_SCORE in console.file.getvalue()  # type: ignore[attr-defined]
+    assert "no better than the rule" in str(figures_of(found.summary()))
+    # The same columns with the reference ahead.
+    assert known().score is not None
+    print_evaluation(console := Console(file=StringIO(), width=100), known(), {}, ["sim"])
+    assert NO_SCORE not in console.file.getvalue()  # type: ignore[attr-defined]
 
 
 def test_held_out_seeds_are_the_same_for_all_and_unlike_those_of_training() -> None:

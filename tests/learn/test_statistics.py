@@ -72,6 +72,15 @@ def test_scores_are_0_at_the_rule_and_1_at_the_reference() -> None:
     assert np.isnan(scores(rule, rule, rule)).all()
 
 
+def test_there_is_no_score_where_the_reference_does_no_better_than_the_rule() -> None:
+    rule, best = np.array([-10.0, -20.0]), np.array([-12.0, -20.0])
+    assert np.isnan(scores(rule - 5.0, rule, best)).all()
+    assert np.isnan(scores(rule - 5.0, rule, rule * (1 - 1e-9))).all(), "rounding"
+    assert np.isnan(scores(rule, np.zeros(2), np.zeros(2))).all()
+    # What counts is the mean over episodes: the rule may do better in one of them.
+    assert scores(rule, rule, np.array([-12.0, -10.0])).tolist() == [0.0, 0.0]
+
+
 def test_fairness_by_jain() -> None:
     assert jain([3.0, 3.0, 3.0, 3.0]) == 1.0
     assert jain([5.0, 0.0, 0.0, 0.0]) == 0.25
@@ -83,3 +92,4 @@ def test_fairness_by_jain() -> None:
 def test_cooperation() -> None:
     assert cooperation(-4.0, -8.0, 0.0) == 0.5
     assert cooperation(-4.0, 0.0, 0.0) is None
+    assert cooperation(-4.0, 0.0, -1.0) is None

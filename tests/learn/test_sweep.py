@@ -13,10 +13,12 @@ import pytest
 
 from sim.errors import CheckpointError, ScenarioError, UnknownKeyError
 from sim.learn.evaluate import seeds_of
+from sim.learn.many import Task
 from sim.learn.play import play
 from sim.learn.statistics import within
 from sim.learn.sweep import (
     FILE,
+    Pace,
     Table,
     check_metrics,
     parse_axis,
@@ -25,6 +27,7 @@ from sim.learn.sweep import (
     run_sweep,
     series_of,
 )
+from sim.prepare import load
 from sim.report.resilience import Axis, Panel, draw_curves
 from sim.scenario.load import dump
 
@@ -69,8 +72,9 @@ def test_axes_that_are_wrong(text: str) -> None:
 
 
 def test_every_setting_is_looked_at_before_the_first_is_run() -> None:
-    with pytest.raises(UnknownKeyError, match="did you mean 'loss'"):
-        plan_sweep("rendezvous", ["network.default.los=0,1"], 2)
+    wrong = r"^--vary network\.default\.los=0: .*did you mean 'loss'"
+    with pytest.raises(UnknownKeyError, match=wrong):
+        plan_sweep("rendezvous", ["links.default.los=0,1"], 2)
     with pytest.raises(ScenarioError, match="no agent matches 'agnt-"):
         plan_sweep("rendezvous", ["as=agent-*=rule,agnt-*=none"], 2)
     with pytest.raises(ScenarioError, match=r"--vary world\.norm twice"):
@@ -90,7 +94,8 @@ def test_a_sweep_runs_goes_on_and_is_paired(tmp_path: Path) -> None:
     told: list[str] = []
     run_sweep(sweep, tmp_path, 1, told.append, nothing, lambda *news: seen.append(news))
     assert seen == sorted(seen)
-    assert 0.0 < seen[0][0] < 2.0
+    assert seen[0] == (0.0, 8)
+    assert 0.0 < seen[1][0] < 2.0
     assert told == ["in memory, batched, 2 episodes at once"]
     assert seen[-1] == (8.0, 8)
     rows = read_table(tmp_path)
@@ -117,9 +122,55 @@ def test_a_sweep_runs_goes_on_and_is_paired(tmp_path: Path) -> None:
     assert len(Table(sweep, tmp_path).done()) == 7
     seen.clear()
     run_sweep(sweep, tmp_path, 1, told.append, nothing, lambda *news: seen.append(news))
-    assert 7.0 < seen[0][0] < 8.0
+    assert seen[0] == (7.0, 8)
+    assert 7.0 < seen[1][0] < 8.0
     assert seen[-1] == (8.0, 8)
     assert sorted(set(path.read_text().splitlines())) == whole
+
+
+class Clock:
+    """Seconds, as a test sets them."""
+
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    monkeypatch.setattr("sim.learn.sweep.monotonic", found := Clock())
+    return found
+
+
+def task(seeds: int, obstacle: str = "") -> Task:
+    return Task(load("rendezvous"), "own", range(seeds), obstacle)
+
+
+def test_the_start_of_the_workers_does_not_count_in_what_batches_take(clock: Clock) -> None:
+    """Two batches of ten at once, a share of 2 % each 0.2 s, after 30 s of start: 6 x 10 s / 2."""
+    pace, told = Pace([task(10)] * 6, workers=2), []
+    for step in range(1, 51):
+        clock.now = 30.0 + 0.2 * step
+        for parts in (2 * step - 1, 2 * step):
+            left = pace.left(played := 0.2 * parts)
+            told += [(played, left + clock.now)] if left is not None else []
+    assert 2.0 <= told[0][0] < 3.0, "told early, but not from next to nothing"
+    assert all(end == pytest.approx(60.0, rel=0.15) for _, end in told)
+
+
+def test_runs_that_are_played_one_by_one_are_measured_by_their_ends(clock: Clock) -> None:
+    """Two at a time, 60 s each; the batches beside them cost next to nothing."""
+    pace = Pace([task(10), task(10, "a program")] * 3, workers=2)
+    clock.now = 1.0
+    for _ in range(10):
+        pace.ended(0)
+    assert pace.left(10.0) is None
+    clock.now = 60.0
+    pace.ended(1)
+    assert pace.left(11.0) is None, "the other worker is about to end as well"
+    pace.ended(1)
+    assert pace.left(12.0) == pytest.approx(28 / 2 * 60.0)
 
 
 def test_series_are_of_the_first_axis() -> None:

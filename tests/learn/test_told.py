@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,11 @@ from rich.console import Console
 from sim.console.evaluation import print_evaluation
 from sim.console.line import Counting
 from sim.console.training import TrainingDisplay, print_outcome
+from sim.errors import DivergenceError
 from sim.learn.evaluate import Evaluation, figures
+from sim.learn.plan import load_training, plan_training
 from sim.learn.presets import PRESETS
+from sim.learn.state import check_finite
 from sim.learn.train import Outcome, Progress
 from sim.prepare import load
 from sim.worlds.world import Metric
@@ -144,12 +148,38 @@ def test_live_lines_fit_the_terminal() -> None:
     assert "ends after this update" in words
 
 
+def test_what_is_advised_at_divergence_can_be_done() -> None:
+    with pytest.raises(DivergenceError) as caught:
+        check_finite("agent", {"loss": float("nan")})
+    found = re.search(r"--set (learn\.options\.<preset>\.learning_rate)=", str(caught.value))
+    assert found is not None
+    option = f"{found[1].replace('<preset>', 'mappo')}=1e-5"
+    plan = plan_training(load_training("rendezvous", algorithm="mappo", overrides=[option]))
+    assert plan.spec.options["mappo"]["learning_rate"] == 1e-5
+
+
 def test_counting_tells_what_is_left() -> None:
     console, _ = paper(60, is_terminal=True)
     counting = Counting("episodes", console, is_live=True)
     assert "the first are played" in str(counting._shown())
     counting(2.5, 10)
     assert "2 of 10 episodes" in str(counting._shown())
+
+
+def test_counting_says_nothing_of_the_time_left_from_next_to_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = 0.0
+    monkeypatch.setattr("sim.console.line.monotonic", lambda: now)
+    console, _ = paper(60, is_terminal=True)
+    counting = Counting("runs", console, is_live=True)
+    counting(90.0, 100)  # a sweep that is gone on with
+    now = 40.0
+    counting(90.01, 100)
+    assert str(counting._shown()) == "90 of 100 runs  40 s"
+    counting(96.0, 100)
+    now = 60.0
+    assert str(counting._shown()) == "96 of 100 runs  40 s left"
 
 
 def test_the_help_names_every_algorithm(capsys: pytest.CaptureFixture[str]) -> None:

@@ -70,6 +70,8 @@ def test_a_whole_block() -> None:
         ("{frames: 1.5}", "learn.frames: expected a whole number, found 1.5"),
         ("{frames: 0}", "learn.frames: expected a value from 1"),
         ("{train_days: 2016-01-01}", "learn.train_days: expected two days such as"),
+        ("{train_days: 2016-13-01..2016-10-31}",
+         "learn.train_days: expected days of the calendar, which 2016-13-01 is not"),
         ("{train_days: 2016-02-01..2016-01-01}", "learn.train_days: expected the first day first"),
         ("{train_days: 2016-01-01..2016-06-30, held_out: 2016-06-30..2016-12-31}",
          "learn.held_out: expected days that are not in train_days"),

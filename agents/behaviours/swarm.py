@@ -27,8 +27,6 @@ class Robot(ABC):
     ignores_absent = True
     remembers = 0
     """Numbers of its memory."""
-    yields = True
-    """Whether it gives way to other robots too, and not only to obstacles."""
 
     def __init__(self, name: str, group: Any, params: Mapping[str, Any]) -> None:
         self.name, self.group, self.params = name, group, params
@@ -92,7 +90,7 @@ class Robot(ABC):
         meet pass each other. Shapes: [B, 2] m/s -> [B, 2] m/s."""
         reach = self.margin + 2 * self.speed * self.period
         push = xp.zeros_like(wanted)
-        if self.yields and "near" in self.at:
+        if "near" in self.at:
             there, apart = self.field(obs, "near"), self.pair(xp, obs, "near")
             apart = xp.reshape(apart, (obs.shape[0], -1, 2))
             x, y = apart[..., 0], apart[..., 1]

@@ -32,7 +32,6 @@ class Flock(Robot):
     speaks: Mapping[str, int] = {"state": STATE}
     hears: Mapping[str, int] = {"state": STATE}
     remembers = 5
-    yields = False
 
     def __init__(self, name: str, group: Any, params: Mapping[str, Any]) -> None:
         super().__init__(name, group, params)

@@ -12,13 +12,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-import numpy as np
-
-from agents.agent import Agent
 from agents.behaviours.swarm import Array, Robot, limited
-from agents.policy import Received
 from sim.worlds.swarm.lattice import force
-from sim.worlds.world import Group
 
 STATE: Final = 9
 """Numbers of a message: x, y, velocity x, y, goal x, y, its velocity x, y, and how old that is in
@@ -121,43 +116,3 @@ class Seeing(Flock):
         push = push + self.flock(xp, apart, xp.reshape(relative, shape), is_there)
         told = xp.concat((position, velocity, memory), axis=1)
         return limited(xp, velocity + self.lag * push, self.speed), {"state": told}, memory
-
-
-class Crowd(Agent):
-    """`Seeing` among very many: what it knows of the goal it tells only to a few whom it sees.
-
-    params: as of `Seeing`, and tells (how many of the nearest; default 3), talk (s, how often;
-    default 1).
-    """
-
-    async def run(self) -> None:
-        start = self._cell.start
-        spaces = self.observation_space, self.action_space
-        rule = Seeing(
-            self.name, Group(start.group, (self.name,), *spaces, start.every_ns), self.params
-        )
-        tells, talk = int(self.params.get("tells", 3)), float(self.params.get("talk", 1.0))
-        memory, due = rule.memory(np, 1), 0.0
-        self.subscribe("goal")
-        async for obs in self.observations():
-            action, outbox, memory = rule(obs.values[None], self.heard(), memory, None)
-            self.act(action[0])
-            if self.now >= due and memory[0, 4] >= 0:
-                due = self.now + talk
-                news = outbox["state"][0, 4:].tolist()
-                for number in np.atleast_1d(obs["near_number"])[:tells]:
-                    if number:
-                        self.send(f"robot-{int(number)}", "goal", news)
-
-    def heard(self) -> dict[str, Received]:
-        """The latest news of the goal as an inbox of `Seeing`."""
-        message = self.latest("goal")
-        if message is None:
-            return {}
-        row = np.zeros((1, 1, STATE))
-        try:
-            row[0, 0, 4:] = message.payload
-        except (TypeError, ValueError):
-            return {}
-        age = np.full((1, 1), self.age(message))
-        return {"state": Received(row, np.ones((1, 1), dtype=bool), age)}

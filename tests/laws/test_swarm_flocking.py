@@ -12,10 +12,11 @@ import torch
 from array_api_compat import torch as xp
 from checkers.robots import play
 
+import sim
 from agents.behaviours.swarm_flocking import Flock, Seeing
 from agents.policy import Received
 from sim.worlds.swarm.flocking import reference
-from sim.worlds.swarm.lattice import A, E, bump, force, hexagonal, s_norm
+from sim.worlds.swarm.lattice import A, E, bump, force, hexagonal, push, s_norm
 from sim.worlds.swarm.world import make
 
 D = 2.0
@@ -134,3 +135,43 @@ def test_a_hexagonal_lattice_has_six_neighbours_and_then_twelve() -> None:
     assert far[13:] == pytest.approx([2 * D] * 6)
     assert s_norm(0.0) == 0
     assert s_norm(1.0) == pytest.approx((math.sqrt(1 + E) - 1) / E)
+
+
+def test_plain_numbers_say_what_arrays_say() -> None:
+    for far in (0.3, 1.0, D, 2.2, 1.2 * D, 5.0):
+        pull, weight = force(np, np.array([far**2]), D)
+        assert push(far**2, D) == pytest.approx((pull[0], weight[0]), abs=1e-12)
+
+
+CROWD = {
+    "world.robots": 60, "world.informed": 2, "world.width": 200, "world.height": 200,
+    "world.leg": "2h", "duration": "30s",
+}  # fmt: skip
+
+
+@pytest.mark.slow
+def test_a_crowd_holds_together_and_goes_where_two_of_it_know_that_they_must() -> None:
+    """At the end; the crowd begins at the same places whatever is lost."""
+    metrics, heard, deaf = [], CROWD, {**CROWD, "network.default.loss": 1}
+    for overrides in (heard, deaf, {**heard, "duration": "1s"}):
+        result = sim.run(
+            "swarm_thousand", overrides=overrides, inline=True, record=False, compare=False
+        )
+        metrics.append({name: metric.value for name, metric in result.metrics.items()})
+    told, untold, begun = metrics
+    assert told["order"] > 90
+    assert told["contacts"] == 0
+    assert told["gap_error"] < 15
+    assert told["groups"] < 6
+    assert told["away"] < 0.8 * begun["away"]
+    assert untold["away"] > 0.9 * begun["away"]
+
+
+@pytest.mark.slow
+def test_a_thousand_fly_as_one() -> None:
+    result = sim.run("swarm_thousand", inline=True, record=False, compare=False)
+    found = {name: metric.value for name, metric in result.metrics.items()}
+    assert found["order"] > 90
+    assert found["gap_error"] < 10
+    assert found["contacts"] < 10
+    assert found["away"] < 60

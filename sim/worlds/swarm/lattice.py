@@ -48,6 +48,18 @@ def force(xp: Any, square: Array, distance: float) -> tuple[Array, Array]:
     return weight * A * off / xp.sqrt(1 + off * off) / root, weight
 
 
+def push(square: float, distance: float) -> tuple[float, float]:
+    """`force` of one neighbour in plain numbers, many times as quick as arrays of one."""
+    root = math.sqrt(1 + E * square)
+    near, far = s_norm(distance**2), s_norm((REACH * distance) ** 2)
+    share = (root - 1) / (E * far)
+    if share >= 1:
+        return 0.0, 0.0
+    weight = 1.0 if share < H else 0.5 * (1 + math.cos(math.pi * (share - H) / (1 - H)))
+    off = (root - 1) / E - near
+    return weight * A * off / math.sqrt(1 + off * off) / root, weight
+
+
 def hexagonal(n: int, distance: float) -> list[float]:
     """How far the n nearest places of a hexagonal lattice are from one of them, in m, in order."""
     far = math.ceil(math.sqrt(n)) + 2

@@ -6,8 +6,9 @@ all zones of its way at once: what a second of its time is worth, times the seco
 a few for having to stop. Who has won drives on. A zone that somebody from one approach has may be
 had by those who follow from there, `platoon` times in a row.
 
-The manager sees who is in the box, so that one that starts anew sells nothing that is taken. Who
-has heard of no auction for `patience` stops at the line and goes in turn, as at an all-way stop.
+Who has heard of no auction for `patience` stops at the line and goes in turn, as at an all-way
+stop. A manager that starts anew first says that it is there, and a `period` later sells what it
+then sees to be free.
 """
 
 from __future__ import annotations
@@ -71,8 +72,11 @@ class Manager(Agent):
             self.taken = [int(k) for k in seen.held]
 
     async def _sell(self, auction: Auction) -> None:
+        is_new = True
         async for _ in self.every(self.period):
-            offers = self._offers()
+            # Nothing is sold before all have heard that nobody goes in turn any more, and before
+            # those who still went are seen in the box.
+            offers, is_new = [] if is_new else self._offers(), False
             if not offers:
                 # Nothing to sell, but vehicles have to know that somebody is there.
                 self.publish("open", [0.0])

@@ -58,10 +58,12 @@ def find_scenario(name: str, folder: str = "") -> Path:
         raise UnknownKeyError(f"no scenario file {str(path)!r}; {hint}")
     known = bundled()
     if name not in known:
-        raise UnknownKeyError(
-            f"no bundled scenario {name!r}; {did_you_mean(name, known)} "
-            "(a file is given by its path, with .yaml)"
-        )
+        own = Path(folder, f"{name}.yaml")
+        hint = (
+            f"did you mean the file {str(own)!r}?" if _is_file(own)
+            else f"{did_you_mean(name, known)} (a file is given by its path, with .yaml)"
+        )  # fmt: skip
+        raise UnknownKeyError(f"no bundled scenario {name!r}; {hint}")
     return known[name]
 
 

@@ -15,7 +15,7 @@ from sim.scenario import load
 from sim.scenario.faults import idle_faults, resolve_faults, setting_of
 from sim.scenario.jitters import Jitter
 from sim.scenario.keys import keys_of
-from sim.scenario.load import at_world, bundled, dump, load_scenario, parse_scenario
+from sim.scenario.load import at_world, bundled, dump, find_scenario, load_scenario, parse_scenario
 from sim.scenario.roster import resolve_roster
 from sim.scenario.schema import (
     RECORDS,
@@ -243,6 +243,9 @@ def test_missing_files(tmp_path: Path) -> None:
         load_scenario(tmp_path / "gird.yaml")
     with pytest.raises(UnknownKeyError, match="no bundled scenario 'quikstart'; did you mean"):
         load_scenario("quikstart")
+    (tmp_path / "pond.yaml").write_text(BASE)
+    with pytest.raises(UnknownKeyError, match=r"did you mean the file .*pond.yaml'"):
+        find_scenario("pond", str(tmp_path))
 
 
 def test_oversized_and_binary_files(tmp_path: Path) -> None:

@@ -33,11 +33,13 @@ def test_reservations_lose_a_third_less_time_than_an_all_way_stop() -> None:
 
 
 def test_a_manager_that_dies_and_comes_back_costs_time_and_nobodys_safety() -> None:
-    faults = "faults=[{at: 30s, kill: manager, for: 30s}]"
-    alive, dead = (
-        delay("intersection", "rule", faults if is_killed else "faults=[]", "duration=90s").metrics
-        for is_killed in (False, True)
+    """A third of the time without it costs less than two thirds of what all of it would."""
+    killed = "faults=[{at: 30s, kill: manager, for: 30s}]"
+    alive, dead, none = (
+        delay("intersection", who, faults, "duration=90s").metrics
+        for who, faults in (("rule", "faults=[]"), ("rule", killed), ("none", "faults=[]"))
     )
     assert dead["collisions"].value == dead["near_misses"].value == 0
-    assert alive["delay"].value < dead["delay"].value < 2.5 * alive["delay"].value
+    lost, whole = (each["delay"].value - alive["delay"].value for each in (dead, none))
+    assert 0 < lost < 0.67 * whole
     assert dead["throughput"].value > 0.8 * alive["throughput"].value

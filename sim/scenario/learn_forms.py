@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from datetime import date
 from typing import Any, Final
+
+import numpy as np
 
 from sim import units
 from sim.errors import BoundError, ScenarioError
@@ -99,7 +100,7 @@ def _days(node: Node, path: str, key: Key) -> tuple[str, str]:
         raise wrong(node, path, "two days such as 2016-01-01..2016-10-31")
     for day in found.groups():
         try:
-            date.fromisoformat(day)
+            np.datetime64(day, "D")
         except ValueError:
             raise wrong(node, path, f"days of the calendar, which {day} is not") from None
     if found[1] > found[2]:

@@ -2,8 +2,9 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-# Tests are spread over the cores, module by module. On one: make test SPREAD=
-SPREAD ?= -n auto --maxprocesses 4 --dist loadfile
+# Tests are spread, module by module, over one process more than there are cores, up to four: some
+# wait for others' processes. On one: make test SPREAD=
+SPREAD ?= -n $(shell expr $$(nproc) + 1) --maxprocesses 4 --dist loadfile
 
 .PHONY: demo test lint bench proofs test-all clean
 

@@ -171,7 +171,10 @@ SPINS = {
 }
 
 
-@pytest.mark.parametrize(("kind", "agents_per_host"), [*((k, 1) for k in SPINS), ("spins", 3)])
+@pytest.mark.parametrize(
+    ("kind", "agents_per_host"),
+    [*((k, 1) for k in SPINS), pytest.param("spins", 3, marks=pytest.mark.slow)],
+)
 def test_who_spins_is_stopped_and_not_run_again(
     play: Play, kind: str, agents_per_host: int
 ) -> None:

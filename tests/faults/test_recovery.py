@@ -79,7 +79,9 @@ def seeded() -> random.Random:
 
 
 @process
-@pytest.mark.parametrize(("agents_per_host", "hosts"), [(1, 4), (3, 2)])
+@pytest.mark.parametrize(
+    ("agents_per_host", "hosts"), [pytest.param(1, 4, marks=pytest.mark.slow), (3, 2)]
+)
 def test_kills_while_it_is_paused_and_while_it_runs_change_nothing(
     tmp_path: Path, agents_per_host: int, hosts: int
 ) -> None:

@@ -138,6 +138,7 @@ def test_the_door_serves_on_and_names_and_cuts_off_who_sends_no_requests(
     assert_unmoved(out, undisturbed)
 
 
+@pytest.mark.slow
 def test_strangers_on_the_hosts_socket_fall(
     tmp_path: Path, undisturbed: Result, transports: list[Any]
 ) -> None:

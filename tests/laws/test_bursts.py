@@ -59,7 +59,16 @@ def assert_share(lost: NDArray[np.bool_], share: float, memory: float) -> None:
 # --- in messages --------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("loss", "length"), [(0.1, 5), (0.1, 20), (0.01, 3), (0.5, 2), (0.7, 40)])
+@pytest.mark.parametrize(
+    ("loss", "length"),
+    [
+        (0.1, 5),
+        pytest.param(0.1, 20, marks=pytest.mark.slow),
+        (0.01, 3),
+        (0.5, 2),
+        pytest.param(0.7, 40, marks=pytest.mark.slow),
+    ],
+)
 def test_bursts_have_their_share_and_geometric_lengths(loss: float, length: int) -> None:
     burst = burst_of_loss(loss, length)
     lost = fates(burst, np.arange(N)) == BURST

@@ -215,6 +215,7 @@ def test_in_the_book_inventory_varies_half_as_much_as_without_regard_to_it() -> 
     assert aware <= blind / 2
 
 
+@pytest.mark.slow
 def test_who_is_nearer_is_first() -> None:
     """Two informed traders, one of them near: it takes what there is to take, whoever it is."""
 

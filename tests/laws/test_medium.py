@@ -106,6 +106,7 @@ def test_a_run_loses_what_shares_a_slot_and_nothing_else(load: float) -> None:
     assert stats.binomtest(alone, 5_900, 8 * p * (1 - p) ** 7).pvalue > SURE
 
 
+@pytest.mark.slow
 def test_windows_and_packing_leave_no_trace() -> None:
     def run(agents_per_host: int, is_eager: bool, more: str = "") -> Kernel:
         kernel = kernel_of(text(more), agents_per_host, is_eager)

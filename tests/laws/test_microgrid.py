@@ -165,6 +165,7 @@ def test_rewards_add_up_to_the_cost(rollout):
     assert world.metrics(state)["cost"].value == pytest.approx(-total)
 
 
+@pytest.mark.slow
 def test_the_rule_beats_no_control_and_neither_beats_the_bound(rollout):
     """A generator fails for 30 s: the rule costs at most two thirds of no control in every seed,
     and less than a third on average."""

@@ -496,6 +496,7 @@ def outcomes(
     return [dict(episode.metrics) for episode in ended]
 
 
+@pytest.mark.slow
 def test_rules_relieve_the_network_and_pay_less() -> None:
     """Two hours before noon are enough to see it: the sun's overload and voltage are gone."""
     (untouched,) = outcomes(1, 780, "none")

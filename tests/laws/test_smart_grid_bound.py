@@ -263,7 +263,8 @@ def test_the_reference_column():
     assert np.isfinite(column["cost"])
 
 
-@pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", [0, 1])
 def test_the_rules_stay_above_it(seed):
     """Through links that lose and delay, with their trades and limits."""
     result = sim.run(

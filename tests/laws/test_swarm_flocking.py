@@ -86,6 +86,7 @@ def test_robots_end_as_a_lattice_with_one_velocity_about_the_goal() -> None:
     assert float((middle - world.task.goal(state)[0][0]).norm()) < D
 
 
+@pytest.mark.slow
 def test_a_few_lead_a_flock_that_hears_and_not_one_that_does_not() -> None:
     params = {**FREE, "robots": 12, "informed": 2, "leg": "40s", "width": 60, "height": 60}
     world = make({**params, "start": "middle"})

@@ -120,6 +120,7 @@ def test_a_decision_of_half_the_duration_is_discounted_by_half() -> None:
     assert values_of(family, rollout).mean().item() == pytest.approx(10.0, rel=0.01)
 
 
+@pytest.mark.slow
 def test_a_recurrent_policy_remembers() -> None:
     """What was shown at the first decision is asked for at the third, when nothing is shown."""
     g = torch.Generator().manual_seed(5)

@@ -39,7 +39,9 @@ def test_qmix_ends_in_its_local_optimum() -> None:
     assert found.details["squared_error"] == pytest.approx(320.0, abs=1.0)
 
 
-@pytest.mark.parametrize(("preset", "updates"), [("mappo", 100), ("iql", 40)])
+@pytest.mark.parametrize(
+    ("preset", "updates"), [pytest.param("mappo", 100, marks=pytest.mark.slow), ("iql", 40)]
+)
 def test_reward_for_ever_that_is_cut_has_a_future(preset: str, updates: int) -> None:
     """V = 1 / (1 - gamma) = 10 from every state, through a real rollout. 20 of 20 seeds with
     either.
@@ -54,7 +56,8 @@ def test_reward_that_ends_has_none() -> None:
     assert found.value > 0.3
 
 
-@pytest.mark.parametrize("preset", [pytest.param("ippo", marks=pytest.mark.slow), "iql"])
+@pytest.mark.slow
+@pytest.mark.parametrize("preset", ["ippo", "iql"])
 def test_penalty_without_a_penalty_is_solved(preset: str) -> None:
     """240 of 250, a first move missed at most. ippo: 20 of 20 seeds, and 250 in 18 of them; iql:
     19 of 20 seeds, all of which reach 250.

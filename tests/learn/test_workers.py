@@ -186,6 +186,7 @@ while True:
 """
 
 
+@pytest.mark.slow
 def test_workers_die_with_their_parent(tmp_path: Path) -> None:
     tests = str(Path(__file__).parents[1])
     code = f"import sys; sys.path.insert(0, {tests!r}){SCRIPT}"

@@ -17,6 +17,7 @@ LIMIT = 30_000
 
 
 @pytest.mark.process
+@pytest.mark.slow
 def test_the_run_goes_on_without_its_record_and_says_so(tmp_path: Path) -> None:
     words = ["run", "quickstart", "--headless", "--no-baselines", "--json", "--inline"]
     plain = subprocess.run(

@@ -49,6 +49,7 @@ CASES: dict[str, tuple[str, list[str], str, int]] = {
     "offers to nobody": ("smart_grid", ["duration=20min", *CALM, *UNHEARD], "own", 2),
     "a grid, by the rules": ("smart_grid", ["duration=20min", *CALM, *UNHEARD], "rule", 2),
 }  # fmt: skip
+LONG = ("two hours of a grid", "a grid that is struck")
 POLICIES = {
     "rendezvous": (
         "agent",
@@ -84,7 +85,9 @@ def counted(each: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     return [{name: one[name] for name in COUNTED} for one in each]
 
 
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize(
+    "case", [pytest.param(c, marks=pytest.mark.slow) if c in LONG else c for c in CASES]
+)
 def test_rules_come_to_the_same_with_the_same_messages(case: str) -> None:
     name, options, column, number = CASES[case]
     text, seeds = dump(load(name, overrides=options)), seeds_of(0, number)

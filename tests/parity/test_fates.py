@@ -99,7 +99,10 @@ def batch_of(
     return batch_fates(monkeypatch, row, lambda: rollout.collect({}, steps), scenario.duration_ns)
 
 
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize(
+    "case",
+    [pytest.param(c, marks=pytest.mark.slow) if c == "two hours of a grid" else c for c in CASES],
+)
 def test_every_message_has_the_same_fate(monkeypatch: pytest.MonkeyPatch, case: str) -> None:
     theirs, ours = run_of(case), batch_of(monkeypatch, case)
     assert len(theirs) > 300

@@ -60,7 +60,9 @@ EPISODES = 24
 STEPS = 40
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize(
+    "name", [pytest.param(c, marks=pytest.mark.slow) if c == "smart_grid" else c for c in CASES]
+)
 def test_rules_come_out_the_same(name: str) -> None:
     scenario = load(name, overrides=CASES[name])
     rollout = BatchedRollout(prepare(scenario), [], 2)

@@ -187,7 +187,15 @@ def room(bytes_max: int) -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
-@pytest.mark.parametrize("bytes_max", [0, 10, 5_000, 30_000])
+@pytest.mark.parametrize(
+    "bytes_max",
+    [
+        pytest.param(0, marks=pytest.mark.slow),
+        10,
+        pytest.param(5_000, marks=pytest.mark.slow),
+        30_000,
+    ],
+)
 def test_a_full_disk_ends_the_recording_and_not_the_run(bytes_max: int, tmp_path: Path) -> None:
     kernel = prepare(load("quickstart", duration=60)).kernel()
     recorded = Recorded(kernel, tmp_path)

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from checkers.effort import tries
+from checkers.vehicles import absent, tensor
 from hypothesis import given, note, settings
 from hypothesis import strategies as st
 
@@ -32,20 +33,6 @@ from sim.worlds.vehicles_theory import capacity, excess, gain, growth, seen, sma
 LENGTH = 5.0
 DIRECT = {"lag": 0, "delay": 0, "radar_noise": 0, "radar_latency": 0, "jerk": 1e6}
 """Everybody's wish is what happens."""
-
-
-def tensor(*values: float) -> torch.Tensor:
-    return torch.tensor(values, dtype=torch.float64)
-
-
-def absent(world: Any, batch: int = 1) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Actions of nobody."""
-    nothing = {
-        g.name: torch.zeros(batch, len(g.agents), g.action.size, dtype=torch.float64)
-        for g in world.groups
-    }
-    there = {g.name: torch.zeros(batch, len(g.agents), dtype=torch.bool) for g in world.groups}
-    return nothing, there
 
 
 def begin(world: Any, state: Any, place: torch.Tensor, speed: torch.Tensor) -> Any:

@@ -34,8 +34,9 @@ from sim.worlds.catalogue import parse
 from sim.worlds.medium_voltage.exogenous import exogenous
 from sim.worlds.medium_voltage.hydro import WEIGHT, potential_kj, slope
 from sim.worlds.medium_voltage.params import Params
-from sim.worlds.medium_voltage.roster import Roster, make_roster
+from sim.worlds.medium_voltage.roster import make_roster
 from sim.worlds.programme import Floats, Programme, Term
+from sim.worlds.smart_grid_devices import Roster
 from sim.worlds.smart_grid_profiles import MILLICENT_PER_EUR, QUARTERS
 from sim.worlds.smart_grid_spaces import HOURS, MINUTE_NS, QUARTER_MIN
 

@@ -16,7 +16,7 @@ from sim.worlds.medium_voltage.hydro import turn
 from sim.worlds.medium_voltage.outcome import HOUR
 from sim.worlds.medium_voltage.params import Params
 from sim.worlds.medium_voltage.process import by_itself, shift
-from sim.worlds.medium_voltage.roster import Roster
+from sim.worlds.smart_grid_devices import Roster
 from sim.worlds.smart_grid_dispatch import Asked, inverter
 
 Tensor = torch.Tensor

@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 
 from sim.worlds.medium_voltage import wind
 from sim.worlds.medium_voltage.params import Params
-from sim.worlds.medium_voltage.roster import Roster
 from sim.worlds.noise import normals, row_keys, uniforms
+from sim.worlds.smart_grid_devices import Roster
 from sim.worlds.smart_grid_profiles import MILLICENT_PER_EUR, QUARTERS, TARIFF, stirred
 from sim.worlds.smart_grid_spaces import HOURS, QUARTER_MIN
 

@@ -9,8 +9,8 @@ import torch
 
 from sim.worlds.medium_voltage.hydro import worth_kwh
 from sim.worlds.medium_voltage.params import Params
-from sim.worlds.medium_voltage.roster import Roster
 from sim.worlds.medium_voltage.settlement import EUR
+from sim.worlds.smart_grid_devices import Roster
 from sim.worlds.smart_grid_network import V_BAND, Physics
 from sim.worlds.world import Metric, State
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 from typing import Final
 
@@ -10,52 +9,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sim.errors import BoundError
-from sim.worlds.grid_data import Devices, GridData, load_grid, with_external_voltage
+from sim.worlds.grid_data import Devices, load_grid, with_external_voltage
 from sim.worlds.medium_voltage.bundled import load_bundled
 from sim.worlds.medium_voltage.params import Params
-from sim.worlds.smart_grid_devices import feeders_of
+from sim.worlds.smart_grid_devices import Roster, feeders_of
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
-Bools = NDArray[np.bool_]
 
 ROLES: Final = ("wind", "biomass", "industrial", "hydro")
 """The roles of units, in the order of every unit axis. `dso` and `tso` follow as groups."""
 COUNTS: Final = ("winds", "biomasses", "industrials", "hydros")
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class Roster:
-    """The units, in the order of `ROLES`, and what follows its profile.
-
-    Shapes: arrays [N] over units; load_is_free [loads], sgen_is_free [sgens]: background.
-    Units:  rated_kw: the largest power; of a consumer the factor of its relative profile, of the
-            hydro plant that of its pump. profile_*: columns of the grid's profiles, -1 for none.
-    """
-
-    grid: GridData
-    names: tuple[str, ...]
-    role: tuple[str, ...]
-    slices: dict[str, slice]
-    bus: Ints
-    rated_kw: Floats
-    rated_kvar: Floats
-    s_kva: Floats
-    profile_p: Ints
-    profile_q: Ints
-    load_is_free: Bools
-    sgen_is_free: Bools
-    feeders: tuple[str, ...]
-    feeder_of_bus: Ints
-    busbar: int
-
-    def of_role(self, role: str) -> tuple[str, ...]:
-        """Names of a role's agents, in slot order."""
-        return self.names[self.slices[role]]
-
-
 def make_roster(p: Params) -> Roster:
-    """Places every unit.
+    """Places every unit, in the order of `ROLES`. The largest power of hydro is that of its pump.
 
     Raises: BoundError if there is none, or a role has fewer in the grid's record than asked for;
             ScenarioError for a grid that cannot be read.

@@ -7,8 +7,8 @@ from typing import Any
 
 from sim.worlds.medium_voltage.exogenous import quarter_of
 from sim.worlds.medium_voltage.params import Params
-from sim.worlds.medium_voltage.roster import Roster
 from sim.worlds.medium_voltage.settlement import EUR
+from sim.worlds.smart_grid_devices import Roster
 from sim.worlds.smart_grid_network import transformer, transformer_kva
 from sim.worlds.smart_grid_profiles import MILLICENT_PER_EUR
 from sim.worlds.smart_grid_scene import clock, tree

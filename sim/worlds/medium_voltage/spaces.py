@@ -17,7 +17,8 @@ from typing import Final
 
 from sim.spaces import Field, Space
 from sim.worlds.medium_voltage.params import Params
-from sim.worlds.medium_voltage.roster import ROLES, Roster
+from sim.worlds.medium_voltage.roster import ROLES
+from sim.worlds.smart_grid_devices import Roster
 from sim.worlds.smart_grid_spaces import HOURS, MINUTE_NS, kw
 from sim.worlds.world import Group
 

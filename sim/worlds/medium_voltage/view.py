@@ -9,8 +9,8 @@ import torch
 from sim.worlds.medium_voltage import hydro, process
 from sim.worlds.medium_voltage.exogenous import hour_of, quarter_of
 from sim.worlds.medium_voltage.params import Params
-from sim.worlds.medium_voltage.roster import Roster
 from sim.worlds.medium_voltage.settlement import Prices
+from sim.worlds.smart_grid_devices import Roster
 from sim.worlds.smart_grid_profiles import MILLICENT_PER_EUR
 from sim.worlds.smart_grid_spaces import HOURS
 from sim.worlds.smart_grid_view import minute

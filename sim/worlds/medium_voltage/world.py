@@ -52,12 +52,13 @@ from sim.worlds.medium_voltage.outcome import (
 )
 from sim.worlds.medium_voltage.params import Params
 from sim.worlds.medium_voltage.roster import ROLES as UNITS
-from sim.worlds.medium_voltage.roster import Roster, make_roster
+from sim.worlds.medium_voltage.roster import make_roster
 from sim.worlds.medium_voltage.scene import draw
 from sim.worlds.medium_voltage.settlement import Prices, prices, settle
 from sim.worlds.medium_voltage.spaces import FREE_KW, groups
 from sim.worlds.medium_voltage.view import dso_view, tso_view, unit_views
 from sim.worlds.powerflow import compile_network
+from sim.worlds.smart_grid_devices import Roster
 from sim.worlds.smart_grid_network import power_flow, supplied_buses
 from sim.worlds.smart_grid_profiles import MILLICENT_PER_EUR
 from sim.worlds.smart_grid_scene import tree

@@ -22,7 +22,7 @@ from agents.agent import Agent, serves
 from agents.behaviours.motorway_view import Sensors, View
 from agents.channels import Message
 from sim.worlds.motorway.laws import Manners, follow, gains
-from sim.worlds.vehicles_laws import DRIVER
+from sim.worlds.vehicles.laws import DRIVER
 
 COURTESY: Final = 1.5
 """m/s2, by which one brakes for others at most."""

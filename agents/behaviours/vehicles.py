@@ -4,7 +4,7 @@ Each says ten times a second, on the topic `cam`, where its front is, how long i
 acceleration and the acceleration it intends. Of all that is heard only the message counts that is
 of who drives ahead: the one whose rear is where the radar sees one. Once that message is older than
 `patience` the vehicle is alone, and what it estimates by radar stands in for the message, at a
-longer headway: see `sim.worlds.vehicles_laws`.
+longer headway: see `sim.worlds.vehicles.laws`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from array_api_compat import array_namespace
 
-from sim.worlds.vehicles_laws import (
+from sim.worlds.vehicles.laws import (
     ALONE_S,
     DRIVER,
     GAINS,

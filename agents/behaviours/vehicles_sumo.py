@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from array_api_compat import array_namespace
 
-from sim.worlds.vehicles_laws import DRIVER, idm
+from sim.worlds.vehicles.laws import DRIVER, idm
 
 HEADWAY_S: Final = 1.2
 SLOWER: Final = 0.9

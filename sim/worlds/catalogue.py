@@ -46,10 +46,10 @@ WORLDS: Final[dict[str, str]] = {
     "smart_grid": "sim.worlds.smart_grid",
     "speaker_listener": "sim.worlds.classics.speaker_listener",
     "spread": "sim.worlds.classics.spread",
-    "sumo": "sim.worlds.vehicles_sumo",
+    "sumo": "sim.worlds.sumo.world",
     "swarm": "sim.worlds.swarm.world",
     "traffic": "sim.worlds.traffic",
-    "vehicles": "sim.worlds.vehicles",
+    "vehicles": "sim.worlds.vehicles.world",
 }
 
 _SHOWN_MAX: Final = 60

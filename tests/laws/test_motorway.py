@@ -28,8 +28,8 @@ from sim.worlds.motorway.laws import (
     urge,
 )
 from sim.worlds.motorway.world import make
-from sim.worlds.vehicles_laws import DRIVER, equilibrium, idm
-from sim.worlds.vehicles_theory import capacity
+from sim.worlds.vehicles.laws import DRIVER, equilibrium, idm
+from sim.worlds.vehicles.theory import capacity
 
 SIZE = 5.0
 DIRECT = {"lag": 0, "delay": 0, "noise": 0, "latency": 0, "jerk": 1e6}

@@ -16,8 +16,7 @@ from hypothesis import strategies as st
 
 from agents.behaviours.vehicles import Cacc
 from sim.errors import BoundError
-from sim.worlds.vehicles import make
-from sim.worlds.vehicles_laws import (
+from sim.worlds.vehicles.laws import (
     DRIVER,
     GAINS,
     SINGER,
@@ -26,9 +25,10 @@ from sim.worlds.vehicles_laws import (
     estimated,
     idm,
 )
-from sim.worlds.vehicles_motion import Body, ahead
-from sim.worlds.vehicles_outcome import specific_power
-from sim.worlds.vehicles_theory import capacity, excess, gain, growth, seen, smallest_headway
+from sim.worlds.vehicles.motion import Body, ahead
+from sim.worlds.vehicles.outcome import specific_power
+from sim.worlds.vehicles.theory import capacity, excess, gain, growth, seen, smallest_headway
+from sim.worlds.vehicles.world import make
 
 LENGTH = 5.0
 DIRECT = {"lag": 0, "delay": 0, "radar_noise": 0, "radar_latency": 0, "jerk": 1e6}

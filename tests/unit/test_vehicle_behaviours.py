@@ -11,8 +11,8 @@ import pytest
 from agents.behaviours.vehicles import Acc, Cacc, Human, Leader, ahead
 from agents.behaviours.vehicles_platoon import PLAN, Member
 from agents.behaviours.vehicles_roles import Pedal
-from sim.worlds.vehicles import make
-from sim.worlds.vehicles_laws import DRIVER, equilibrium
+from sim.worlds.vehicles.laws import DRIVER, equilibrium
+from sim.worlds.vehicles.world import make
 
 LEADER, GROUP = make({"vehicles": 3}).groups
 SPEED, GAP = 25.0, 22.0

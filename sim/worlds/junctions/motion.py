@@ -9,7 +9,7 @@ import torch
 from sim.worlds.junctions.crossing import NEAR_M
 from sim.worlds.junctions.lanes import FREE_M, Files
 from sim.worlds.junctions.params import AT_LINE, CITY
-from sim.worlds.vehicles_laws import idm
+from sim.worlds.vehicles.laws import idm
 from sim.worlds.world import State
 
 Tensor = torch.Tensor

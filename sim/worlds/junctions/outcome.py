@@ -19,7 +19,7 @@ from typing import Final
 import torch
 
 from sim.worlds.junctions.params import CITY
-from sim.worlds.vehicles_outcome import KWH, MASS_KG, NEAR_S, specific_power, time_to_collision
+from sim.worlds.vehicles.outcome import KWH, MASS_KG, NEAR_S, specific_power, time_to_collision
 from sim.worlds.world import Metric, State
 
 Tensor = torch.Tensor

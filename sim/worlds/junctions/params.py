@@ -12,8 +12,8 @@ from sim.spaces import Field, Space
 from sim.units import SECOND, duration_ns
 from sim.worlds.classics.fields import NotNegative, Parameters, Positive, choice
 from sim.worlds.junctions.layout import phases
-from sim.worlds.vehicles_laws import Driver
-from sim.worlds.vehicles_params import Duration
+from sim.worlds.vehicles.laws import Driver
+from sim.worlds.vehicles.params import Duration
 
 CITY: Final = Driver(speed=50 / 3.6, headway=1.0, accelerate=2.0, brake=2.0, standstill=2.0)
 """Drivers in a city, after Treiber and Kesting, Traffic Flow Dynamics, 2013, table 11.2, but for

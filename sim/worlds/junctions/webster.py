@@ -24,7 +24,7 @@ import torch
 
 from sim.worlds.junctions.layout import layout, phases
 from sim.worlds.junctions.params import CITY, LENGTH_M, Params
-from sim.worlds.vehicles_theory import capacity as capacity_of
+from sim.worlds.vehicles.theory import capacity as capacity_of
 
 SATURATION: Final = capacity_of(CITY, LENGTH_M)[0]
 """Vehicles per second that leave a queue by one lane: the capacity of IDM, 0.527. A queue that

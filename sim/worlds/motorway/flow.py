@@ -13,8 +13,8 @@ import torch
 from sim.worlds.motorway.lanes import PARKED
 from sim.worlds.motorway.params import Params
 from sim.worlds.noise import uniforms
-from sim.worlds.vehicles_laws import DRIVER
-from sim.worlds.vehicles_outcome import PER_HOUR
+from sim.worlds.vehicles.laws import DRIVER
+from sim.worlds.vehicles.outcome import PER_HOUR
 from sim.worlds.world import State
 
 _ARRIVAL, _WISH = 10, 11

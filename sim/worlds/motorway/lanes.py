@@ -2,7 +2,7 @@
 
 For a step all lanes are laid one behind the other on one long line, the ramp first, with more room
 between two of them than anybody can see. On that line everybody is in single file, so motion and
-contact are those of `vehicles_motion`. Who is not on the road is parked behind the last lane; the
+contact are those of `vehicles.motion`. Who is not on the road is parked behind the last lane; the
 end of the ramp is a thing that stands on it, which nobody can push.
 
 A change of lane takes no time. One vehicle may enter a lane in a step, of several the foremost, so
@@ -17,7 +17,7 @@ from typing import Final
 import torch
 
 from sim.worlds.motorway.laws import EMPTY_M, Beside
-from sim.worlds.vehicles_motion import FREE_M, Body, ahead, behind, move
+from sim.worlds.vehicles.motion import FREE_M, Body, ahead, behind, move
 from sim.worlds.world import State
 
 PARKED: Final = -1

@@ -1,6 +1,6 @@
 """How people drive on several lanes, as pure functions of arrays (array API standard).
 
-IDM with a wish v0 of one's own (`vehicles_laws` has the rest of it), and MOBIL. With a the
+IDM with a wish v0 of one's own (`vehicles.laws` has the rest of it), and MOBIL. With a the
 acceleration of oneself (c), of who would be behind after a change (n) and of who is behind now (o),
 and a~ what each would be after it, one changes if it is
     safe            a~_n > -b_safe, and a~_c > -b_safe
@@ -21,7 +21,7 @@ from typing import Any, Final
 
 from array_api_compat import array_namespace
 
-from sim.worlds.vehicles_laws import DRIVER, idm
+from sim.worlds.vehicles.laws import DRIVER, idm
 
 Array = Any
 FREE: Final = replace(DRIVER, speed=inf)

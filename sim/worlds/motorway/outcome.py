@@ -8,7 +8,7 @@ energy         vehicle specific power at the wheels, without recovery
 response time  of an emergency vehicle, from when it was due until it reaches the scene; if it has
                not yet, as if the road were free from now on
 
-Sources: Edie 1963; Hayward 1972; Jimenez-Palacios 1999, as in `vehicles_outcome`.
+Sources: Edie 1963; Hayward 1972; Jimenez-Palacios 1999, as in `vehicles.outcome`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import torch
 
 from sim.worlds.motorway.lanes import PARKED, Driven
 from sim.worlds.motorway.params import Params
-from sim.worlds.vehicles_outcome import (
+from sim.worlds.vehicles.outcome import (
     KWH,
     MASS_KG,
     NEAR_S,

@@ -10,8 +10,8 @@ from sim.errors import BoundError
 from sim.spaces import Field, Space
 from sim.units import SECOND
 from sim.worlds.classics.fields import NotNegative, Parameters, Positive, Share
-from sim.worlds.vehicles_motion import Body
-from sim.worlds.vehicles_params import Duration, duration
+from sim.worlds.vehicles.motion import Body
+from sim.worlds.vehicles.params import Duration, duration
 
 TTL_NS: Final = SECOND // 2
 """An action is not obeyed for longer; then the driver takes over."""
@@ -32,7 +32,7 @@ class Params(Parameters, frozen=True):
     ramp: where it joins the road, m. opens, ends: where one may change from it, m along the road.
     scene: where accidents happen, and where emergency vehicles are needed, m.
     politeness, safe, threshold, right: of MOBIL, see `laws`. settling: time between two changes.
-    lag, delay, accelerate, brake, jerk: of the actuators, see `vehicles_params`. size: m.
+    lag, delay, accelerate, brake, jerk: of the actuators, see `vehicles.params`. size: m.
     sight: range of the sensors, m. noise: standard deviation, m and m/s. latency: age of what
     they tell. urgency: what a second of an emergency vehicle weighs in its reward.
     """

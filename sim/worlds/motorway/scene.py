@@ -7,7 +7,7 @@ from typing import Any
 
 from sim.worlds.motorway.lanes import PARKED
 from sim.worlds.motorway.params import Params
-from sim.worlds.vehicles_outcome import NEAR_S, time_to_collision
+from sim.worlds.vehicles.outcome import NEAR_S, time_to_collision
 from sim.worlds.world import State
 
 

@@ -24,8 +24,8 @@ from sim.worlds.motorway.laws import EMPTY_M, Manners, follow, mobil, stop
 from sim.worlds.motorway.params import TTL_NS, Params, body, spaces
 from sim.worlds.motorway.scene import draw
 from sim.worlds.noise import normals
-from sim.worlds.vehicles_motion import FREE_M
-from sim.worlds.vehicles_params import duration, steps
+from sim.worlds.vehicles.motion import FREE_M
+from sim.worlds.vehicles.params import duration, steps
 from sim.worlds.world import Metric, PhysicalEvent, State, target_of
 
 RULES: Final = {

@@ -14,8 +14,8 @@ import torch
 
 from sim.units import SECOND
 from sim.worlds.classics.common import Columns
-from sim.worlds.vehicles import Vehicles, make
-from sim.worlds.vehicles_laws import ALONE_S, Gains, command, cruise, towards
+from sim.worlds.vehicles.laws import ALONE_S, Gains, command, cruise, towards
+from sim.worlds.vehicles.world import Vehicles, make
 
 COLUMNS: Final = ("acc", "instant")
 RAMP: Final = 0.04

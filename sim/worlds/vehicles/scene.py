@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sim.worlds.vehicles_motion import FREE_M
-from sim.worlds.vehicles_outcome import NEAR_S, time_to_collision
-from sim.worlds.vehicles_params import Params
+from sim.worlds.vehicles.motion import FREE_M
+from sim.worlds.vehicles.outcome import NEAR_S, time_to_collision
+from sim.worlds.vehicles.params import Params
 from sim.worlds.world import State
 
 

@@ -11,7 +11,7 @@ SUMO keeps an agent from asking for what would be a collision, as long as `safe`
 vehicle must do for its route (change to the lane of its exit) SUMO does for it, if it does not ask.
 
 Source: Alvarez Lopez et al., Microscopic Traffic Simulation using SUMO, 2018. Metrics: see
-`vehicles_outcome`.
+`vehicles.outcome`.
 """
 
 from __future__ import annotations
@@ -29,8 +29,7 @@ from sim.spaces import Field, Space
 from sim.units import SECOND
 from sim.worlds.catalogue import parse
 from sim.worlds.classics.common import Columns, numbered
-from sim.worlds.vehicles_outcome import KWH, MASS_KG, NEAR_S, PER_HOUR, TTC_MAX_S, specific_power
-from sim.worlds.vehicles_sumo_params import (
+from sim.worlds.sumo.params import (
     SEES,
     SIGHT_M,
     Params,
@@ -40,6 +39,7 @@ from sim.worlds.vehicles_sumo_params import (
     options_of,
     path_of,
 )
+from sim.worlds.vehicles.outcome import KWH, MASS_KG, NEAR_S, PER_HOUR, TTC_MAX_S, specific_power
 from sim.worlds.world import Array, Group, Metric, PhysicalEvent, Round
 
 RULES: Final = {"car": "agents.behaviours.vehicles_sumo:Driver"}

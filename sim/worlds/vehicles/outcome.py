@@ -23,7 +23,7 @@ from typing import Any, Final
 import torch
 
 from sim.worlds.noise import ordered_sum
-from sim.worlds.vehicles_motion import Body, Moved
+from sim.worlds.vehicles.motion import Body, Moved
 from sim.worlds.world import Metric, State
 
 NEAR_S: Final = 1.5

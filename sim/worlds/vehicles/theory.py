@@ -4,7 +4,7 @@ CACC and ACC, from one vehicle to the next, with G the vehicle, K the controller
 policy and D the link; the string is stable if the gain is nowhere above 1:
     Gamma(s) = (G K + D) / (1 + G K) / H
     G = exp(-delay s) / (s^2 (lag s + 1)),  K = kp + kd s,  H = h s + 1,  D = exp(-theta s), 0: ACC
-    D = s^2 G E, E the estimate of an acceleration by the acceleration (`vehicles_laws`): dCACC
+    D = s^2 G E, E the estimate of an acceleration by the acceleration (`laws`): dCACC
 A value that is held between messages of period T is late by T / 2 more.
 IDM, and any law a(s, v, v_ahead), near an equilibrium, for waves exp(sigma t + i k n) along the
 vehicles n; long waves grow where dv_e/ds > (a_ahead - a_v) / 2:
@@ -22,7 +22,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from sim.worlds.vehicles_laws import (
+from sim.worlds.vehicles.laws import (
     GAINS,
     SINGER,
     Driver,

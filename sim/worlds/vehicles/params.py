@@ -10,8 +10,8 @@ from sim.errors import BoundError
 from sim.spaces import Field, Space
 from sim.units import SECOND, duration_ns
 from sim.worlds.classics.fields import NotNegative, Parameters, Positive
-from sim.worlds.vehicles_laws import DRIVER
-from sim.worlds.vehicles_motion import Body
+from sim.worlds.vehicles.laws import DRIVER
+from sim.worlds.vehicles.motion import Body
 
 TTL_NS: Final = SECOND // 2
 """An action is not obeyed for longer; then the driver takes over."""

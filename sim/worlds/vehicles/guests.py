@@ -7,7 +7,7 @@ once, unless somebody is where it would be (`blocked`). What the two lanes agree
 agree on by message.
 
 Lanes are laid end to end, FAR_M apart, so that they are one file, and the motion is that of
-`vehicles_motion`; who is not there has a lane to itself.
+`motion`; who is not there has a lane to itself.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ import torch
 
 from sim.worlds.classics.common import Stepped, Tensors
 from sim.worlds.noise import uniforms
-from sim.worlds.vehicles import Vehicles
-from sim.worlds.vehicles_laws import cruise
-from sim.worlds.vehicles_motion import FREE_M, Moved, ahead, behind, move
-from sim.worlds.vehicles_params import Params, steps
+from sim.worlds.vehicles.laws import cruise
+from sim.worlds.vehicles.motion import FREE_M, Moved, ahead, behind, move
+from sim.worlds.vehicles.params import Params, steps
+from sim.worlds.vehicles.world import Vehicles
 from sim.worlds.world import Metric, State
 
 FAR_M: Final = 1e6

@@ -5,8 +5,8 @@ next step of physics on. The leader keeps a speed and, again and again, brakes f
 the disturbance that a string of vehicles lets die out or makes grow. A vehicle knows the one ahead
 by its radar, late and noisy, and by what it hears. Nobody at the wheel (no process, or no action
 for half a second) means a human driver: IDM, without any delay in his head.
-Motion and contact: `vehicles_motion`. Laws of following and their sources: `vehicles_laws`.
-Metrics and their sources: `vehicles_outcome`. Guests that join and leave: `vehicles_guests`.
+Motion and contact: `motion`. Laws of following and their sources: `laws`.
+Metrics and their sources: `outcome`. Guests that join and leave: `guests`.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from typing import Any, Final
 import torch
 
 from sim.units import SECOND
-from sim.worlds import vehicles_outcome as outcome
 from sim.worlds.catalogue import parse
 from sim.worlds.classics.common import Classic, Columns, Stepped, Tensors
 from sim.worlds.noise import normals, uniforms
-from sim.worlds.vehicles_laws import DRIVER, cruise, equilibrium, idm
-from sim.worlds.vehicles_motion import Moved, ahead, behind, move
-from sim.worlds.vehicles_params import TTL_NS, Params, body, spaces, steps
-from sim.worlds.vehicles_scene import draw
+from sim.worlds.vehicles import outcome
+from sim.worlds.vehicles.laws import DRIVER, cruise, equilibrium, idm
+from sim.worlds.vehicles.motion import Moved, ahead, behind, move
+from sim.worlds.vehicles.params import TTL_NS, Params, body, spaces, steps
+from sim.worlds.vehicles.scene import draw
 from sim.worlds.world import Metric, PhysicalEvent, State, target_of
 
 RULES: Final = {
@@ -44,7 +44,7 @@ class Vehicles(Classic[Params]):
     Shapes: place, speed, acceleration, gap, closing float64 [B, n]; pending, commands on their way
             [B, n, delay]; radar, gap and closing speed as they were, oldest first [B, n, 2,
             latency + 1]; wreck, braking bool [B, n]; earned [B, n, 3]; sums of the outcome, see
-            `vehicles_outcome`.
+            `outcome`.
     """
 
     reward_components = ("spacing", "comfort", "safety")
@@ -206,14 +206,14 @@ class Vehicles(Classic[Params]):
 
 def make(params: Mapping[str, Any]) -> Vehicles:
     """The world of these parameters. Raises: UnknownKeyError, BoundError."""
-    from sim.worlds.vehicles_guests import Guests
+    from sim.worlds.vehicles.guests import Guests
 
     p = parse(Params, params, "vehicles")
     return Guests(p) if p.guests else Vehicles(p)
 
 
 def reference(params: Mapping[str, Any], seed: int, duration_ns: int) -> Columns:
-    """See `vehicles_reference`, which imports this module."""
-    from sim.worlds.vehicles_reference import reference as found
+    """See `reference`, which imports this module."""
+    from sim.worlds.vehicles.reference import reference as found
 
     return found(params, seed, duration_ns)

@@ -1,0 +1,1 @@
+"""Traffic of SUMO, an optional world (extra `sumo`)."""

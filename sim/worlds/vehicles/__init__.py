@@ -1,0 +1,1 @@
+"""Vehicles in single file: the laws of following, a string of them, and what it does."""

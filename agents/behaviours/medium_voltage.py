@@ -2,8 +2,8 @@
 
 As a quarter of an hour begins a unit nominates what it will do in the next one, by the day-ahead
 prices, and offers the distribution operator how much more or less it could do, at what that is
-worth to it. If the transmission operator calls it, it delivers; within a quarter it makes up for
-what it is behind, by its own meter. Each minute it reports, and keeps within the limit it last
+worth to it. If one of the operators calls it, it delivers; within a quarter it makes up for what it
+is behind, by its own meter. Each minute it reports, and keeps within the limit it last
 heard until that expires.
 
 Pure functions on arrays with a leading batch dimension; every quantity has the shape [B, 1].
@@ -25,6 +25,10 @@ from sim.worlds.smart_grid_spaces import HOURS, QUARTER_MIN
 WH_PER_KW: Final = 250.0
 """Energy of one kW in a quarter of an hour."""
 QUARTER_H: Final = 0.25
+CALLED: Final = ("call", "relief")
+"""Topics on which the operators call."""
+KEPT: Final = 2 * len(CALLED)
+"""Numbers of the memory before the nomination."""
 SURE: Final = 0.8
 """Share of a power that a plant with a ramp can deliver within a quarter as energy."""
 
@@ -42,7 +46,12 @@ class View:
         self.obs, self.at, self.zero = obs, at, 0.0 * obs[:, :1]
         within = self["minute"] % QUARTER_MIN
         self.within, self.left, self.is_first = within, QUARTER_MIN - within, within == 0
-        self.now_wh, self.next_wh = self._calls(inbox["call"], memory)
+        calls = [
+            self._calls(inbox[topic], memory[:, i : i + 1], memory[:, i + 2 : i + 3])
+            for i, topic in enumerate(CALLED)
+        ]
+        self.now, self.next = ([call[when] for call in calls] for when in (0, 1))
+        self.now_wh, self.next_wh = sum(self.now), sum(self.next)
         self.p_max, self.q, self.is_told = self._limit(inbox["limit"])
         self.mean = xp.mean(self["spot_day"], axis=1, keepdims=True)
 
@@ -67,10 +76,9 @@ class View:
         at = xp.astype(xp.clip(xp.floor(rank), 0.0, HOURS - 1.0), xp.int64)
         return xp.take_along_axis(xp.sort(self["spot_day"], axis=1), at, axis=1)
 
-    def _calls(self, heard: Any, memory: Any) -> tuple[Any, Any]:
-        """Wh called for this quarter and for the next."""
+    def _calls(self, heard: Any, before: Any, then: Any) -> tuple[Any, Any]:
+        """Wh called for this quarter and for the next; before, then: what was known of both."""
         xp, first = self.xp, len(CALL_HEAD)
-        before, then = memory[:, :1], memory[:, 1:2]
         now = xp.where(self.is_first, then, before)
         then = xp.where(self.is_first, self.zero, then)
         mine = self._mine(heard.values, first, len(CALL))[..., 0]
@@ -110,8 +118,8 @@ class Unit(ABC):
     """What all units share. What a role nominates, offers and does is its own.
 
     params: repeats (minutes in which an offer is said, default 3).
-    Memory: called for this quarter and the next (Wh); nominated for the next (kW); the offer, as in
-    a message.
+    Memory: called by each operator for this quarter, and for the next (Wh); nominated for the next
+    (kW); the offer, as in a message.
     """
 
     speaks: Mapping[str, int] = {"report": len(REPORT), "offer": len(OFFER)}
@@ -123,17 +131,18 @@ class Unit(ABC):
         self.at = group.observation.slices
         units = int(group.observation.high[self.at["slot"]][0]) + 1
         self.repeats = int(params.get("repeats", 3))
+        call = len(CALL_HEAD) + len(CALL) * units
         self.hears: Mapping[str, int] = {
-            "limit": 1 + len(LIMIT) * units, "call": len(CALL_HEAD) + len(CALL) * units,
+            "limit": 1 + len(LIMIT) * units, **dict.fromkeys(CALLED, call)
         }  # fmt: skip
 
     def memory(self, xp: Any, batch: int) -> Any:
-        return xp.zeros((batch, 3 + len(OFFER) - 1), dtype=xp.float64)
+        return xp.zeros((batch, KEPT + len(OFFER)), dtype=xp.float64)
 
     def __call__(
         self, obs: Any, inbox: Mapping[str, Any], memory: Any, key: Any
     ) -> tuple[Any, dict[str, Any], Any]:
-        """Shapes: obs [B, k] -> action [B, 2]; report [B, 6], offer [B, 5]; memory."""
+        """Shapes: obs [B, k] -> action [B, 2]; report [B, 8], offer [B, 5]; memory."""
         return self.decided(View(self.at, obs, inbox, memory), memory)
 
     def decided(
@@ -148,14 +157,24 @@ class Unit(ABC):
         prices = [xp.floor((up_at + by["up_at"]) * MILLICENT_PER_EUR),
                   xp.floor((down_at + by["down_at"]) * MILLICENT_PER_EUR)]  # fmt: skip
         fresh = xp.concat((plan, energies[0], prices[0], energies[1], prices[1]), axis=1)
-        kept = xp.where(see.is_first, fresh, memory[:, 2:])
+        kept = xp.where(see.is_first, fresh, memory[:, KEPT:])
         power, able, q_max, worth = self.act(see, kept[:, :1])
-        report = (see["slot"], see["v_pu"], see["p_kw"], able, q_max, worth)
+        coming = self.coming(see, kept[:, :1]) * runs
+        least = self.least(see) * runs
+        report = (see["slot"], see["v_pu"], see["p_kw"], able, q_max, worth, least, coming)
         said = {"report": xp.concat([x + see.zero for x in report], axis=1)}
         offer = xp.concat((see["slot"], kept[:, 1:]), axis=1)
         said["offer"] = xp.where(see.within < self.repeats, offer, xp.nan + 0.0 * offer)
         action = xp.concat((power, self.second(see, kept[:, :1])), axis=1)
-        return action, said, xp.concat((see.now_wh, see.next_wh, kept), axis=1)
+        return action, said, xp.concat((*see.now, *see.next, kept), axis=1)
+
+    def coming(self, see: View, plan: Any) -> Any:
+        """What it expects to feed in in the next quarter, as nominated."""
+        return plan
+
+    def least(self, see: View) -> Any:
+        """What it feeds in under any limit."""
+        return see.zero
 
     def second(self, see: View, plan: Any) -> Any:
         """The second number of the action: the nomination, or an inverter's reactive power."""
@@ -181,6 +200,9 @@ class Wind(Unit):
     def nominate(self, see: View) -> Any:
         return see.zero
 
+    def coming(self, see: View, plan: Any) -> Any:
+        return see["available_kw"]
+
     def offer(self, see: View, plan: Any) -> tuple[Any, Any, Any, Any]:
         return see.zero, see.zero, SURE * see["available_kw"], see.zero
 
@@ -197,6 +219,9 @@ class Wind(Unit):
 
 class Biomass(Unit):
     """Full power while energy earns its fuel, else its least; offers what is between."""
+
+    def least(self, see: View) -> Any:
+        return see["least_kw"]
 
     def nominate(self, see: View) -> Any:
         earns = see["spot_next"] >= see["fuel_eur"]
@@ -225,8 +250,9 @@ class Industrial(Unit):
         self.hours = float(params.get("hours", 2.0))
 
     def room(self, see: View) -> tuple[Any, Any]:
-        """The least and the most it can put off throughout the next quarter, kW."""
-        xp, soon = see.xp, see["plan_kw"] * see.left / 60
+        """The least and the most it can put off throughout the next quarter, kW, asked as a
+        quarter begins."""
+        xp, soon = see.xp, see["plan_kw"] * see.left / 60 + see.now_wh / 1000
         then = see["owed_kwh"] + xp.where(soon > 0, see["rebound"] * soon, soon)
         most = (see["bound_kwh"] - then) / (see["rebound"] * QUARTER_H)
         least = (see["bound_kwh"] + then) / QUARTER_H
@@ -245,6 +271,9 @@ class Industrial(Unit):
         waits = self.hours * see["delay_eur"]
         back = see["rebound"] * see.mean + waits
         return most - plan, back, plan - least, see.mean / see["rebound"] - waits
+
+    def coming(self, see: View, plan: Any) -> Any:
+        return plan - see["demand_kw"]
 
     def act(self, see: View, plan: Any) -> tuple[Any, Any, Any, Any]:
         wished = see["plan_kw"] + see.behind_kw()

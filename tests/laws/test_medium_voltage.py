@@ -52,16 +52,21 @@ def nobody(world: MediumVoltage, batch: int) -> tuple[dict[str, Any], dict[str, 
 
 
 def anything(world: MediumVoltage, batch: int, draw: np.random.Generator) -> tuple[Any, Any]:
-    """Random actions beyond the bounds, randomly present; calls of all sizes and prices."""
+    """Random actions beyond the bounds, randomly present; calls of all sizes and prices.
+
+    Of the distribution operator in one quarter in two.
+    """
     actions, present = nobody(world, batch)
     for group in world.groups[:-2]:
         values = draw.normal(size=actions[group.name].shape) * group.action.high
         actions[group.name] = torch.from_numpy(values)
         present[group.name] = torch.from_numpy(draw.random(present[group.name].shape) < 0.8)
     units = len(world.roster.names)
-    calls = draw.normal(size=(batch, units, 2)) * (300e3, 15e3)
+    calls, relief = draw.normal(size=(2, batch, 1, units, 2)) * (300e3, 15e3)
+    relief *= draw.random((batch, 1, units, 1)) < 0.05
+    limits = draw.uniform(0, 4e3, (batch, 1, units))
     actions["tso"] = torch.from_numpy(calls.reshape(batch, 1, -1))
-    actions["dso"] = torch.from_numpy(draw.uniform(0, 4e3, (batch, 1, units)))
+    actions["dso"] = torch.from_numpy(np.concatenate((limits, relief.reshape(batch, 1, -1)), -1))
     present |= {name: torch.from_numpy(draw.random((batch, 1)) < 0.6) for name in ("tso", "dso")}
     return actions, present
 
@@ -194,7 +199,8 @@ def test_what_is_put_off_is_made_up_with_its_rebound(wanted: list[float], demand
 # --- settlement ---------------------------------------------------------------------------------
 
 WH = st.integers(-2_000_000, 2_000_000)
-QUARTERS = st.lists(st.tuples(WH, WH, st.integers(0, 10**6), WH, WH), min_size=1, max_size=6)
+QUARTER = st.tuples(WH, WH, st.integers(0, 10**6), WH, WH, st.booleans())
+QUARTERS = st.lists(QUARTER, min_size=1, max_size=6)
 
 
 @settings(deadline=None, max_examples=tries(100))
@@ -202,34 +208,60 @@ QUARTERS = st.lists(st.tuples(WH, WH, st.integers(0, 10**6), WH, WH), min_size=1
 def test_nothing_is_paid_for_what_was_not_delivered(
     units: list[tuple[int, ...]], need: int, spot: int
 ) -> None:
-    base, metered, held, called, mc = (torch.tensor([list(x)]) for x in zip(*units, strict=True))
+    base, metered, held, called, mc, by_dso = (
+        torch.tensor([list(x)]) for x in zip(*units, strict=True)
+    )
     price = prices(torch.tensor([spot]), 200, 12_000)
-    done = settle(price, base, metered, held, (called, mc), torch.tensor([need]))
+    done = settle(price, base, metered, held, (called, mc, by_dso), torch.tensor([need]), 5_000)
     assert torch.equal(done.delivered, delivered_wh(base, metered, called))
     beyond = metered - base
     assert bool((done.delivered.abs() <= torch.minimum(called.abs(), beyond.abs())).all())
     assert bool((done.delivered * called >= 0).all())
-    # The transmission operator pays what was delivered at its price, and the rest elsewhere.
-    rest = need - int(done.delivered.sum())
+    # What is missing costs its penalty, but for what a limit took from a call for more.
+    missing = (called - done.delivered).abs()
+    assert bool((done.penalties <= 5_000 * missing).all())
+    assert torch.equal(done.penalties * (held == 0), 5_000 * missing * (held == 0))
+    # Each operator pays what was delivered to it, less penalties; transmission the rest elsewhere,
+    # distribution what it has to trade so that its calls leave the system in balance.
+    paid_out, mine = done.delivered * mc - done.penalties, done.delivered * ~by_dso
+    rest = need - int(mine.sum())
     elsewhere = rest * (spot + 12_000 if rest > 0 else spot - 12_000)
-    assert int(done.tso[0]) == int((done.delivered * mc).sum()) + elsewhere
+    assert int(done.tso[0]) == int((paid_out * ~by_dso).sum()) + elsewhere
+    off = metered - base - done.delivered
+    lacking = torch.minimum((-off).clamp(min=0), held)
+    traded = (lacking - done.delivered * by_dso).sum()
+    assert int(done.dso[0]) == int((paid_out * by_dso).sum() + traded * spot)
     # Payments of units = spot for the baseline + imbalance - calls; and money is conserved.
     paid = int(done.units.sum() + done.tso.sum() + done.dso.sum())
     assert paid == int(done.outside.sum())
     assert int(done.outside[0, 0]) == -spot * int(base.sum())
     # Being off the baseline never pays, against having nominated what came of it.
-    off = beyond - done.delivered
     without = -(base + off) * spot - done.delivered * mc
-    assert bool((done.units + done.dso[:, None] * (off < 0) >= without).all())
+    assert bool((done.units + lacking * spot >= without).all())
 
 
 def test_who_is_limited_is_held_harmless_and_who_is_short_is_not() -> None:
     price = prices(torch.tensor([8000]), 200, 12_000)
     base, metered = torch.tensor([[1000, 1000, 1000]]), torch.tensor([[600, 600, 600]])
     held, nothing = torch.tensor([[400, 150, 0]]), torch.zeros(1, 3, dtype=torch.int64)
-    done = settle(price, base, metered, held, (nothing, nothing), torch.tensor([0]))
+    nobody = (nothing, nothing, nothing.bool())
+    done = settle(price, base, metered, held, nobody, torch.tensor([0]), 5_000)
     assert done.units.tolist() == [[-8e6, -8e6 + 250 * 9600, -8e6 + 400 * 9600]]
     assert int(done.dso[0]) == 550 * 8000
+
+
+def test_a_call_of_the_distribution_operator_is_paid_as_delivered_and_what_is_missing_costs() -> (
+    None
+):
+    """A park and a plant, called for 400 Wh less at 0 and 6 ct: one gives all, one the half."""
+    price = prices(torch.tensor([8000]), 200, 12_000)
+    base, metered = torch.tensor([[1000, 1000]]), torch.tensor([[600, 800]])
+    call = torch.tensor([[-400, -400]]), torch.tensor([[0, 6000]]), torch.tensor([[True, True]])
+    none = torch.zeros(1, 2, dtype=torch.int64)
+    done = settle(price, base, metered, none, call, torch.tensor([0]), 5_000)
+    assert done.units.tolist() == [[-8e6, -8e6 + 200 * 6000 + 200 * 5000]]
+    assert int(done.dso[0]) == 600 * 8000 - 200 * 6000 - 200 * 5000
+    assert int(done.tso[0]) == 0
 
 
 # --- the network --------------------------------------------------------------------------------
@@ -308,12 +340,13 @@ def test_money_and_water_are_conserved_whatever_is_done(world: MediumVoltage) ->
     came = 60 * 60 * P.inflow_m3_per_s
     before, after = (s["upper"] + s["lower"] for s in (first, state))
     torch.testing.assert_close(after + state["spilled"], before + came, rtol=1e-12, atol=0)
-    flex = dict(zip(FLEX, state["flex"].T.tolist(), strict=True))
-    for called, found, lacking in zip(
-        flex["called_wh"], flex["delivered_wh"], flex["lacking_wh"], strict=True
-    ):
-        assert called == found + lacking
-        assert called > 0 < found
+    flex = dict(zip(FLEX, state["flex"].T, strict=True))
+    for asked, got in (("called_wh", "delivered_wh"), ("relief_wh", "relieved_wh")):
+        assert bool((0 < flex[got]).all())
+        assert bool((flex[got] <= flex[asked]).all())
+    # At 5 ct, in milli-cents and Wh.
+    missing = flex["called_wh"] + flex["relief_wh"] - flex["delivered_wh"] - flex["relieved_wh"]
+    assert bool((flex["penalties"] <= 5_000 * missing).all())
 
 
 def test_a_row_of_a_batch_is_the_single_one(world: MediumVoltage) -> None:

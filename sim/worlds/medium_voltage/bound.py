@@ -1,10 +1,10 @@
 """The least cost of a run: a linear programme with perfect foresight (HiGHS).
 
 It knows wind, demand, prices and needs, has neither network nor losses, plans energies by the
-quarter of an hour, and nominates what suits it within what may be nominated. Each of these only
-lets it do more than any control can, so cost >= bound for every run, whatever is lost, late,
-tripped or out of order. The water is counted by its potential energy, which pump and turbine change
-by exactly what they draw and give (see `hydro`).
+quarter of an hour, and nominates what suits it. Each of these only lets it do more than any control
+can, so cost >= bound for every run, whatever is lost, late, tripped or out of order. The water is
+counted by its potential energy, which pump and turbine change by exactly what they draw and give
+(see `hydro`).
 
 Columns, per quarter k of h hours, in kWh:
     g           biomass; at most its rating
@@ -17,9 +17,10 @@ Least   sum fuel g + delay h e - spot (M - y) + P (R - y) - value (eta z - o) of
 with    M = wind - w + g + d - c - demand + sum (s - u), and P the price of balancing elsewhere, up
 or down; so that
     o = o' + rebound s - u        |o| <= bound         z = z' + eta c - d / eta + inflow
-    y <= M - N for the least, y >= M - N for the most that may be nominated
 with ' for the quarter before. Nominating more or less than M - y costs no less than spot, as the
-imbalance has a dear and a cheap side. Starts cost nothing here, and what runs has no least power.
+imbalance has a dear and a cheap side, and what the distribution operator calls it trades at spot;
+what units and operators pay each other adds up to nothing. Starts cost nothing here, and what runs
+has no least power.
 """
 
 from __future__ import annotations
@@ -97,13 +98,6 @@ def least(p: Params, roster: Roster, given: Mapping[str, torch.Tensor]) -> float
     if p.hydros:
         moved += _hydro(lp, p, day)
         fixed += day.end * p.turbine_efficiency * _first_kwh(p)
-    shift = p.industrial_share * rated["industrial"]
-    nominated_least = -(p.pump_kw * p.hydros + shift) * hours
-    nominated_most = (1.2 * p.pump_kw * p.hydros + shift + rated["biomass"]) * hours
-    minus = [(r, columns, -1.0 * coefficient) for r, columns, coefficient in moved]
-    endless = np.full(day.quarters, np.inf)
-    lp.rows([(rows, delivered, 1.0), *minus], -endless, -nominated_least)
-    lp.rows([(rows, delivered, 1.0), *minus], -nominated_most, endless)
     meters = 1e-3 * len(roster.names) * float((day.spot + p.balancing_eur_per_kwh).sum())
     return lp.least() + fixed - meters - TOLERANCE_EUR
 

@@ -25,9 +25,9 @@ SUMS: Final = (
     "export_kwh", "curtailed_kwh", "unserved_kwh", "starts", "fuel_eur", "start_eur", "delay_eur",
     "unserved_eur", "spilled_m3",
 )  # fmt: skip
-FLEX: Final = ("need_wh", "called_wh", "delivered_wh", "lacking_wh")
-"""Whole Wh: what the transmission operator needed, called here, got here; and called but did not
-get. All without sign."""
+FLEX: Final = ("need_wh", "called_wh", "delivered_wh", "relief_wh", "relieved_wh", "penalties")
+"""Whole Wh, without sign: what the transmission operator needed, called here and got here; what the
+distribution operator called and got. Penalties in 1e-8 EUR."""
 NETWORK: Final = slice(0, 3)
 HOUR: Final = 1 / 60
 Tensor = torch.Tensor
@@ -109,6 +109,8 @@ def metrics_of(p: Params, roster: Roster, state: State, spot_mc: int) -> dict[st
     called = flex["called_wh"]
     kept = 100.0 * flex["delivered_wh"] / called if called else 100.0
     found = 100.0 * flex["delivered_wh"] / flex["need_wh"] if flex["need_wh"] else 100.0
+    relief = flex["relief_wh"]
+    relieved = 100.0 * flex["relieved_wh"] / relief if relief else 100.0
 
     def eur(value: float, text: str) -> Metric:
         return Metric(round(value, 9), "EUR", "lower", False, text)
@@ -126,14 +128,17 @@ def metrics_of(p: Params, roster: Roster, state: State, spot_mc: int) -> dict[st
         ),
         "energy_cost": eur(energy, "what units pay in all, less what they are paid"),
         "balancing_cost": eur(tso, "what the transmission operator pays, here and elsewhere"),
-        "redispatch_cost": eur(dso, "energy that the distribution operator bought for limits"),
+        "redispatch_cost": eur(dso, "what the distribution operator pays for limits and calls"),
+        "penalties": eur(flex["penalties"] / EUR, "units to operators, for what is missing"),
         "operation_cost": eur(operation, "fuel, and starts of the hydro plant"),
         "delay_cost": eur(sums["delay_eur"], "demand put off"),
         "unserved_cost": eur(sums["unserved_eur"], "demand not supplied, of everybody"),
         "end_cost": eur(end, "owed less stored when the run ends"),
         "need": low(flex["need_wh"] / 1e6, "MWh", "of the transmission operator, up or down"),
         "found": high(found, "%", "of the need, delivered from this network"),
-        "kept": high(kept, "%", "of what was called, delivered"),
+        "kept": high(kept, "%", "of what the transmission operator called, delivered"),
+        "relief": low(relief / 1e6, "MWh", "called by the distribution operator"),
+        "relieved": high(relieved, "%", "of it, delivered"),
         "overvoltage_bus_minutes": low(sums["overvoltage"], "bus min", "above 1.1 p.u."),
         "undervoltage_bus_minutes": low(sums["undervoltage"], "bus min", "below 0.9 p.u."),
         "overload_minutes": low(sums["overload"], "min", "branches above their rating"),

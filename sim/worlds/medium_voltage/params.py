@@ -94,6 +94,8 @@ class Params(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """In standard deviations: so much of it is dealt with by frequency control, without a call."""
     balancing_eur_per_kwh: NotNegative = 0.12
     """Balancing energy from elsewhere is so much dearer (up) or cheaper (down) than spot."""
+    penalty_eur_per_kwh: NotNegative = 0.05
+    """Paid by a unit to the operator that called it, for what it did not deliver."""
     end_share: Share = 0.9
     """Water and demand put off count, at the end, at this share of the day's mean price."""
     unserved_eur_per_kwh: NotNegative = 3.0

@@ -6,8 +6,9 @@ All powers are in kW and positive into the network. Messages are vectors:
     offer   unit -> dso, as a quarter begins        `OFFER`, for the next quarter: so much more (up)
             or less (down) power into the network than nominated, at what price; it asks for the
             price of up and would pay that of down
-    pool    dso -> tso, each minute                 per unit `OFFER[1:]`: what the network bears
-    call    tso -> units, some minutes later        `CALL_HEAD`, then per unit `CALL`
+    relief  dso -> units, some minutes later        `CALL_HEAD`, then per unit `CALL`
+    pool    dso -> tso, from then on, each minute   per unit `OFFER[1:]`: what the network bears
+    call    tso -> units, some minutes later        as `relief`
 Energies are in Wh of a quarter, prices in milli-cents per kWh.
 """
 
@@ -22,9 +23,12 @@ from sim.worlds.smart_grid_devices import Roster
 from sim.worlds.smart_grid_spaces import HOURS, MINUTE_NS, kw
 from sim.worlds.world import Group
 
-REPORT: Final = ("slot", "v_pu", "p_kw", "able_kw", "q_max_kvar", "worth_eur_per_kwh")
+REPORT: Final = (
+    "slot", "v_pu", "p_kw", "able_kw", "q_max_kvar", "worth_eur_per_kwh", "least_kw", "coming_kw",
+)  # fmt: skip
 """able: what it would feed in without a limit; q_max: reactive power it could take; worth: what it
-loses by each kWh that it may not feed in."""
+loses by each kWh that it may not feed in; least: what it feeds in under any limit; coming: what it
+expects to feed in in the next quarter, called for nothing."""
 LIMIT: Final = ("p_max_kw", "q_kvar")
 OFFER: Final = ("slot", "up_wh", "up_price", "down_wh", "down_price")
 CALL_HEAD: Final = ("quarter",)
@@ -146,10 +150,10 @@ def groups(p: Params, roster: Roster) -> tuple[Group, ...]:
             spaces = observation(role, units), action(role, most)
             # Without a fresh action for two minutes a unit counts as left alone.
             made.append(Group(role, names, *spaces, MINUTE_NS, "last", 2 * MINUTE_NS))
-    limits = Space((Field("limits_kw", "kW", 0, FREE_KW, size=units, default=FREE_KW),))
-    made.append(
-        Group("dso", ("dso",), dso_observation(units), limits, MINUTE_NS, "last", 2 * MINUTE_NS)
-    )
-    calls = Space((Field("calls", "Wh, m-cent/kWh", -1e12, 1e12, size=len(CALL) * units),))
-    made.append(Group("tso", ("tso",), tso_observation(), calls, MINUTE_NS, "last", 2 * MINUTE_NS))
+    calls = Field("calls", "Wh, m-cent/kWh", -1e12, 1e12, size=len(CALL) * units)
+    limits = Field("limits_kw", "kW", 0, FREE_KW, size=units, default=FREE_KW)
+    for name, sees, does in (
+        ("dso", dso_observation(units), (limits, calls)), ("tso", tso_observation(), (calls,)),
+    ):  # fmt: skip
+        made.append(Group(name, (name,), sees, Space(does), MINUTE_NS, "last", 2 * MINUTE_NS))
     return tuple(made)

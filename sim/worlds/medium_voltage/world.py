@@ -4,8 +4,9 @@ One step is a minute; energy is traded and settled by the quarter of an hour. Ea
 what it will feed in during the next quarter and sells that on the day-ahead market's price. The
 transmission operator is told what it is to find in this network in the next quarter, up or down: it
 may call what units have offered, as far as the distribution operator finds that the network bears
-it, and buys the rest elsewhere. The distribution operator watches voltages and lines, and limits
-what units may feed in; what they lack by that it buys for them. See `settlement`.
+it, and buys the rest elsewhere. The distribution operator watches voltages and lines, calls what
+relieves them in the next quarter, and limits what units may feed in; what they lack by that it buys
+for them. See `settlement`.
 
 The objective `cost`, in EUR: what units and operators pay to the outside, fuel, starts, demand put
 off and not supplied, less the value of what is stored when the run ends. What the network suffers
@@ -133,8 +134,9 @@ class MediumVoltage:
     def reset(self, seeds: Sequence[tuple[int, int]], device: str = "cpu") -> State:
         """Midnight.
 
-        plan_kw, next_kw [B, N] nominated for this quarter and the next; called_wh, asked_wh, and
-        their prices _mc, int64 [B, N]: called for this quarter and the next; metered_wh, base_wh,
+        plan_kw, next_kw [B, N] nominated for this quarter and the next; called_wh, asked_wh,
+        their prices _mc, int64 [B, N], and whether the distribution operator called, _by_dso bool
+        [B, N]: for this quarter and the next; metered_wh, base_wh,
         held_wh [B, N] so far in this quarter; paid int64 [B, N], operators [B, 2] (tso, dso),
         outside [B, 4] in 1e-8 EUR; flex int64 [B, FLEX]; bus_v [B, buses]; loading, is_open [B,
         branches]; is_out bool [B, N]; substation [B, 4]; sums [B, SUMS]. Of roles: biomass_kw,
@@ -159,7 +161,8 @@ class MediumVoltage:
             "own_kw": own, "plan_kw": plan, "next_kw": plan, "p_kw": zeros(n), "q_kvar": zeros(n),
             "v_pu": at_rest[:, fixed.bus], "was_played": whole.bool(),
             "is_supplied": ~whole.bool(), "is_out": whole.bool(),
-            "called_wh": whole, "called_mc": whole, "asked_wh": whole, "asked_mc": whole,
+            "called_wh": whole, "called_mc": whole, "called_by_dso": whole.bool(),
+            "asked_wh": whole, "asked_mc": whole, "asked_by_dso": whole.bool(),
             "metered_wh": zeros(n), "base_wh": zeros(n), "held_wh": zeros(n),
             "paid": whole, "operators": whole.new_zeros(b, 2), "outside": whole.new_zeros(b, 4),
             "flex": whole.new_zeros(b, len(FLEX)),
@@ -192,7 +195,8 @@ class MediumVoltage:
         )  # fmt: skip
         dark = (load * ~physics.supplied).sum(1)
         base = done["base_kw"] + state["plan_kw"]
-        limit = torch.where(present["dso"][..., None], actions["dso"], FREE_KW)[:, 0]
+        units = len(roster.names)
+        limit = torch.where(present["dso"], actions["dso"][:, 0, :units], FREE_KW)
         held = (base + state["called_wh"] / 250.0 - limit.clamp(min=0.0)).clamp(min=0.0)
         state |= after | {
             "noise": noise, "own_kw": own, "next_kw": done["next_kw"],
@@ -226,20 +230,30 @@ class MediumVoltage:
     def _called(
         self, state: State, actions: Mapping[str, Tensor], present: Mapping[str, Tensor]
     ) -> State:
-        """What was nominated and called in the last quarter is in force; what is called waits."""
+        """What was nominated and called in the last quarter is in force; what is called waits.
+
+        A unit is called by one operator: where the distribution operator's call stands, no other
+        counts.
+        """
         is_first = (state["step"] % QUARTER_MIN == 0)[:, None]
         if bool(is_first.any()):
-            nothing = torch.zeros_like(state["asked_wh"])
-            for now, then in (("called_wh", "asked_wh"), ("called_mc", "asked_mc")):
+            for what in ("wh", "mc", "by_dso"):
+                now, then = f"called_{what}", f"asked_{what}"
                 state[now] = torch.where(is_first, state[then], state[now])
-                state[then] = torch.where(is_first, nothing, state[then])
+                state[then] = torch.where(is_first, torch.zeros_like(state[then]), state[then])
             state["plan_kw"] = torch.where(is_first, state["next_kw"], state["plan_kw"])
-        counts = present["tso"] & ~is_first
-        if bool(counts.any()):
-            table = actions["tso"][:, 0].reshape(len(counts), -1, 2)
-            whole = torch.round(table.clamp(-1e7, 1e7)).to(torch.int64)
-            state["asked_wh"] = torch.where(counts, whole[..., 0], state["asked_wh"])
-            state["asked_mc"] = torch.where(counts, whole[..., 1], state["asked_mc"])
+        units = len(self.roster.names)
+        for operator, tables in (("dso", actions["dso"][:, 0, units:]), ("tso", actions["tso"])):
+            counts = present[operator] & ~is_first
+            if bool(counts.any()):
+                table = tables.reshape(len(counts), units, 2)
+                whole = torch.round(table.clamp(-1e7, 1e7)).to(torch.int64)
+                by_dso, is_call = state["asked_by_dso"], whole[..., 0] != 0
+                counts = counts & (is_call | by_dso if operator == "dso" else ~by_dso)
+                state["asked_wh"] = torch.where(counts, whole[..., 0], state["asked_wh"])
+                state["asked_mc"] = torch.where(counts, whole[..., 1], state["asked_mc"])
+                if operator == "dso":
+                    state["asked_by_dso"] = torch.where(counts, is_call, by_dso)
         return state
 
     def _settled(self, state: State) -> State:
@@ -249,13 +263,17 @@ class MediumVoltage:
             return state
         meters = ("metered_wh", "base_wh", "held_wh")
         metered, base, held = (torch.round(state[name]).to(torch.int64) for name in meters)
-        called = state["called_wh"]
+        called, by_dso = state["called_wh"], state["called_by_dso"]
         need = torch.gather(state["need_wh"], 1, quarter_of(state["step"])[:, None])[:, 0]
         done = settle(
-            self.prices(state, 0), base, metered, held, (called, state["called_mc"]), need
-        )
-        amounts = (need.abs(), called.abs().sum(1), done.delivered.abs().sum(1),
-                   (called - done.delivered).abs().sum(1))  # fmt: skip
+            self.prices(state, 0), base, metered, held, (called, state["called_mc"], by_dso), need,
+            round(self.params.penalty_eur_per_kwh * MILLICENT_PER_EUR),
+        )  # fmt: skip
+        asked, got = called.abs(), done.delivered.abs()
+        amounts = (
+            need.abs(), (asked * ~by_dso).sum(1), (got * ~by_dso).sum(1), (asked * by_dso).sum(1),
+            (got * by_dso).sum(1), done.penalties.sum(1),
+        )  # fmt: skip
         operators = torch.stack((done.tso, done.dso), 1)
         state["paid"] = state["paid"] + done.units * is_last
         state["operators"] = state["operators"] + operators * is_last

@@ -56,6 +56,8 @@ _DECISIONS: Final = 400
 """Decisions of the agent's group that are looked at; past the 256 steps between collections."""
 _HANDLER_SECONDS: Final = 5.0
 """Real time of one handler, after which it counts as hanging."""
+_LOADING_SECONDS: Final = 60.0
+"""The same of loading a module, which may import what takes long on a busy machine."""
 _LOOK_SECONDS: Final = 0.25
 _RUN_SECONDS: Final = 60.0
 _AGAIN: Final = "time, addresses or a generator of Python's own decide something"
@@ -122,7 +124,11 @@ def check_world(target: str, scenario: str = "") -> list[Finding]:
     elif target in WORLDS:
         kind, params = target, {}
     else:
-        close = did_you_mean(target, [*WORLDS, *bundled()])
+        beside = sorted(p.name for p in Path().glob("*.*") if p.suffix in (".py", ".yaml", ".yml"))
+        own = [name for name in beside if Path(name).stem == target]
+        close = did_you_mean(target, [*beside, *WORLDS, *bundled()])
+        if own:
+            close = f"did you mean {' or '.join(own)}?"
         raise ScenarioError(f"no file, scenario or world {target!r}; {close}")
     try:
         with one_thread():
@@ -430,9 +436,9 @@ def _watched(is_loading: bool = False) -> Iterator[None]:
         held = (cell, cell.loop.now_ns) if cell else is_loading
         if not held or since[0] != held:
             since = (held, monotonic())
-        elif monotonic() - since[1] > _HANDLER_SECONDS:
+        elif monotonic() - since[1] > (allowed := _HANDLER_SECONDS if cell else _LOADING_SECONDS):
             error = Deadline(
-                f"held the clock for {_HANDLER_SECONDS:.0f} s: it loops or blocks without awaiting"
+                f"held the clock for {allowed:.0f} s: it loops or blocks without awaiting"
             )
             if cell is not None:
                 cell.overdue = error

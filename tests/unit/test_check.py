@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from agents.lint import FAULT, HINT, NOTE, Finding, lint
+from sim.check import check as check_target
 from sim.check import check_file, print_findings
 from sim.errors import ScenarioError
 
@@ -316,6 +317,26 @@ def test_a_file_that_does_not_load(check: Check) -> None:
     assert fault.text.startswith("not Python")
     (hint,) = check("x = 1")
     assert hint.text == "there is no sim.Agent in it"
+
+
+def test_loading_may_take_longer_than_a_handler_but_not_for_ever(
+    check: Check, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (hint,) = check("\nimport time\ntime.sleep(0.6)")
+    assert hint.text == "there is no sim.Agent in it"
+    monkeypatch.setattr("sim.check._LOADING_SECONDS", 0.3)
+    (fault,) = check("\nwhile True: pass")
+    assert (fault.line, fault.severity) == (3, FAULT)
+    assert "loading it: held the clock" in fault.text
+
+
+def test_a_name_without_its_ending_points_to_the_file(check: Check) -> None:
+    check(GOOD)
+    with pytest.raises(ScenarioError, match=r"or world 'mine'; did you mean mine\.py\?"):
+        check_target("mine")
+    Path("mine.yaml").touch()
+    with pytest.raises(ScenarioError, match=r"did you mean mine\.py or mine\.yaml\?"):
+        check_target("mine")
 
 
 def test_a_scenario_and_a_role(check: Check) -> None:

@@ -14,6 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import sim
+from agents.behaviours.medium_voltage_operators import Dso
+from agents.policy import Received
 from sim.errors import BoundError, ScenarioError, UnknownKeyError
 from sim.learn.batched import BatchedRollout
 from sim.prepare import load, prepare
@@ -421,6 +423,74 @@ def test_what_is_not_heard_is_not_called_and_not_paid() -> None:
     for metrics in outcomes(45, 0.0):
         assert metrics["found"] > 30
         assert metrics["kept"] > 60
+
+
+def operator(**params: Any) -> tuple[Any, Any]:
+    """The rule of the distribution operator, and a view in which everybody exports over a line of
+    their own of 1,000 kVA, which is half full."""
+    world = make({})
+    group = next(g for g in world.groups if g.name == "dso")
+    dso = Dso("dso", group, params)
+    obs = np.zeros((1, group.observation.size))
+    at = group.observation.slices
+    obs[:, at["minute"]] = 3
+    obs[:, at["line"]], obs[:, at["line_loading"]] = np.arange(16), 0.5
+    obs[:, at["line_kva"]], obs[:, at["busbar_v_pu"]] = 1000, 1.0
+    return dso, obs
+
+
+def heard(rows: list[list[float]]) -> Received:
+    values = np.array([rows], dtype=float)
+    count = values.shape[:2]
+    return Received(values, np.ones(count, bool), np.full(count, 30.0))
+
+
+@pytest.mark.parametrize(("is_export", "expected"), [(True, -200), (False, 200)])
+def test_what_relieves_a_line_is_called_cheapest_first(is_export: bool, expected: float) -> None:
+    """Units 3, 9 and 10 are behind one line, which is to carry 1,250 kW: 300 more than it aims at.
+
+    At once 100 kW (25,000 Wh) are the cheapest, then 400 of which the half; unit 3 is the dearest.
+    """
+    dso, obs = operator(aim=0.95)
+    obs[:, dso.at["line"]][0, [9, 10]] = 3
+    sign = 1.0 if is_export else -1.0
+    v = 1.0 + 0.02 * sign
+    # slot, v, p, able, q_max, worth, least, coming: 750 kW more in the same direction, by unit 3.
+    reports = [[slot, v, 0, 0, 0, 0, 0, sign * 750 * (slot == 3)] for slot in (3, 9, 10)]
+    # slot, up, its price, down, its price: what one would pay for less is what one asks for more.
+    prices_of = {3: 1000, 9: 6000, 10: 5000} if is_export else {3: 9000, 9: 5000, 10: 6000}
+    room = {3: 200e3, 9: 25e3, 10: 100e3}
+    offers = [[s, room[s], prices_of[s], room[s], prices_of[s]] for s in (3, 9, 10)]
+    inbox = {"report": heard(reports), "offer": heard(offers)}
+    nothing = {"report": heard(reports), "offer": heard([[0.0] * 5])}
+    _, _, memory = dso(obs, nothing, dso.memory(np, 1), None)
+    action, said, _ = dso(obs, inbox, memory, None)
+    calls = action[0, 16:].reshape(16, 2)
+    assert calls[9].tolist() == [-sign * 25e3, prices_of[9]]
+    assert calls[10].tolist() == [expected * 250, prices_of[10]]
+    assert np.flatnonzero(calls[:, 0]).tolist() == [9, 10]
+    assert said["relief"][0, 1:].tolist() == action[0, 16:].tolist()
+    pool = said["pool"][0].reshape(16, 4)
+    assert not pool[[9, 10]].any()
+    assert pool[3].any()
+    # Who does not buy calls nobody.
+    dso, _ = operator(buys=0)
+    assert not dso(obs, inbox, memory, None)[0][0, 16:].any()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_calls_relieve_lines_that_limits_cannot() -> None:
+    """A calm winter day in a network that has grown: much is drawn, and limits take off nothing."""
+    grown = {"world.day": "2016-01-28", "world.load_scale": 3, "world.industrial_scale": 6}
+    with_calls, without = (
+        outcomes(1440, 0.0, **grown, **{"agents.dso.params.buys": buys}) for buys in (1, 0)
+    )
+    for one, other in zip(with_calls, without, strict=True):
+        assert other["relief"] == 0 < one["relief"]
+        assert other["overload_minutes"] > 100
+        assert one["overload_minutes"] < 0.5 * other["overload_minutes"]
+        assert one["relieved"] > 90
 
 
 def test_rules_and_roles_exist() -> None:

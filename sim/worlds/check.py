@@ -122,11 +122,14 @@ def _looked_at(world: World, step: int) -> Iterator[Remark]:
     """Observations, metrics and scene; none of them may change the state."""
     before = world.state_bytes()
     seen = world.observe()
+    there = _alive(world)
     for group in world.groups:
         shape = (len(group.agents), group.observation.size)
         yield from _numbers(seen, group.name, shape, f"observe, step {step}")
         if group.name in seen and seen[group.name].shape == shape:
-            yield from _bounds(group.observation, seen[group.name], group.name, step)
+            # Who has left, or not come yet, observes zeros.
+            rows = seen[group.name][there.get(group.name, slice(None))]
+            yield from _bounds(group.observation, rows, group.name, step)
     for name, metric in world.metrics().items():
         if not isinstance(metric.value, int | float):
             yield Remark(FAULT, f"metric {name!r} is no number: {metric.value!r}")
@@ -137,6 +140,15 @@ def _looked_at(world: World, step: int) -> Iterator[Remark]:
     if world.state_bytes() != before:
         yield Remark(FAULT, f"looking at the world changes its state (step {step})",
                      "observe, metrics and scene only read it")  # fmt: skip
+
+
+def _alive(world: Any) -> dict[str, NDArray[np.bool_]]:
+    """Who is in the world, of one that says so. Shapes: per group [n]."""
+    batch = getattr(world, "batch", None)
+    if not hasattr(batch or world, "alive"):
+        return {}
+    alive = world.alive() if batch is None else batch.alive(world.state)
+    return {g: np.asarray(a if batch is None else a[0], dtype=bool) for g, a in alive.items()}
 
 
 def _rewards(world: World, step: int) -> Iterator[Remark]:

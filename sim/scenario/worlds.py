@@ -6,6 +6,7 @@ world: {kind: my_world.py}                       the same with the file's whole 
 
 from __future__ import annotations
 
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Final
 
@@ -19,7 +20,8 @@ SHORT: Final = ("pettingzoo", "gym")
 def with_world(tree: Node) -> Node:
     """The tree with its world in full.
 
-    Raises: ScenarioError for a file that is not there, and for two worlds at once.
+    Raises: ScenarioError for a file that is not there, for two worlds at once, and where a key is
+            nearly the one that names the world.
     """
     world = tree.value.get("world") if tree.is_map else None
     if world is None or not world.is_map:
@@ -32,6 +34,11 @@ def with_world(tree: Node) -> Node:
                 f"{env.where}: world: {kind} stands for kind and env; {clash[0]} is there too"
             )
         values = {"kind": Node(kind, env.where, env.folder), "env": env, **values}
+    for name in values if "kind" not in values else ():
+        if close := get_close_matches(name, ("kind", *SHORT), n=1, cutoff=0.7):
+            raise ScenarioError(
+                f"{values[name].where}: world: no key {name!r}; did you mean {close[0]!r}?"
+            )
     for name in ("kind", "env"):
         if name in values:
             values[name] = _placed(values[name], name)

@@ -219,6 +219,13 @@ def ours(name: str, **params: Any) -> Any:
     return make_world("pettingzoo", {"env": f"{HERE}:{name}", **params}, 1)
 
 
+def test_a_world_that_is_nearly_named_is_told_by_line() -> None:
+    for key, meant in (("petingzoo", "pettingzoo"), ("kimd", "kind")):
+        text = f"duration: 1s\nworld: {{{key}: x}}\nnetwork: {{default: {{latency: 1ms}}}}"
+        with pytest.raises(ScenarioError, match=f":2: world: no key '{key}'; .* '{meant}'"):
+            parse_scenario(text)
+
+
 def test_parts_of_a_space_have_names() -> None:
     agent, scout = ours("Mixed").groups
     assert [f.name for f in agent.observation.fields] == [

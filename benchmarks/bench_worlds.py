@@ -8,10 +8,11 @@ that figures of two machines, or of a busy one, can be set against each other.
 
     python benchmarks/bench_worlds.py [SECONDS [DEVICE [WORLD ...]]]
 
-One line of JSON; half a minute of processor time with SECONDS 0.3, the default. Aims on two cores: light worlds
-150,000 steps per second at 1,024 copies with at most about 100 operations; one thread and its
-processor time here, so that half of that is asked of it, as the other core does as many again in a
-second process. The order book: 300,000 orders per second. `misses` says which are not met.
+One line of JSON; half a minute of processor time with SECONDS 0.3, the default. Aims on two cores:
+light worlds 150,000 steps per second at 1,024 copies with at most about 100 operations; one thread
+and its processor time here, so that half of that is asked of it, as the other core does as many
+again in a second process. The order book: 300,000 orders per second. `misses` says which are not
+met.
 """
 
 from __future__ import annotations

@@ -307,6 +307,17 @@ def test_a_lone_vehicle_loses_nothing_at_green_and_all_stop_without_signals() ->
         assert (told["delay"].value < 0.5) == (stops == 0)
 
 
+def test_a_driver_sees_whether_somebody_is_on_its_way() -> None:
+    """One sets out from the north, straight on: it takes zones 0 and 3 of the box."""
+    world = make(control="vehicles", north_south=0, east_west=0)
+    field = world.groups[-1].observation.index("free")
+    for movement, free in ((0, [1, 0, 1, 0]), (1, [1, 1, 1, 0])):
+        state = queued(world, world.reset([(0, 0)]), [0, 0, 1, 2, 3], 1)
+        state["committed"][0, 0], state["movement"] = True, state["movement"] + movement
+        state["movement"][0, 0] = 0
+        assert world.observe(state)["vehicle"][0, 1:5, field].flatten().tolist() == free
+
+
 def test_what_makes_no_sense_is_refused() -> None:
     for params, word in (
         ({"left": 0.6, "right": 0.5}, "world.left"),

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from sim.errors import BoundError
 from sim.worlds.catalogue import make_batch
-from sim.worlds.junctions import webster
+from sim.worlds.junctions import progression, webster
 from sim.worlds.junctions.params import CITY, LENGTH_M, Params
 from sim.worlds.junctions.reference import instant
 
@@ -119,6 +119,48 @@ def test_greens_are_for_what_comes_to_each_junction() -> None:
     cycle = (1.5 * 8.6 + 5) / (1 - 900 / 3600 / webster.SATURATION)
     assert sum(plan[0]) + 10 == pytest.approx(cycle)
     assert (plan[0][1] + SHOWN) / (plan[0][0] + SHOWN) == pytest.approx(2)
+
+
+def test_a_platoon_waits_for_green_by_hand() -> None:
+    """Cycle 60 s, green from 10 to 40 s, a platoon of 20 s."""
+    for arrives, wanted in ((15, 0.0), (75, 0.0), (40, 20.5), (0, 2.75), (30, 12.75)):
+        assert progression.wait(arrives, 20, 10, 30, 60) == pytest.approx(wanted)
+
+
+def test_offsets_let_platoons_through_both_ways() -> None:
+    """A road takes 15 s to drive, the cycle is 60 s, so that half a cycle there and back is two
+    roads: neighbours half a cycle apart would wait, and the hill is climbed to less than all at
+    once has."""
+    p = Params(columns=3, north_south=200, east_west=600, road=CITY.speed * 15 - BOX)
+    shown = [[20.0, 30.0]] * 3
+    begun = progression.offsets(p, shown)
+    assert begun[0] == 0
+
+    def waits(offsets: list[float]) -> float:
+        pairs = [(0, 1), (1, 2), (1, 0), (2, 1)]
+        return sum(
+            progression.wait(offsets[a] + 25 + 15, 30, offsets[b] + 25, 30, 60) for a, b in pairs
+        )
+
+    assert waits(begun) < 0.7 * waits([0, 0, 0])
+    every = [[0.0, float(b), float(c)] for b in range(0, 60, 5) for c in range(0, 60, 5)]
+    assert waits(begun) < 1.1 * min(map(waits, every))
+
+
+@pytest.mark.slow
+def test_the_green_wave_loses_a_tenth_less_than_the_same_greens_at_once() -> None:
+    demand = {"rows": 3, "columns": 3, "north_south": 300, "east_west": 650, "dt": "200ms"}
+    lost = []
+    for greens in (
+        (),
+        webster.greens(Params(rows=3, columns=3, north_south=300, east_west=650))[0],
+    ):
+        world = make(**demand, greens=tuple(greens))
+        state, nobody = world.reset([(5, 0), (6, 0)]), absent(world, 2)
+        for _ in range(1500):
+            state, _ = world.advance(state, *nobody)
+        lost.append(float((state["delay"] / state["came"]).mean()))
+    assert lost[0] < 0.9 * lost[1]
 
 
 # --- queues and flows -----------------------------------------------------------------------------
@@ -305,6 +347,17 @@ def test_a_lone_vehicle_loses_nothing_at_green_and_all_stop_without_signals() ->
         assert int(state["left"]) == 1
         assert told["stops"].value == stops
         assert (told["delay"].value < 0.5) == (stops == 0)
+
+
+def test_a_driver_sees_whether_somebody_is_on_its_way() -> None:
+    """One sets out from the north, straight on: it takes zones 0 and 3 of the box."""
+    world = make(control="vehicles", north_south=0, east_west=0)
+    field = world.groups[-1].observation.index("free")
+    for movement, free in ((0, [1, 0, 1, 0]), (1, [1, 1, 1, 0])):
+        state = queued(world, world.reset([(0, 0)]), [0, 0, 1, 2, 3], 1)
+        state["committed"][0, 0], state["movement"] = True, state["movement"] + movement
+        state["movement"][0, 0] = 0
+        assert world.observe(state)["vehicle"][0, 1:5, field].flatten().tolist() == free
 
 
 def test_what_makes_no_sense_is_refused() -> None:

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from agents.behaviours.junctions import LongestQueue, MaxPressure
-from agents.behaviours.junctions_slots import bundle, item
+from agents.behaviours.junctions_slots import Bid, Slot, read, sell
 from sim.worlds.catalogue import make_batch
-from sim.worlds.junctions.layout import approach_of, phases, zones_of
+from sim.worlds.junctions.layout import phases, zones_of
 
 GROUP = make_batch("junctions", {"rows": 3, "columns": 3}).groups[0]
 NONE = (0, 0, 0, 0)
@@ -72,19 +72,24 @@ def test_those_who_are_green_together_are_in_nobodys_way(has_left: bool) -> None
         assert len(set.union(*ways)) == sum(map(len, ways))
 
 
-def test_a_bundle_is_all_of_a_way_or_nothing() -> None:
-    free = [item(zone) for zone in range(4)]
-    assert bundle(free, 0, 0) == ["0", "3"]
-    assert bundle(free, 1, 1) == ["1"]
-    assert bundle(free, 2, 2) == ["0", "1", "2"]
-    follows = ["0 after 0", "1", "2"]
-    assert bundle(follows, 0, 1) == ["0 after 0"]
-    assert bundle(follows, 0, 0) == []  # zone 3 is not for sale
-    assert bundle(follows, 1, 0) == []  # zone 0 is, but not to who comes from the east
+THROUGH, RIGHT = 0, 1
 
 
-def test_zones_tell_who_has_bought_them() -> None:
-    for approach in range(4):
-        for movement in range(3):
-            assert approach_of(zones_of(approach, movement)) == approach
-    assert approach_of(frozenset({0, 2})) == -1
+def test_those_in_nobodys_way_win_together_and_pay_what_they_cost_others() -> None:
+    north, south = Bid(1, 0, THROUGH, 4.0), Bid(2, 2, THROUGH, 3.0)
+    assert sell([north, south]) == [0.0, 0.0]
+    assert sell([north, south, Bid(3, 1, THROUGH, 6.0)]) == [pytest.approx(3.0), 2.0, None]
+    assert sell([north, south, Bid(3, 1, THROUGH, 8.0)]) == [None, None, 7.0]
+    assert sell([north, Bid(3, 1, RIGHT, 8.0)]) == [0.0, 0.0]
+    assert sell([]) == []
+
+
+@pytest.mark.parametrize("payload", [[1, 4, 0, 2.0], [1, 0, 0, float("nan")], "bid", None, [], 7])
+def test_nonsense_is_no_bid(payload: Any) -> None:
+    assert read(SimpleNamespace(payload=payload), Bid) is None  # type: ignore[arg-type]
+
+
+def test_what_the_manager_says_is_read_as_it_was_said() -> None:
+    told: Any = SimpleNamespace(payload={"vehicle-1": [7, 12.5, 0.5], "vehicle-2": [8, 0.0, 0.0]})
+    assert read(told, dict[str, Slot]) == {"vehicle-1": Slot(7, 12.5, 0.5), "vehicle-2": Slot(8)}
+    assert read(None, dict[str, Slot]) is None

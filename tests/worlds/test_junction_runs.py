@@ -43,3 +43,15 @@ def test_a_manager_that_dies_and_comes_back_costs_time_and_nobodys_safety() -> N
     lost, whole = (each["delay"].value - alive["delay"].value for each in (dead, none))
     assert 0 < lost < 0.67 * whole
     assert dead["throughput"].value > 0.8 * alive["throughput"].value
+
+
+def test_reservations_come_to_an_all_way_stop_as_messages_get_lost() -> None:
+    """With nine of ten lost they are still better, and with all lost the same to the digit."""
+    runs = ("network.default.loss=0.9", "network.default.loss=1")
+    most, every = (
+        delay("intersection", "rule", "faults=[]", "duration=90s", loss).metrics for loss in runs
+    )
+    none = delay("intersection", "none", "faults=[]", "duration=90s").metrics
+    assert most["delay"].value < 0.67 * none["delay"].value
+    assert most["near_misses"].value == most["collisions"].value == 0
+    assert {k: m.value for k, m in every.items()} == {k: m.value for k, m in none.items()}

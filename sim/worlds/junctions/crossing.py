@@ -61,6 +61,22 @@ def turned(by_approach: Tensor) -> Tensor:
     return by_approach.gather(-1, ((k[None, :] - k[:, None]) % 4).expand(by_approach.shape))
 
 
+def is_free(at: Layout, state: State, zones: Tensor) -> Tensor:
+    """Whether nobody from another approach has a zone of a vehicle's way. zones: as of `held`.
+
+    Shapes: bool [B, J, 4, 4] -> bool [B, n].
+    """
+    by_box = turned(zones).long()
+    others = by_box.sum(-2, keepdim=True) > by_box
+    # Counted from each approach again, and nothing on lanes that lead out.
+    k = torch.arange(4)
+    others = others.gather(-1, ((k[None, :] + k[:, None]) % 4).expand(others.shape))
+    by_lane = torch.nn.functional.pad(others.flatten(1, 2), (0, 0, 0, at.lanes + 1 - at.inner))
+    needs = at.ends[state["movement"]] > -1e8
+    mine = by_lane.gather(1, state["lane"][..., None].expand(-1, -1, 4))
+    return ~(needs & mine).any(-1)
+
+
 def asked(at: Layout, road: float, state: State, files: Files, right: Tensor) -> Asked:
     """Who sets out in this step. right: int64 [B, n], WAIT, GO or STOP as drivers take it."""
     who = files.head[:, : at.inner]

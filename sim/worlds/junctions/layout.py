@@ -109,11 +109,3 @@ def phases(has_left: bool) -> list[list[int]]:
 def zones_of(approach: int, movement: int) -> frozenset[int]:
     """The zones that a movement takes."""
     return frozenset((approach + zone) % 4 for zone in _ZONES[movement])
-
-
-def approach_of(zones: frozenset[int]) -> int:
-    """Whose zones they are; -1 if nobody's."""
-    for approach in range(4):
-        if any(zones == zones_of(approach, movement) for movement in range(3)):
-            return approach
-    return -1

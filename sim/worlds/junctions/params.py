@@ -130,6 +130,7 @@ def vehicle_space(p: Params) -> tuple[Space, Space]:
         Field("movement", low=0.0, high=2.0, help="through, right, left"),
         Field("first", low=0.0, high=1.0, help="1: nobody else is before it who has not set out"),
         Field("committed", low=0.0, high=1.0, help="1: it crosses, and can stop no more"),
+        Field("free", low=0.0, high=1.0, help="1: nobody from another side is on its way"),
         Field("waited", "s", 0.0, help="what it has lost so far"),
         Field("worth", low=0.5, high=1.5, help="of its time, 1 on average"),
     )

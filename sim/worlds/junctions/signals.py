@@ -7,6 +7,7 @@ is heard): the fixed plan, by the clock.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -14,6 +15,7 @@ import torch
 from sim.units import SECOND, duration_ns
 from sim.worlds.junctions.layout import phases
 from sim.worlds.junctions.params import Params
+from sim.worlds.junctions.progression import offsets
 from sim.worlds.junctions.webster import greens
 from sim.worlds.world import State
 
@@ -25,11 +27,12 @@ GREEN, AMBER, RED = range(3)
 class Plan:
     """Of one kind of signal, in steps.
 
-    Shapes: ends int64 [J, P], the instants of a cycle at which greens end; shows bool [P, 4],
-            whether an approach is green in a phase.
+    Shapes: starts int64 [J], when the first cycle begins; ends int64 [J, P], the instants of a
+            cycle at which greens end; shows bool [P, 4], whether an approach is green in a phase.
     """
 
     cycle: int
+    starts: Tensor
     ends: Tensor
     shows: Tensor
     least_green: int
@@ -38,18 +41,26 @@ class Plan:
 
 
 def plan(p: Params) -> Plan:
+    """The greens that are given, at all junctions at once; or Webster's, as a green wave."""
+
     def whole(seconds: float) -> int:
         return round(seconds * SECOND / duration_ns(p.dt))
 
     amber, all_red = whole(p.amber), whole(p.all_red)
+    count = p.rows * p.columns
+    every: Sequence[Sequence[float]] = [p.greens] * count if p.greens else greens(p)
+    begun = [0.0] * count if p.greens else offsets(p, every)
     ends = []
-    for shown in [p.greens] * (p.rows * p.columns) if p.greens else greens(p):
+    for shown in every:
         lengths = torch.tensor([whole(green) for green in shown])
         between = torch.arange(len(shown)) * (amber + all_red)
         ends.append(torch.cumsum(lengths, 0) + between)
     cycle = max(int(end[-1]) for end in ends) + amber + all_red
     shows = [[k in phase for k in range(4)] for phase in phases(p.left > 0)]
-    return Plan(cycle, torch.stack(ends), torch.tensor(shows), whole(p.least_green), amber, all_red)
+    return Plan(
+        cycle, torch.tensor([whole(start) for start in begun]), torch.stack(ends),
+        torch.tensor(shows), whole(p.least_green), amber, all_red,
+    )  # fmt: skip
 
 
 def began(key: Tensor, junctions: int) -> State:
@@ -60,8 +71,8 @@ def began(key: Tensor, junctions: int) -> State:
 
 def planned(plan: Plan, step: Tensor) -> Tensor:
     """The phase that the fixed plan wants. Shapes: int64 [B] -> int64 [B, J]."""
-    at = (step % plan.cycle)[:, None, None]
-    return (at >= plan.ends).sum(-1) % plan.ends.shape[-1]
+    at = (step[:, None] - plan.starts) % plan.cycle
+    return (at[..., None] >= plan.ends).sum(-1) % plan.ends.shape[-1]
 
 
 def advanced(plan: Plan, state: State, wanted: Tensor) -> State:

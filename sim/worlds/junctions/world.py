@@ -19,7 +19,7 @@ from sim.units import SECOND
 from sim.worlds.classics.common import Classic, Stepped, Tensors
 from sim.worlds.classics.fields import chosen
 from sim.worlds.junctions import demand, outcome, signals
-from sim.worlds.junctions.crossing import asked, held, turned
+from sim.worlds.junctions.crossing import asked, held, is_free, turned
 from sim.worlds.junctions.lanes import files, of, put
 from sim.worlds.junctions.layout import layout, neighbours
 from sim.worlds.junctions.motion import moved
@@ -187,7 +187,7 @@ class Junctions(Classic[Params]):
         zones = held(self.at, self.params.road, state)
         k = torch.arange(4, dtype=torch.float64)[:, None]
         owner = torch.where(turned(zones)[:, 0], k, -1.0).amax(1)
-        return {"manager": owner[:, None], "vehicle": self._vehicles(state)}
+        return {"manager": owner[:, None], "vehicle": self._vehicles(state, zones)}
 
     def _signals(self, state: State) -> Tensor:
         p, at, batch = self.params, self.at, len(state["key"])
@@ -210,7 +210,7 @@ class Junctions(Classic[Params]):
         )  # fmt: skip
         return torch.cat(told, -1)
 
-    def _vehicles(self, state: State) -> Tensor:
+    def _vehicles(self, state: State, zones: Tensor) -> Tensor:
         at, lane = self.at, state["lane"]
         left = self.params.road - state["place"]
         before = (lane < at.inner) & (left > -self.params.box)
@@ -220,7 +220,8 @@ class Junctions(Classic[Params]):
         told = (
             there, state["serial"].double(), torch.where(before, left, 0.0), state["speed"],
             torch.where(before, lane.double(), -1.0), state["movement"].double(), first,
-            state["committed"].double(), state["waited"], state["worth"],
+            state["committed"].double(), is_free(at, state, zones).double(),
+            state["waited"], state["worth"],
         )  # fmt: skip
         return torch.stack(told, -1)
 

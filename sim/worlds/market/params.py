@@ -64,6 +64,10 @@ class Params(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Names or patterns of venues: what rests there of a participant is taken out once it has been
     disconnected for as long as `heartbeat`."""
     heartbeat: str | float = "500ms"
+    objective: str = "pricing error"
+    """The figure that a run is judged by; for a learner, that which its profits are in."""
+    noise_lots: Annotated[float, msgspec.Meta(ge=0, le=10**6)] = 0.0
+    """Standard deviation of what noise wants in a call, if known: for the profits of `kyle`."""
     shock: Whole = 100
     """By which the event `shock` lets the value fall."""
 

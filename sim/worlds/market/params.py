@@ -137,9 +137,10 @@ class Times:
         dt = found["dt"]
         if dt <= 0:
             raise BoundError("world.dt: a step must be longer than 0")
-        for name in ("every", "delay", "round", "lead"):
+        rounds = () if p.walks else ("round", "lead") if p.form == "call" else ("round",)
+        for name in ("every", "delay", *rounds):
             if found[name] % dt or (found[name] == 0 and name != "delay"):
                 raise BoundError(f"world.{name}: expected a whole number of steps of {p.dt}")
-        if found["lead"] >= found["round"]:
+        if p.form == "call" and found["lead"] >= found["round"]:
             raise BoundError("world.lead: expected less than world.round")
         return cls(**found)

@@ -2,7 +2,8 @@
 
 Equal parts are TWAP; with urgency the first are larger: what is left then falls as
 sinh(kappa (T - t)) / sinh(kappa T), which is the least cost at a given risk.
-Source: Almgren and Chriss, Optimal execution of portfolio transactions (2000), equation 17.
+Sources: Almgren and Chriss, Optimal execution of portfolio transactions (2000), equation 17; for one
+that does not count, SEC, In the matter of Knight Capital Americas LLC, release 34-70694 (2013).
 """
 
 from __future__ import annotations
@@ -50,3 +51,22 @@ class Institution(Trader):
         lots = int(end.position - begun.position)
         if lots and arrival is not None:
             self.log(f"{lots} lots of {self.lots}, begun at a mid price of {arrival:.1f} ticks")
+
+
+class Runaway(Trader):
+    """Sends the same order again and again, for nobody counts what was filled.
+
+    lots: of each; negative to sell. rate: orders per second. at: when it begins.
+    """
+
+    def __init__(
+        self, lots: int = 20, rate: float = 20.0, at: str | float = "20s", venue: str = ""
+    ) -> None:
+        super().__init__(venue)
+        self.lots, self.rate, self.at_s = lots, rate, duration_ns(at) / 1e9
+
+    async def run(self) -> None:
+        await self.open()
+        await asyncio.sleep(max(self.at_s - self.now, 0))
+        async for _ in self.every(1 / self.rate):
+            self.trade(self.lots)

@@ -222,6 +222,19 @@ class Flows(Classic[Params]):
             "link": torch.cat((seen, routes.expand(b, m, n)), -1),
         }
 
+    def central(self, state: State) -> Tensor:
+        """What a critic or a mixer is told: as shares of the most there can be, for a mixer's
+        weights grow with what it is told. Shapes: -> float64 [B, 1 + 3 n + l]."""
+        p, state = self.params, self.begun(state)
+        most = p.demand[1]
+        return torch.cat(
+            (
+                (1.0 - state["round"] / p.rounds)[:, None], state["weight"] / p.weight[1],
+                state["demand"] / most, state["got"] / most,
+                torch.clamp(1.0 - state["used"] / self.capacities(state), min=0.0),
+            ), 1,
+        )  # fmt: skip
+
     def inject(self, state: State, event: str, target: str, is_on: bool) -> State:
         kept = state["kept"].clone()
         kept[:, target_of(self.events, event, target)] = self.params.drop if is_on else 1.0

@@ -86,6 +86,7 @@ class Venue:
             message = read(verb, payload)
             answer = self._take(time_ns, agent, account, message)
         except Rejected as error:
+            self.desk.clearing.refused += 1
             tag = message.tag if isinstance(message, Order) else 0
             self._say("reject", {"tag": tag, "why": str(error)}, agent)
             raise

@@ -272,6 +272,11 @@ class Market:
         )
         halts = sum(venue.breaker.halts for venue in self.venues.values())
         figures["halts"] = Metric(float(halts), "", "lower", False, "of trading, by breakers")
+        refused, off = self.clearing.refused, sum(a.is_killed for a in accounts)
+        figures["refused"] = Metric(
+            float(refused), "", "lower", False, "messages, by limits, halts or for mistakes"
+        )
+        figures["cut off"] = Metric(float(off), "", "lower", False, "by their kill switch, now")
         for kind, holdings in self.holdings.items():
             figures |= holdings.figures(kind)
         figures["venue profit"] = Metric(

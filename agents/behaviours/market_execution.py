@@ -2,8 +2,8 @@
 
 Equal parts are TWAP; with urgency the first are larger: what is left then falls as
 sinh(kappa (T - t)) / sinh(kappa T), which is the least cost at a given risk.
-Sources: Almgren and Chriss, Optimal execution of portfolio transactions (2000), equation 17; for one
-that does not count, SEC, In the matter of Knight Capital Americas LLC, release 34-70694 (2013).
+Sources: Almgren and Chriss, Optimal execution of portfolio transactions (2000), equation 17;
+SEC, In the matter of Knight Capital Americas LLC, release 34-70694 (2013), for who does not count.
 """
 
 from __future__ import annotations

@@ -57,9 +57,9 @@ def test_the_seed_decides_what_the_news_miss() -> None:
 
 def test_insider_and_maker_come_to_kyles_equilibrium() -> None:
     """Half of what the insider knows is in the price, and noise pays for it."""
-    given = ("duration=500s", "seed=3")
+    given = ("duration=300s", "seed=3")
     found = metrics("insider", *given)
-    kyle = reference(load("insider").world.params, 3, 500 * 10**9)["kyle"]
+    kyle = reference(load("insider").world.params, 3, 300 * 10**9)["kyle"]
     for name, within in {
         "pricing error": 0.08, "efficiency": 0.15, "informed profit": 0.12, "noise profit": 0.15,
     }.items():  # fmt: skip

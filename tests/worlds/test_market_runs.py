@@ -11,6 +11,7 @@ from checkers.books import check_books
 from checkers.memory import completed, kernel_of, play
 
 from broker.kernel import Kernel
+from sim.prepare import load, prepare
 
 FORMS = {
     "book": "venues: 2, trend: 1, reverters: 1, arbitrageurs: 1, institutions: 1",
@@ -148,3 +149,50 @@ network: {{default: {{latency: 2ms}}}}
     world: Any = completed(play(kernel_of(text, 100))).world
     assert {t.venue for t in world.measures.tape} == {"venue-2"}
     assert world.clearing.accounts["noise-2"].position == -8  # nobody quotes at the first decision
+
+
+def test_the_dearer_the_fewer_trade() -> None:
+    """Of those who accept a price within `reach` ticks of the news on average, at distance d a
+    share exp(-d / reach) does."""
+
+    def traded(half: float) -> int:
+        maker = f"lots: 100, levels: 1, most: 100000, k: {1 / half}, gamma: 0.0001, impact: 0"
+        text = f"""
+duration: 40s
+world: {{kind: market, makers: 1, informed: 0, noise: 1, volatility: 0, delay: 0s, dt: 500ms}}
+agents:
+  maker-1: {{params: {{{maker}}}}}
+  noise-1: {{params: {{rate: 20, size: 1, reach: 6}}}}
+network: {{default: {{latency: 2ms}}}}
+"""
+        world: Any = completed(play(kernel_of(text, 100))).world
+        return int(world.measures.lots)
+
+    near, far = traded(2.5), traded(8.5)
+    assert far / near == pytest.approx(np.exp(-1), rel=0.2)
+
+
+def runaway(*overrides: str) -> Any:
+    return completed(play(prepare(load("runaway", overrides=list(overrides))).kernel())).world
+
+
+@pytest.mark.slow
+def test_each_limit_stops_what_runs_away() -> None:
+    """What it loses falls with every limit that stands in its way; the breaker halts where no other
+    does, and a kill switch ends it."""
+    free = ("world.drawdown_max=0", "world.position_max=0", "duration=60s")
+    held, halted, wild = (
+        runaway(*given)
+        for given in (
+            ("duration=60s",), free, (*free, "world.messages_per_second=0", "world.band=0")
+        )
+    )  # fmt: skip
+    loss = [-world.metrics()["institution profit"].value for world in (held, halted, wild)]
+    assert loss[0] < 0.5 * loss[1] < 0.5 * loss[2]
+    assert held.clearing.accounts["institution-1"].position == 200
+    assert halted.metrics()["halts"].value > 2
+    assert held.metrics()["refused"].value > 300
+    assert wild.metrics()["refused"].value == wild.metrics()["halts"].value == 0
+    cut = runaway(*free, "faults=[{at: 25s, world: kill_switch, target: institution-1}]")
+    assert cut.metrics()["cut off"].value == 1
+    assert -cut.metrics()["institution profit"].value < 0.7 * loss[1]

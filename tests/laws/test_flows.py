@@ -250,6 +250,7 @@ def test_a_mixer_is_told_shares() -> None:
     for asked in (0.0, 100.0, 3.0, 100.0):
         told = world.central(state)
         assert told.shape == (2, 1 + 3 * N + 2)
-        assert (told >= 0).all() and (told <= 1).all()
+        assert (told >= 0).all()
+        assert (told <= 1).all()
         assert torch.unique(told, dim=0).shape[0] == 2
         state, _ = advanced(world, state, [[asked] * N] * 2)

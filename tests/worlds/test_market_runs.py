@@ -92,6 +92,19 @@ faults: [{at: 2s, partition: [[maker-1], ['*']], for: 2s}]
     assert 60 <= world.metrics()["quoted"].value <= 70
 
 
+def test_the_only_maker_quotes_again_after_its_death() -> None:
+    """Though nothing has changed in between, and so nothing was told."""
+    text = """
+duration: 8s
+world: {kind: market, makers: 1, informed: 0, noise: 1, cancel_on_disconnect: ["*"], heartbeat: 0s}
+network: {default: {latency: 2ms}}
+faults: [{at: 2s, kill: maker-1, for: 2s}]
+"""
+    world: Any = completed(play(kernel_of(text, 1))).world
+    assert world.venues["venue-1"].holders() == ["maker-1"]
+    assert 55 <= world.metrics()["quoted"].value <= 70
+
+
 def test_a_halt_ends_in_later_episodes_too() -> None:
     """Times of a venue are those of the episode."""
     text = """

@@ -119,6 +119,25 @@ network: {default: {latency: 2ms}}
     assert world.venues["venue-1"].holders() == ["maker-1"]
 
 
+def test_who_waits_at_the_best_price_pays_less_and_leaves_nothing_behind() -> None:
+    def sold(rests: bool) -> Any:
+        sale = f"lots: -60, at: 2s, over: 20s, parts: 20, rests: {str(rests).lower()}"
+        text = f"""
+duration: 30s
+world: {{kind: market, makers: 1, informed: 0, noise: 4, institutions: 1, volatility: 0, delay: 0s}}
+agents:
+  "noise-*": {{params: {{rate: 1, size: 3}}}}
+  institution-1: {{params: {{{sale}}}}}
+network: {{default: {{latency: 2ms}}}}
+"""
+        world: Any = completed(play(kernel_of(text, 100))).world
+        assert "institution-1" not in world.venues["venue-1"].holders()
+        assert world.clearing.accounts["institution-1"].position == -60
+        return world.metrics()["institution profit"].value
+
+    assert sold(rests=True) > sold(rests=False) + 60
+
+
 def test_a_fundamentalist_holds_the_price_to_the_news() -> None:
     def error(behaviour: str) -> float:
         text = f"""

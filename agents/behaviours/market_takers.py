@@ -16,11 +16,17 @@ from agents.behaviours.market_trader import Trader
 class Noise(Trader):
     """Buys and sells at random. rate: orders per second. size: the most lots of an order; in calls
     the standard deviation of its one order per call.
+
+    reach: how far from the news it accepts a price, exponentially distributed with this mean, so
+    that fewer trade the more it costs; 0: at any price. Units: ticks.
     """
 
-    def __init__(self, rate: float = 0.5, size: float = 4, venue: str = "") -> None:
+    def __init__(
+        self, rate: float = 0.5, size: float = 4, reach: float = 0.0, venue: str = ""
+    ) -> None:
         super().__init__(venue)
-        self.rate, self.size = rate, size
+        self.rate, self.size, self.reach = rate, size, reach
+        self.news = 0.0
 
     async def run(self) -> None:
         if await self.open() == "call":
@@ -28,10 +34,23 @@ class Noise(Trader):
             while True:
                 await self.receive("call")
                 self.trade(round(self.size * float(self.rng.standard_normal())))
+        if not self.reach:
+            await self._trade_now_and_then()
+        sees = self.observations()
+        self.news = float((await anext(sees)).news)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._trade_now_and_then())
+            async for obs in sees:
+                self.news = float(obs.news)
+
+    async def _trade_now_and_then(self) -> None:
         while True:
             await self.pause(self.rate)
             lots = int(self.rng.integers(1, int(self.size) + 1))
-            self.trade(lots if self.rng.random() < 0.5 else -lots)
+            side, price = (1 if self.rng.random() < 0.5 else -1), None
+            if self.reach:
+                price = max(round(self.news + side * float(self.rng.exponential(self.reach))), 1)
+            self.trade(side * lots, price)
 
 
 class Informed(Trader):

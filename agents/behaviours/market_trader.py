@@ -10,11 +10,12 @@ import asyncio
 from collections.abc import Mapping
 from typing import Any, Final
 
-from agents.agent import Agent
+from agents.agent import Agent, Refused
+from agents.channels import Message
 
 _LOOKED_AT: Final = 16
 """The last quotes that are read when a trader looks; older ones it has seen, or they are old."""
-_PATIENCE_S: Final = 5.0
+_PATIENCE_S: Final = 1.0
 
 
 class Trader(Agent):
@@ -40,10 +41,18 @@ class Trader(Agent):
         self.subscribe("quote")
         if not self.venue:
             self.venue = self.venues[(self.number - 1) % len(self.venues)]
-        while (quote := await self.receive("quote", timeout=_PATIENCE_S)) is None:
-            pass
+        quote = None
+        while quote is None:
+            quote = await self.receive("quote", timeout=_PATIENCE_S) or await self._ask()
         self.quotes[quote.sender] = quote.payload
         return str(quote.payload["form"])
+
+    async def _ask(self) -> Message | None:
+        """The best prices: who comes late hears nothing as long as they stay as they are."""
+        try:
+            return await self.request(self.venue, "look", timeout=_PATIENCE_S)
+        except Refused:
+            return None
 
     def look(self) -> Mapping[str, Mapping[str, Any]]:
         """The latest quote of each venue that is known."""

@@ -28,11 +28,14 @@ def proportional(requests: Any, routes: Any, capacity: Any) -> Any:
 
     Shapes: requests [B, n], routes [l, n], capacity [B, l] -> [B, n]; arrays of NumPy or torch.
     """
-    xp = array_namespace(requests)
-    load = loads(requests, routes)
-    passes = xp.clip(capacity / xp.clip(load, TINY, None), None, 1.0)
-    worst = xp.where(routes[None] > 0, passes[:, :, None], xp.ones_like(passes[:, :, None]))
-    return requests * xp.min(worst, axis=1)
+    return requests * passing(loads(requests, routes), routes, capacity)
+
+
+def passing(load: Any, routes: Any, capacity: Any) -> Any:
+    """The share of each request that passes links of which so much is asked. Shapes: -> [B, n]."""
+    xp = array_namespace(load)
+    passes = xp.clip(capacity / xp.clip(load, TINY, None), None, 1.0)[:, :, None]
+    return xp.min(xp.where(routes[None] > 0, passes, xp.ones_like(passes)), axis=1)
 
 
 def loads(rates: Any, routes: Any) -> Any:
@@ -40,9 +43,10 @@ def loads(rates: Any, routes: Any) -> Any:
 
     Shapes: rates [B, n], routes [l, n] -> [B, l].
     """
-    total = rates[:, :1] * routes[None, :, 0]
-    for i in range(1, rates.shape[1]):
-        total = total + rates[:, i : i + 1] * routes[None, :, i]
+    parts = rates[:, None, :] * routes
+    total = parts[..., 0]
+    for i in range(1, parts.shape[-1]):
+        total = total + parts[..., i]
     return total
 
 
@@ -102,9 +106,12 @@ def price_bound(users: int, fairness: Literal["proportional", "max_min"]) -> flo
 
 def jain(rates: Any) -> Any:
     """Jain's index: 1 if all have the same, 1/n if one has all. Shapes: [B, n] -> [B]."""
-    xp = array_namespace(rates)
-    n = rates.shape[1]
     total = square = 0.0 * rates[:, 0]
-    for i in range(n):
+    for i in range(rates.shape[1]):
         total, square = total + rates[:, i], square + rates[:, i] * rates[:, i]
-    return total * total / xp.clip(n * square, TINY, None)
+    return jain_of(total, square, rates.shape[1])
+
+
+def jain_of(total: Any, square: Any, n: int) -> Any:
+    """The same by the sum of n rates and that of their squares."""
+    return total * total / array_namespace(total).clip(n * square, TINY, None)

@@ -33,10 +33,11 @@ from sim.worlds.classics.fields import NotNegative, Parameters, Positive, Share
 from sim.worlds.fair_shares import (
     egalitarian,
     jain,
+    jain_of,
     loads,
     max_min,
+    passing,
     price_of_fairness,
-    proportional,
     utilitarian,
 )
 from sim.worlds.noise import ordered_sum, uniforms
@@ -55,7 +56,7 @@ HELP: Final = {
     "refused": ("", "lower", "share of what is asked for that is not granted"),
     "price_of_fairness": ("", "lower", "share of the greatest throughput given up, last game"),
 }
-SUMS: Final = ("welfare", "fairness", "throughput", "utilisation")
+SUMS: Final = ("fairness", "throughput", "utilisation")
 Tensor = torch.Tensor
 Limits = tuple[Positive, Positive]
 Route = Annotated[tuple[Annotated[int, Meta(ge=1)], ...], Meta(min_length=1)]
@@ -88,9 +89,10 @@ class Params(Parameters, frozen=True):
 class Flows(Classic[Params]):
     """A game that is over stays as it is until the next step begins a new one.
 
-    Shapes: weight, demand, got (in this game), rate, asked (in the last step) float64 [B, n];
-    used (in this game), projected, dropped [B, l]; round (played of this game), game (how many are
-    over) int64 [B]; sums of the outcome [B].
+    Shapes: weight, demand, got and its worth (in this game; 0 before its first round), rate, asked
+    (in the last step) float64 [B, n]; used (in this game), projected, kept (share of the capacity
+    that is there) [B, l]; round (played of this game), game (how many are over) int64 [B]; sums of
+    the outcome [B]. Welfare is the return.
     """
 
     reward_components = ("worth", "penalty")
@@ -99,6 +101,9 @@ class Flows(Classic[Params]):
         _check(p)
         n, m = len(p.routes), len(p.capacities)
         self.routes, self.capacity = map(torch.from_numpy, _network(p))
+        self.numbers = torch.arange(1, max(n, m) + 1, dtype=torch.float64)
+        self.alpha = torch.full((n, 1), p.alpha, dtype=torch.float64)
+        self.shared = self.routes.T * self.routes.sum(1)
         most = p.demand[1]
         sees = [
             Field("number", low=1.0, high=n),
@@ -137,15 +142,16 @@ class Flows(Classic[Params]):
             "weight": weight,
             "demand": demands(p, key, step),
             **dict.fromkeys(("round", "game"), step),
-            **dict.fromkeys(("got", "rate", "asked"), of_users),
-            **dict.fromkeys(("used", "projected", "dropped"), of_links),
+            **dict.fromkeys(("got", "worth", "rate", "asked"), of_users),
+            **dict.fromkeys(("used", "projected"), of_links),
+            "kept": torch.ones_like(of_links),
             **dict.fromkeys(("requests", "refusals", *SUMS), zero),
         }
 
     def capacities(self, state: State) -> Tensor:
         """Of a game, as they are now. Shapes: -> [B, l]."""
-        whole = self.capacity.to(state["key"].device)
-        return torch.where(state["dropped"] > 0, self.params.drop * whole, whole)
+        kept: Tensor = state["kept"]
+        return kept * self.capacity.to(kept.device)
 
     def begun(self, state: State) -> State:
         """The state with a new game begun where the last is over."""
@@ -153,13 +159,13 @@ class Flows(Classic[Params]):
         if not bool(is_over.any()):
             return state
         over = is_over[:, None]
+        anew = {name: state[name].masked_fill(over, 0.0) for name in ("got", "worth", "used")}
+        drawn = demands(p, state["key"], state["game"])
         return {
-            **state,
-            "demand": torch.where(over, demands(p, state["key"], state["game"]), state["demand"]),
-            "got": torch.where(over, 0.0, state["got"]),
-            "used": torch.where(over, 0.0, state["used"]),
-            "round": torch.where(is_over, 0, state["round"]),
-        }
+            **state, **anew,
+            "demand": torch.where(over, drawn, state["demand"]),
+            "round": state["round"].masked_fill(is_over, 0),
+        }  # fmt: skip
 
     def advance(self, state: State, actions: Tensors, present: Tensors) -> Stepped:
         p, state = self.params, self.begun(state)
@@ -167,69 +173,79 @@ class Flows(Classic[Params]):
         room = torch.clamp(state["demand"] - state["got"], min=0.0)
         asked = torch.where(present["user"], actions["user"][..., 0], p.least)
         asked = torch.minimum(torch.clamp(asked, min=0.0), room)
-        rate = proportional(asked, routes, torch.clamp(capacity - state["used"], min=0.0))
+        load = loads(asked, routes)
+        rate = asked * passing(load, routes, torch.clamp(capacity - state["used"], min=0.0))
         got, refused = state["got"] + rate, asked - rate
         used = state["used"] + loads(rate, routes)
-        rounds_left = (p.rounds - state["round"])[:, None]
-        worth = self._worth(state, got)
-        gain = torch.where(
-            state["round"][:, None] > 0, worth - self._worth(state, state["got"]), worth
-        )
-        rewards = torch.stack((gain, -p.penalty * refused), -1)
-        earned = ordered_sum(rewards[..., 0] + rewards[..., 1], 1)
-        ends = (state["round"] + 1 == p.rounds).to(torch.float64)
+        worth = utility(got, state["weight"], p.alpha, p.least)
+        rewards = torch.stack((worth - state["worth"], -p.penalty * refused), -1)
+        of_users = torch.stack((rewards.sum(-1), asked, refused, got, got * got), -1)
+        earned, requests, refusals, total, square = ordered_sum(of_users, 1).unbind(1)
+        played = state["round"] + 1
+        is_over = played == p.rounds
+        ends = is_over.to(torch.float64)
         after = {
             **state,
             "step": state["step"] + 1,
             "return": state["return"] + earned,
-            "round": state["round"] + 1,
-            "game": state["game"] + ends.to(torch.int64),
-            "got": got, "rate": rate, "asked": asked, "used": used,
-            "projected": state["used"] + loads(asked, routes) * rounds_left,
-            "requests": state["requests"] + ordered_sum(asked, 1),
-            "refusals": state["refusals"] + ordered_sum(refused, 1),
-            "welfare": state["welfare"] + earned,
-            "fairness": state["fairness"] + ends * jain(got),
-            "throughput": state["throughput"] + ends * ordered_sum(got, 1),
+            "round": played,
+            "game": state["game"] + is_over,
+            "got": got, "worth": worth, "rate": rate, "asked": asked, "used": used,
+            "projected": state["used"] + load * (p.rounds + 1 - played)[:, None],
+            "requests": state["requests"] + requests,
+            "refusals": state["refusals"] + refusals,
+            "fairness": state["fairness"] + ends * jain_of(total, square, got.shape[1]),
+            "throughput": state["throughput"] + ends * total,
             "utilisation": state["utilisation"] + ends * _mean(used / capacity),
         }  # fmt: skip
         nothing = torch.zeros((*used.shape, 2), dtype=used.dtype, device=used.device)
         return after, {"user": rewards, "link": nothing}
 
-    def _worth(self, state: State, got: Tensor) -> Tensor:
-        found: Tensor = utility(got, state["weight"], self.params.alpha, self.params.least)
-        return found
-
     def observe(self, state: State) -> dict[str, Tensor]:
-        state = self.begun(state)
-        b, routes, capacity = (
-            len(state["key"]),
-            self.routes.to(state["key"].device),
-            self.capacities(state),
+        state, capacity = self.begun(state), self.capacities(state)
+        b, n, m = len(state["key"]), len(self.params.routes), len(self.params.capacities)
+        routes, numbers, alpha, shared = (
+            each.to(capacity.device)
+            for each in (self.routes, self.numbers, self.alpha, self.shared)
         )
-        n, m = len(self.params.routes), len(self.params.capacities)
-        left = torch.clamp(capacity - state["used"], min=0.0)
-        route = routes.T.expand(b, n, m)
-        one = torch.ones_like(state["weight"])
-        rounds_left = (self.params.rounds - state["round"])[:, None] * one
-        plain = ("number", "weight", "alpha", "demand", "got", "rate", "rounds_left")
-        told = {"number": _numbered(one), "alpha": self.params.alpha * one}
-        values = {**state, **told, "rounds_left": rounds_left}
-        own = torch.stack([values[name] for name in plain], -1)
-        user = torch.cat((own, route, route * left[:, None], route * routes.sum(1)), -1)
-        seen = torch.stack((_numbered(capacity), capacity, state["projected"]), -1)
-        return {"user": user, "link": torch.cat((seen, routes.expand(b, m, n)), -1)}
+        rounds_left = (self.params.rounds - state["round"]).to(torch.float64)
+        own = torch.stack([state[name] for name in ("demand", "got", "rate")], -1)
+        left = torch.clamp(capacity - state["used"], min=0.0)[:, None] * routes.T
+        user = (
+            numbers[:n, None].expand(b, n, 1), state["weight"][..., None], alpha.expand(b, n, 1),
+            own, rounds_left[:, None, None].expand(b, n, 1),
+            routes.T.expand(b, n, m), left, shared.expand(b, n, m),
+        )  # fmt: skip
+        seen = torch.stack((numbers[:m].expand(b, m), capacity, state["projected"]), -1)
+        return {
+            "user": torch.cat(user, -1),
+            "link": torch.cat((seen, routes.expand(b, m, n)), -1),
+        }
+
+    def central(self, state: State) -> Tensor:
+        """What a critic or a mixer is told: as shares of the most there can be, for a mixer's
+        weights grow with what it is told. Shapes: -> float64 [B, 1 + 3 n + l]."""
+        p, state = self.params, self.begun(state)
+        most = p.demand[1]
+        return torch.cat(
+            (
+                (1.0 - state["round"] / p.rounds)[:, None], state["weight"] / p.weight[1],
+                state["demand"] / most, state["got"] / most,
+                torch.clamp(1.0 - state["used"] / self.capacities(state), min=0.0),
+            ), 1,
+        )  # fmt: skip
 
     def inject(self, state: State, event: str, target: str, is_on: bool) -> State:
-        dropped = state["dropped"].clone()
-        dropped[:, target_of(self.events, event, target)] = float(is_on)
-        return {**state, "dropped": dropped}
+        kept = state["kept"].clone()
+        kept[:, target_of(self.events, event, target)] = self.params.drop if is_on else 1.0
+        return {**state, "kept": kept}
 
     def metrics(self, state: State) -> dict[str, Metric]:
         """Of the games that are over; before the first is, as if it ended now."""
         games, got = int(state["game"][0]), state["got"]
         capacity = self.capacities(state)
-        found = {name: float(state[name][0]) / max(games, 1) for name in SUMS}
+        sums = {"welfare": state["return"], **{name: state[name] for name in SUMS}}
+        found = {name: float(each[0]) / max(games, 1) for name, each in sums.items()}
         if not games:
             use = _mean(state["used"] / capacity)
             found["fairness"], found["utilisation"] = float(jain(got)[0]), float(use[0])
@@ -246,7 +262,7 @@ class Flows(Classic[Params]):
     def scene(self, state: State) -> dict[str, Any]:
         """Links and users as bars, see `sim.console.drawing_shares`."""
         users, links = (group.agents for group in self.groups)
-        of = {name: state[name][0].tolist() for name in ("used", "dropped", "got", "demand")}
+        of = {name: state[name][0].tolist() for name in ("used", "kept", "got", "demand")}
         capacity = self.capacities(state)[0].tolist()
         return {
             "kind": "shares",
@@ -254,7 +270,7 @@ class Flows(Classic[Params]):
             "shares": {
                 "links": [
                     {"name": name, "value": of["used"][j], "most": capacity[j],
-                     "note": "drop" if of["dropped"][j] else ""}
+                     "note": "drop" if of["kept"][j] < 1 else ""}
                     for j, name in enumerate(links)
                 ],
                 "users": [
@@ -289,11 +305,6 @@ def _network(p: Params) -> tuple[Floats, Floats]:
     return np.array(passes), np.array(p.capacities)
 
 
-def _numbered(each: Tensor) -> Tensor:
-    """1 to n in every row. Shapes: [B, n] -> [B, n]."""
-    return torch.arange(1, each.shape[1] + 1, device=each.device).to(each.dtype).expand_as(each)
-
-
 def _numbers(row: Tensor) -> tuple[float, ...]:
     return tuple(row[0].tolist())
 
@@ -324,7 +335,7 @@ def reference(params: Mapping[str, Any], seed: int, duration_ns: int) -> Columns
             "max_min": max_min(routes, capacity, demand),
             "equal": egalitarian(routes, capacity, demand),
         }.items():
-            sums = columns.setdefault(name, dict.fromkeys((*SUMS, "refused"), 0.0))
+            sums = columns.setdefault(name, dict.fromkeys(("welfare", *SUMS, "refused"), 0.0))
             sums["welfare"] += share * float(utility(rates, weight, p.alpha, p.least).sum())
             sums["fairness"] += share * float(jain(rates[None])[0])
             sums["throughput"] += share * float(rates.sum())

@@ -241,3 +241,16 @@ def test_a_learner_says_its_weight_and_sees_its_share() -> None:
         asked, said, _ = role.act(np.array([[float(level)]]), seen, inbox, None, None)
         assert asked == pytest.approx(times * even)
         assert said["weight"] == pytest.approx(0.5)
+
+
+def test_a_mixer_is_told_shares() -> None:
+    """Its weights grow with what it is told: nothing is above 1, whatever is asked for."""
+    world = make({"rounds": 3, "capacities": [50.0, 0.5], "weight": [5, 9]})
+    state = world.reset([(7, 0), (7, 1)])
+    for asked in (0.0, 100.0, 3.0, 100.0):
+        told = world.central(state)
+        assert told.shape == (2, 1 + 3 * N + 2)
+        assert (told >= 0).all()
+        assert (told <= 1).all()
+        assert torch.unique(told, dim=0).shape[0] == 2
+        state, _ = advanced(world, state, [[asked] * N] * 2)

@@ -17,6 +17,7 @@ from agents.behaviours.market_execution import left_after
 from agents.behaviours.market_makers import quotes_of
 from broker.kernel import Kernel
 from sim.cli import main
+from sim.prepare import load, prepare
 
 FREE = "taker_fee: 0, maker_fee: 0, delay: 0s"
 
@@ -145,6 +146,28 @@ def test_an_insider_learns_from_profits_alone_to_trade_as_kyles(
 
 
 # --- book ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+@pytest.mark.torch
+@pytest.mark.timeout(1800)
+def test_a_maker_learns_from_profits_alone_how_wide_to_quote(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It earns as much as the rule, who is told k; twice the width would cost a quarter."""
+    monkeypatch.chdir(tmp_path)
+    assert main(["train", "market_maker", "--run-dir", "run"]) == 0
+    policy = f"policy:{tmp_path / 'run/policies/maker.safetensors'}"
+
+    def earned(*overrides: str) -> float:
+        given = [*overrides, "duration=500s", "seed=11"]
+        world: Any = completed(play(prepare(load("market_maker", overrides=given)).kernel())).world
+        return float(world.metrics()["maker profit"].value)
+
+    learned, rule = earned(f"as={{maker-1: '{policy}'}}"), earned()
+    wide = earned("agents.maker-1.params.k=0.125", "agents.maker-1.params.gamma=0.001")
+    assert learned > 0.9 * rule
+    assert wide < 0.85 * rule
 
 
 @pytest.mark.slow

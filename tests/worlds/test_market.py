@@ -11,8 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
+from agents.behaviours.market_roles import LEANS, WIDTHS, Quoter
 from sim.errors import BoundError, UnknownKeyError
 from sim.worlds.market.call import Bid, clear
+from sim.worlds.market.orders import Quote, read
 from sim.worlds.market.world import Market, make
 
 MS = 1_000_000
@@ -393,3 +395,31 @@ def test_news_come_late_and_the_informed_know() -> None:
 def test_mistakes_are_named(params: dict[str, Any], error: type[Exception], why: str) -> None:
     with pytest.raises(error, match=why):
         make(params)
+
+
+def test_what_is_refused_is_counted_and_who_is_cut_off() -> None:
+    world = market(position_max=5)
+    venue = world.venues["venue-1"]
+    venue.apply(1, "maker-1", "kill", None)
+    for lots in (3, 30):
+        try:
+            venue.apply(2, "noise-1", "order", order("buy", lots, 9_990))
+        except ValueError:
+            pass
+    figures = world.metrics()
+    assert (figures["refused"].value, figures["cut off"].value) == (1, 1)
+
+
+def test_a_learning_maker_quotes_around_the_news_and_no_more_than_it_may_hold() -> None:
+    world = market()
+    role = Quoter("maker-1", world.groups[0], {"lots": 5, "most": 20})
+    obs = np.array([[0.0, 0.0, 9_999.5], [18.0, 0.0, 10_000.0], [-30.0, 0.0, 10_000.0]])
+    assert role.see(obs, {}, None)[:, 0].tolist() == [0.0, 0.9, -1.0]
+    widest, level = len(WIDTHS) - 1, LEANS.index(0.0)
+    decision = np.array([[0.0, level], [widest, 0.0], [1.0, level]])
+    _, said, _ = role.act(decision, obs, {}, None, None)
+    assert said["quote"].tolist() == [
+        [9_998, 5, 10_001, 5], [9_984, 2, 10_008, 5], [9_998, 5, 10_002, 0],
+    ]  # fmt: skip
+    answer = read("quote", said["quote"][1])
+    assert answer == Quote(bids=[(9_984, 2)], asks=[(10_008, 5)])

@@ -11,6 +11,7 @@ from checkers.books import check_books
 from checkers.memory import completed, kernel_of, play
 
 from broker.kernel import Kernel
+from sim.prepare import load, prepare
 
 FORMS = {
     "book": "venues: 2, trend: 1, reverters: 1, arbitrageurs: 1, institutions: 1",
@@ -91,6 +92,19 @@ faults: [{at: 2s, partition: [[maker-1], ['*']], for: 2s}]
     assert 60 <= world.metrics()["quoted"].value <= 70
 
 
+def test_the_only_maker_quotes_again_after_its_death() -> None:
+    """Though nothing has changed in between, and so nothing was told."""
+    text = """
+duration: 8s
+world: {kind: market, makers: 1, informed: 0, noise: 1, cancel_on_disconnect: ["*"], heartbeat: 0s}
+network: {default: {latency: 2ms}}
+faults: [{at: 2s, kill: maker-1, for: 2s}]
+"""
+    world: Any = completed(play(kernel_of(text, 1))).world
+    assert world.venues["venue-1"].holders() == ["maker-1"]
+    assert 55 <= world.metrics()["quoted"].value <= 70
+
+
 def test_a_halt_ends_in_later_episodes_too() -> None:
     """Times of a venue are those of the episode."""
     text = """
@@ -103,6 +117,25 @@ network: {default: {latency: 2ms}}
     world: Any = completed(play(kernel_of(text, 100))).world
     assert world.venues["venue-1"].breaker.halts
     assert world.venues["venue-1"].holders() == ["maker-1"]
+
+
+def test_who_waits_at_the_best_price_pays_less_and_leaves_nothing_behind() -> None:
+    def sold(rests: bool) -> Any:
+        sale = f"lots: -60, at: 2s, over: 20s, parts: 20, rests: {str(rests).lower()}"
+        text = f"""
+duration: 30s
+world: {{kind: market, makers: 1, informed: 0, noise: 4, institutions: 1, volatility: 0, delay: 0s}}
+agents:
+  "noise-*": {{params: {{rate: 1, size: 3}}}}
+  institution-1: {{params: {{{sale}}}}}
+network: {{default: {{latency: 2ms}}}}
+"""
+        world: Any = completed(play(kernel_of(text, 100))).world
+        assert "institution-1" not in world.venues["venue-1"].holders()
+        assert world.clearing.accounts["institution-1"].position == -60
+        return world.metrics()["institution profit"].value
+
+    assert sold(rests=True) > sold(rests=False) + 60
 
 
 def test_a_fundamentalist_holds_the_price_to_the_news() -> None:
@@ -148,3 +181,50 @@ network: {{default: {{latency: 2ms}}}}
     world: Any = completed(play(kernel_of(text, 100))).world
     assert {t.venue for t in world.measures.tape} == {"venue-2"}
     assert world.clearing.accounts["noise-2"].position == -8  # nobody quotes at the first decision
+
+
+def test_the_dearer_the_fewer_trade() -> None:
+    """Of those who accept a price within `reach` ticks of the news on average, at distance d a
+    share exp(-d / reach) does."""
+
+    def traded(half: float) -> int:
+        maker = f"lots: 100, levels: 1, most: 100000, k: {1 / half}, gamma: 0.0001, impact: 0"
+        text = f"""
+duration: 40s
+world: {{kind: market, makers: 1, informed: 0, noise: 1, volatility: 0, delay: 0s, dt: 500ms}}
+agents:
+  maker-1: {{params: {{{maker}}}}}
+  noise-1: {{params: {{rate: 20, size: 1, reach: 6}}}}
+network: {{default: {{latency: 2ms}}}}
+"""
+        world: Any = completed(play(kernel_of(text, 100))).world
+        return int(world.measures.lots)
+
+    near, far = traded(2.5), traded(8.5)
+    assert far / near == pytest.approx(np.exp(-1), rel=0.2)
+
+
+def runaway(*overrides: str) -> Any:
+    return completed(play(prepare(load("runaway", overrides=list(overrides))).kernel())).world
+
+
+@pytest.mark.slow
+def test_each_limit_stops_what_runs_away() -> None:
+    """What it loses falls with every limit that stands in its way; the breaker halts where no other
+    does, and a kill switch ends it."""
+    free = ("world.drawdown_max=0", "world.position_max=0", "duration=60s")
+    held, halted, wild = (
+        runaway(*given)
+        for given in (
+            ("duration=60s",), free, (*free, "world.messages_per_second=0", "world.band=0")
+        )
+    )  # fmt: skip
+    loss = [-world.metrics()["institution profit"].value for world in (held, halted, wild)]
+    assert loss[0] < 0.5 * loss[1] < 0.5 * loss[2]
+    assert held.clearing.accounts["institution-1"].position == 200
+    assert halted.metrics()["halts"].value > 2
+    assert held.metrics()["refused"].value > 300
+    assert wild.metrics()["refused"].value == wild.metrics()["halts"].value == 0
+    cut = runaway(*free, "faults=[{at: 21s, world: kill_switch, target: institution-1}]")
+    assert cut.metrics()["cut off"].value == 1
+    assert -cut.metrics()["institution profit"].value < 0.2 * loss[1]

@@ -58,7 +58,7 @@ class Clearing:
     def reset(self) -> None:
         """Everybody has nothing, at the start of an episode."""
         self.accounts = {name: Account(kind) for name, kind in self._kinds.items()}
-        self.fees = 0
+        self.fees = self.refused = 0
 
     def settle(self, name: str, side: int, lots: int, price: int, fee: int) -> None:
         """One side of a trade. fee: cents per lot; a negative one is a rebate."""

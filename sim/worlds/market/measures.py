@@ -36,6 +36,7 @@ class Measures:
         self._spread = self._depth = 0.0
         self._quoted = self._samples = 0
         self._error = self._moves = 0.0
+        self._ahead = self._unknown = self._foreseen = 0.0
         self._moved = 0
         self._mids: dict[str, tuple[int, float]] = {}
 
@@ -51,8 +52,9 @@ class Measures:
             self._open.append(trade)
 
     def sample(
-        self, time_ns: int, venue: str, mid: float, best: Mapping[str, int | None], value: float
-    ) -> None:
+        self, time_ns: int, venue: str, mid: float, best: Mapping[str, int | None], value: float,
+        news: float,
+    ) -> None:  # fmt: skip
         """A venue as it is now. mid: the last price, where there is none."""
         self._samples += 1
         bid, ask = best["bid"], best["ask"]
@@ -61,6 +63,9 @@ class Measures:
             self._spread += ask - bid
             self._depth += ((best["bid_lots"] or 0) + (best["ask_lots"] or 0)) / 2
         self._error += (mid - value) ** 2
+        self._ahead += (mid - news) ** 2
+        self._unknown += (value - news) ** 2
+        self._foreseen += (mid - news) * (value - news)
         since, before = self._mids.get(venue, (time_ns - SECOND, mid))
         if time_ns - since >= SECOND:
             self._moves += (mid - before) ** 2 / ((time_ns - since) / SECOND)
@@ -71,13 +76,19 @@ class Measures:
         """Measures the trades whose horizon has come against the prices of now."""
         while self._open and self._open[0].time_ns + self.horizon_ns <= time_ns:
             trade = self._open.popleft()
-            assert trade.mid is not None
-            later = mids.get(trade.venue)
-            if later is None:
-                continue
-            self._effective += 2 * trade.side * (trade.price - trade.mid) * trade.lots
-            self._realised += 2 * trade.side * (trade.price - later) * trade.lots
-            self._measured += trade.lots
+            if trade.venue in mids:
+                self._measure(trade, mids[trade.venue])
+
+    def conclude(self, value: float) -> None:
+        """Measures all trades that are left against the value, which is told and paid."""
+        while self._open:
+            self._measure(self._open.popleft(), value)
+
+    def _measure(self, trade: Print, later: float) -> None:
+        assert trade.mid is not None
+        self._effective += 2 * trade.side * (trade.price - trade.mid) * trade.lots
+        self._realised += 2 * trade.side * (trade.price - later) * trade.lots
+        self._measured += trade.lots
 
     def figures(self) -> dict[str, Metric]:
         """Of the episode so far."""
@@ -85,10 +96,16 @@ class Measures:
         effective, realised = self._effective / lots, self._realised / lots
         error = math.sqrt(self._error / max(self._samples, 1))
         volatility = math.sqrt(self._moves / max(self._moved, 1))
+        shared = math.sqrt(self._ahead * self._unknown)
+        efficiency = 100 * (self._foreseen / shared) ** 2 if shared else 0.0
         told = "ticks", "lower", False
         return {
             "pricing error": Metric(
-                error, "ticks", "lower", True, "root mean square of price less value"
+                error, "ticks", "lower", False, "root mean square of price less value"
+            ),
+            "efficiency": Metric(
+                efficiency, "%", "higher", False,
+                "squared correlation of price and value, both less what the news tell",
             ),
             "spread": Metric(self._spread / quoted, *told, "of the best prices, mean over time"),
             "effective spread": Metric(effective, *told, "what a trade costs, there and back"),

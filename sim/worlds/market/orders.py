@@ -54,9 +54,13 @@ class Kill(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The sender's kill switch: all its orders are taken out, and it trades no more."""
 
 
-Message = Order | Quote | Cancel | Kill
+class Look(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Asks for the best prices, as they are told to all whenever they change."""
+
+
+Message = Order | Quote | Cancel | Kill | Look
 VERBS: Final[dict[str, type[Message]]] = {
-    "order": Order, "quote": Quote, "cancel": Cancel, "kill": Kill,
+    "order": Order, "quote": Quote, "cancel": Cancel, "kill": Kill, "look": Look,
 }  # fmt: skip
 
 NUMBERS: Final[dict[str, tuple[str, ...]]] = {

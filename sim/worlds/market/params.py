@@ -64,6 +64,10 @@ class Params(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Names or patterns of venues: what rests there of a participant is taken out once it has been
     disconnected for as long as `heartbeat`."""
     heartbeat: str | float = "500ms"
+    objective: str = "pricing error"
+    """The figure that a run is judged by; for a learner, that which its profits are in."""
+    noise_lots: Annotated[float, msgspec.Meta(ge=0, le=10**6)] = 0.0
+    """Standard deviation of what noise wants in a call, if known: for the profits of `kyle`."""
     shock: Whole = 100
     """By which the event `shock` lets the value fall."""
 
@@ -133,9 +137,10 @@ class Times:
         dt = found["dt"]
         if dt <= 0:
             raise BoundError("world.dt: a step must be longer than 0")
-        for name in ("every", "delay", "round", "lead"):
+        rounds = () if p.walks else ("round", "lead") if p.form == "call" else ("round",)
+        for name in ("every", "delay", *rounds):
             if found[name] % dt or (found[name] == 0 and name != "delay"):
                 raise BoundError(f"world.{name}: expected a whole number of steps of {p.dt}")
-        if found["lead"] >= found["round"]:
+        if p.form == "call" and found["lead"] >= found["round"]:
             raise BoundError("world.lead: expected less than world.round")
         return cls(**found)

@@ -13,7 +13,7 @@ from typing import Any, Final
 from sim.worlds.market.accounts import Account, Clearing, Rejected
 from sim.worlds.market.book import BUY, SELL, Book
 from sim.worlds.market.breaker import Breaker
-from sim.worlds.market.orders import Cancel, Kill, Message, Order, Quote, read
+from sim.worlds.market.orders import Cancel, Kill, Look, Message, Order, Quote, read
 from sim.worlds.world import Said
 
 SIDES: Final = {"buy": BUY, "sell": SELL}
@@ -86,6 +86,7 @@ class Venue:
             message = read(verb, payload)
             answer = self._take(time_ns, agent, account, message)
         except Rejected as error:
+            self.desk.clearing.refused += 1
             tag = message.tag if isinstance(message, Order) else 0
             self._say("reject", {"tag": tag, "why": str(error)}, agent)
             raise
@@ -127,6 +128,8 @@ class Venue:
                 return {"cancelled": self._cancel(agent, message.tag)}
             case Kill():
                 return {"cancelled": self.desk.kill(agent)}
+            case Look():
+                return self._now(time_ns)
         return None
 
     def _is_new(self, agent: str, number: int) -> bool:
@@ -258,10 +261,13 @@ class Venue:
             found[name], found[f"{name}_lots"] = top[0] if top else (None, 0)
         return found
 
+    def _now(self, time_ns: int) -> dict[str, Any]:
+        halted = self.breaker.is_halted(time_ns)
+        return {**self.best(), "last": self.last, "halted": halted, "form": self.desk.form}
+
     def show(self, time_ns: int) -> None:
         """Publishes the best prices, if they are others than before."""
-        halted = self.breaker.is_halted(time_ns)
-        now = {**self.best(), "last": self.last, "halted": halted, "form": self.desk.form}
+        now = self._now(time_ns)
         if now != self._shown:
             self._shown = now
             self._say("quote", now)

@@ -17,12 +17,14 @@ from __future__ import annotations
 import struct
 from collections import deque
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sim.rng import generator
+from sim.errors import UnknownKeyError
+from sim.ids import did_you_mean
 from sim.spaces import Field, Space
 from sim.worlds.catalogue import parse
 from sim.worlds.market.accounts import Clearing, Limits
@@ -31,10 +33,13 @@ from sim.worlds.market.call_venue import CallVenue
 from sim.worlds.market.measures import Holdings, Measures
 from sim.worlds.market.orders import NUMBERS
 from sim.worlds.market.params import Params, Times
+from sim.worlds.market.reference import reference
 from sim.worlds.market.scene import draw
+from sim.worlds.market.value import Value
 from sim.worlds.market.venue import Desk, Print, Venue
 from sim.worlds.world import Array, Group, Metric, PhysicalEvent, Round, Said, target_of
 
+__all__ = ["KINDS", "ROLES", "RULES", "Market", "make", "reference"]
 _HERE: Final = "agents.behaviours.market"
 RULES: Final = {
     "maker": f"{_HERE}:Maker",
@@ -46,7 +51,10 @@ RULES: Final = {
     "institution": f"{_HERE}:Institution",
     "venue": "none",
 }
-ROLES: Final = {"informed": "agents.behaviours.market_roles:Insider"}
+ROLES: Final = {
+    "maker": "agents.behaviours.market_roles:Quoter",
+    "informed": "agents.behaviours.market_roles:Insider",
+}
 KINDS: Final = tuple(kind for kind in RULES if kind != "venue")
 """Of participants."""
 _POSITION: Final = Field("position", "lots", help="of shares; negative if owed")
@@ -71,6 +79,7 @@ class Market:
         limits = Limits(params.position_max, params.messages_per_second, params.drawdown_max)
         self.clearing = Clearing(participants, params.lot_value, limits)
         self.measures = Measures(participants, self.times.impact)
+        self.worth = Value(params, self.times)
         self.venues = {name: self._venue(name) for name in params.names("venue")}
         self.rounds = tuple(self._rounds())
         self.events = (
@@ -125,64 +134,58 @@ class Market:
         words, self._words = self._words, []
         return words
 
+    @property
+    def value(self) -> float:
+        """What a share is worth now. Units: ticks."""
+        return self.worth.now
+
     # --- time -----------------------------------------------------------------------------------
 
     def reset(self, seed: int, episode: int) -> None:
-        self._draw = generator(seed, "market value", episode)
+        self.worth.reset(seed, episode)
         self.steps = self.round = 0
         self.clearing.reset()
         self.measures.reset()
         self._words.clear()
         self.holdings = {g.name: Holdings() for g in self.groups if g.name != "venue"}
-        self.value = self._mark = float(self.params.price)
-        self._past: deque[float] = deque([self.value], self.times.delay // self.dt_ns + 1)
+        self._mark = float(self.params.price)
         self.course: deque[tuple[float, float]] = deque(maxlen=600)
-        if self.params.walks:
-            self._past.extend([self.value] * (self._past.maxlen or 0))
-        else:
-            self._redraw()
         for venue in self.venues.values():
             venue.reset(self.params.price)
             venue.show(0)
         self._equity = self._equities()
         self._gained = {name: 0.0 for name in self.clearing.accounts}
 
-    def _redraw(self) -> None:
-        p = self.params
-        if p.value == "binary":
-            self.value = float(p.price + round(p.volatility) * (-1) ** (self._draw.random() < 0.5))
-        else:
-            drawn = round(p.volatility * float(self._draw.standard_normal()))
-            self.value = max(float(p.price + drawn), 1.0)
-
     def advance(
         self, actions: Mapping[str, Array], present: Mapping[str, NDArray[np.bool_]]
     ) -> None:
         self.steps += 1
         now, p = self.steps * self.dt_ns, self.params
-        if p.walks:
-            step = p.volatility * (self.dt_ns / 1e9) ** 0.5
-            self.value = max(self.value + step * float(self._draw.standard_normal()), 1.0)
-            self._past.append(self.value)
+        self.worth.walk()
         for venue in self.venues.values():
             venue.advance(now)
         mids = {name: v.mid for name, v in self.venues.items() if v.mid is not None}
         if mids:
             self._mark = sum(mids.values()) / len(mids)
         self.measures.settle(now, mids)
+        is_over = now % self.times.round == 0
         for name, venue in self.venues.items():
-            mid = mids.get(name, float(venue.last))
-            self.measures.sample(now, name, mid, venue.best(), self.value)
+            if is_over or p.form != "call":  # a call's price is that of its round alone
+                mid = mids.get(name, float(venue.last))
+                self.measures.sample(now, name, mid, venue.best(), self.value, self.worth.news)
         for name in self.clearing.overdrawn(self._mark):
             self._kill(name)
-        if not p.walks and now % self.times.round == 0:
+        self._hold()
+        if is_over and not p.walks:
             self._reveal(now)
-        self._keep()
+        before, self._equity = self._equity, self._equities()
+        self._gained = {name: (self._equity[name] - before[name]) / 100 for name in before}
 
     def _reveal(self, now: int) -> None:
         """Everybody is told the value, and is paid it for what it holds; a new round begins."""
         said = {"round": self.round, "value": self.value}
         self._say(Said(next(iter(self.venues)), "value", said))
+        self.measures.conclude(self.value)
         if self.params.form == "dealer":
             for venue in self.venues.values():
                 venue.close()
@@ -190,14 +193,12 @@ class Market:
                 venue.breaker.reset(self.params.price)
         self.clearing.redeem(round(self.value))
         self.round += 1
-        self._redraw()
+        self.worth.redraw()
         for venue in self.venues.values():
             venue.show(now)
 
-    def _keep(self) -> None:
-        """Equities for the rewards, and what the kinds hold."""
-        before, self._equity = self._equity, self._equities()
-        self._gained = {name: (self._equity[name] - before[name]) / 100 for name in before}
+    def _hold(self) -> None:
+        """What the kinds hold."""
         for group in self.groups:
             if group.name == "venue":
                 continue
@@ -211,13 +212,12 @@ class Market:
         self.course.append((self._mark, self.value))
 
     def _equities(self) -> dict[str, float]:
-        return {name: self.clearing.equity(name, self._mark) for name in self.clearing.accounts}
+        return {name: self.clearing.equity(name, self.value) for name in self.clearing.accounts}
 
     # --- what is seen ---------------------------------------------------------------------------
 
     def observe(self) -> dict[str, Array]:
-        news = self._past[0] if self.params.walks else float(self.params.price)
-        found = {}
+        news, found = self.worth.news, {}
         for group in self.groups:
             if group.name == "venue":
                 found["venue"] = np.zeros((len(group.agents), 0))
@@ -228,7 +228,7 @@ class Market:
         return found
 
     def rewards(self) -> dict[str, Array]:
-        """Per agent, what its equity has gained at mid prices. Units: USD."""
+        """Per agent, what its equity has gained, shares at their value. Units: USD."""
         return {
             g.name: np.array([[self._gained.get(a, 0.0)] for a in g.agents]) for g in self.groups
         }
@@ -241,7 +241,7 @@ class Market:
         elif event == "kill_switch":
             self._kill(target, is_on)
         else:
-            self.value = max(self.value - self.params.shock * (1 if is_on else -1), 1.0)
+            self.worth.add(-self.params.shock if is_on else self.params.shock)
 
     def _kill(self, name: str, is_on: bool = True) -> int:
         """The kill switch of a participant; how many lots of its orders were taken out."""
@@ -272,12 +272,18 @@ class Market:
         )
         halts = sum(venue.breaker.halts for venue in self.venues.values())
         figures["halts"] = Metric(float(halts), "", "lower", False, "of trading, by breakers")
+        refused, off = self.clearing.refused, sum(a.is_killed for a in accounts)
+        figures["refused"] = Metric(
+            float(refused), "", "lower", False, "messages, by limits, halts or for mistakes"
+        )
+        figures["cut off"] = Metric(float(off), "", "lower", False, "by their kill switch, now")
         for kind, holdings in self.holdings.items():
             figures |= holdings.figures(kind)
         figures["venue profit"] = Metric(
             self.clearing.fees / 100, "USD", "higher", False, "fees, less rebates"
         )
-        return figures
+        aim = self.params.objective
+        return {name: replace(m, objective=name == aim) for name, m in figures.items()}
 
     def scene(self) -> dict[str, Any]:
         return draw(self)
@@ -285,9 +291,8 @@ class Market:
 
 def make(params: dict[str, Any]) -> Market:
     """The world with its parameters. Raises: UnknownKeyError, BoundError."""
-    return Market(parse(Params, params, "market").checked())
-
-
-def reference(params: dict[str, Any], seed: int, duration_ns: int) -> dict[str, dict[str, float]]:
-    """None: what one gains another loses, and nobody could have known the value before."""
-    return {}
+    world = Market(parse(Params, params, "market").checked())
+    aim, figures = world.params.objective, world.metrics()
+    if aim not in figures:
+        raise UnknownKeyError(f"world.objective: no figure {aim!r}; {did_you_mean(aim, figures)}")
+    return world

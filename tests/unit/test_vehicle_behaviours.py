@@ -11,6 +11,7 @@ import pytest
 from agents.behaviours.vehicles import Acc, Cacc, Human, Leader, ahead
 from agents.behaviours.vehicles_platoon import PLAN, Member
 from agents.behaviours.vehicles_roles import Pedal
+from sim.errors import AgentError
 from sim.worlds.vehicles.laws import DRIVER, equilibrium
 from sim.worlds.vehicles.world import make
 
@@ -87,6 +88,14 @@ def test_silence_widens_the_gap_without_a_bump_and_speech_closes_it_more_slowly(
     assert memory[0, 1] == pytest.approx(1.2)
     _, memory = driven(policy, 20, heard, memory)
     assert memory[0, 1] == pytest.approx(1.2 - 20 * 0.1 * 0.04)
+
+
+def test_a_param_that_no_driver_has_is_told_with_the_nearest_one() -> None:
+    with pytest.raises(AgentError, match="no driver has 'patiens'; did you mean 'patience'"):
+        Cacc("vehicle-1", GROUP, {"patiens": 1})
+    with pytest.raises(AgentError, match="no driver has 'leese'; did you mean 'lease'"):
+        Pedal("vehicle-1", GROUP, {"pedals": True, "leese": 1})
+    Human("vehicle-1", GROUP, {"patience": 1.0})
 
 
 def test_an_emergency_brake_is_told() -> None:

@@ -15,6 +15,8 @@ from typing import Any, Final
 
 from array_api_compat import array_namespace
 
+from sim.errors import AgentError
+from sim.ids import did_you_mean
 from sim.worlds.vehicles.laws import (
     ALONE_S,
     DRIVER,
@@ -35,8 +37,20 @@ APART_M: Final = 3.0
 JUMP_M: Final = 2.0
 """A gap that differs by so much from what it should have become is to somebody else."""
 LENGTH_M: Final = 5.0
+PARAMS: Final = (
+    "headway", "alone", "patience", "ramp_in", "ramp_out", "estimate", "kp", "kd", "notice",
+    "lease",
+)  # fmt: skip
+"""Of all drivers: who is cast in another's place is given the params of that one."""
 SPEED_MAX: Final = 36.0
 """m/s; nobody who follows is faster."""
+
+
+def check(params: Mapping[str, Any], known: Sequence[str]) -> None:
+    """Raises: AgentError for a param that is not known, with the nearest one."""
+    for name in params:
+        if name not in known:
+            raise AgentError(f"params: no driver has {name!r}; {did_you_mean(name, known)}")
 
 
 class Motorist(ABC):
@@ -51,7 +65,8 @@ class Motorist(ABC):
     ignores_absent = True
 
     def __init__(self, name: str, group: Any, params: Mapping[str, Any]) -> None:
-        self.name, self.group, self.params = name, group, params
+        check(params, PARAMS)
+        self.name, self.group = name, group
         self.period = group.every_ns / 1e9
         self.least, self.most = float(group.action.low[0]), float(group.action.high[0])
 

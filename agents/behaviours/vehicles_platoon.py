@@ -2,8 +2,10 @@
 
 Beside `cam` each says on the topic `plan`, ten times a second, which number it has, whether it
 drives beside the file, position, speed, gap, whom it asks and whom it answers; only numbers, so
-that it is a policy. What is asked is asked again until the wish has come true, so a lost message
-costs a tenth of a second, and who hears nothing for `patience` does as if nobody asked.
+that it is a policy. A plan says how things stand, so hearing it twice changes nothing, and it is
+said until the wish has come true: a lost message costs a tenth of a second. What two have agreed
+on stands for `lease` after the last that was heard of it, as on links that lose much silences are
+longer than an intention counts; lanes are changed only by what is newer than `patience`.
 
 joining  Who is beside asks whoever is to be behind it. That one answers, and opens its gap for two;
          the other drives to the middle of it, and changes lanes once it is answered and has room.
@@ -42,12 +44,13 @@ class Member(Cacc):
     """CACC that joins, leaves and lets others do so; in a world without guests plain CACC.
 
     Kept, beside what CACC keeps: whom it asks, for how long it has been leaving (s), and whom it
-    answers. params: as of Cacc, and notice (s, default 8).
+    answers. params: as of Cacc, and notice (s, default 8), lease (s, default 3).
     """
 
     def __init__(self, name: str, group: Any, params: Mapping[str, Any]) -> None:
         super().__init__(name, group, params)
         self.notice = float(params.get("notice", 8.0))
+        self.lease = max(float(params.get("lease", 3.0)), self.patience)
         self.has_guests = "wish" in {field.name for field in group.observation.fields}
         if self.has_guests:
             self.speaks = {"cam": CAM, "plan": PLAN}
@@ -82,12 +85,12 @@ class Member(Cacc):
         asks, leaving = memory[:, 5:6], memory[:, 6:7]
         beside, wish = self.field(obs, "beside") > 0, self.field(obs, "wish") > 0
         number, position = self.field(obs, "number"), self.field(obs, "position")
-        plans = Plans(xp, inbox.get("plan"), obs, self.patience)
+        plans = Plans(xp, inbox.get("plan"), obs, self.lease)
         intended, is_heard = self.heard(xp, obs, inbox)
 
         # In the file: room for a guest, and more of it to whoever is about to leave.
         guest = plans.least(plans.number, (plans.asks == number) & plans.beside & (number > 0))
-        leaver = plans.leaving(position + self.field(obs, "gap") + LENGTH_M)
+        leaver = plans.leaving(position + self.field(obs, "gap") + LENGTH_M, self.patience)
         speed = xp.clip(self.field(obs, "speed"), 1.0, None)
         two = 2.0 * self.headway + (self.gains.standstill + LENGTH_M) / speed
         wanted = xp.where(is_heard & (leaver <= 0), self.headway, self.alone)
@@ -139,16 +142,16 @@ class Member(Cacc):
 
 
 class Plans:
-    """What was heard on `plan`: [B, n] each, with positions as they are by now."""
+    """What was heard on `plan`, not older than `lease`: [B, n] each, with positions by now."""
 
-    def __init__(self, xp: Any, heard: Any, obs: Any, patience: float) -> None:
+    def __init__(self, xp: Any, heard: Any, obs: Any, lease: float) -> None:
         self.xp = xp
         if heard is None or not heard.values.shape[1]:
             none = xp.zeros_like(obs[:, :1])
             values, age, present = xp.stack([none] * PLAN, axis=-1), none, none > 0
         else:
             values, age, present = heard.values, heard.age_s, heard.present
-        self.there = present & (values[..., 0] > 0) & (age <= patience)
+        self.there, self.age = present & (values[..., 0] > 0) & (age <= lease), age
         self.number, beside, position, self.speed, gap, self.asks, self.answers = (
             values[..., i] for i in range(PLAN)
         )
@@ -173,7 +176,8 @@ class Plans:
         xp = self.xp
         return xp.sum(xp.where(which, values, xp.zeros_like(values)), axis=1, keepdims=True)
 
-    def leaving(self, front: Any) -> Any:
-        """The number of whoever is about to leave, with its front there; 0: nobody."""
-        near = self.xp.abs(self.position - front) < APART_M
+    def leaving(self, front: Any, patience: float) -> Any:
+        """The number of whoever is about to leave, with its front there; 0: nobody. After
+        `patience` it is not known well enough where somebody is."""
+        near = (self.xp.abs(self.position - front) < APART_M) & (self.age <= patience)
         return self.least(self.number, near & (self.asks == LEAVES) & ~self.beside)

@@ -30,7 +30,7 @@ class Pedal:
 
     def __init__(self, name: str, group: Any, params: Mapping[str, Any]) -> None:
         self.params = dict(params)
-        self.rule = Member(name, group, params)
+        self.rule = Member(name, group, {k: v for k, v in params.items() if k != "pedals"})
         self.speaks, self.hears = self.rule.speaks, self.rule.hears
         self.is_three = bool(params.get("pedals", True))
         three = Field("pedal", low=0.0, high=2.0, choices=len(PEDALS), help="-2, 0 or 2 m/s2")

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from array_api_compat import array_namespace
 
+from agents.behaviours.vehicles import check
 from sim.worlds.vehicles.laws import DRIVER, idm
 
 HEADWAY_S: Final = 1.2
@@ -30,6 +31,7 @@ class Driver:
     ignores_absent = True
 
     def __init__(self, name: str, group: Any, params: Mapping[str, Any]) -> None:
+        check(params, ("headway", "change"))
         self.group = group
         headway = float(params.get("headway", HEADWAY_S))
         self.driver = replace(DRIVER, headway=headway, accelerate=1.5, brake=2.0)

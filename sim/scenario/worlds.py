@@ -1,6 +1,7 @@
 """The `world` of a scenario as it is meant: short forms, and files beside the scenario.
 
 world: {pettingzoo: "mpe2:simple_spread_v3"}     world: {kind: pettingzoo, env: "mpe2:..."}
+world: {sumo: town.sumocfg}                      world: {kind: sumo, config: /.../town.sumocfg}
 world: {kind: my_world.py}                       the same with the file's whole path
 """
 
@@ -13,8 +14,10 @@ from typing import Final
 from sim.errors import ScenarioError
 from sim.scenario.tree import Node
 
-SHORT: Final = ("pettingzoo", "gym")
-"""Worlds that are named by what they stand for: their parameter `env`."""
+SHORT: Final = {"pettingzoo": "env", "gym": "env", "sumo": "config"}
+"""Worlds that are named by what they stand for, and the parameter that this is."""
+FILES: Final = {"kind": ".py", "env": ".py", "config": ".sumocfg"}
+"""Keys of a world that may name a file, and how its name ends."""
 
 
 def with_world(tree: Node) -> Node:
@@ -27,19 +30,19 @@ def with_world(tree: Node) -> Node:
     if world is None or not world.is_map:
         return tree
     values = dict(world.value)
-    for kind in [kind for kind in SHORT if kind in values]:
-        env = values.pop(kind)
-        if clash := [name for name in ("kind", "env") if name in values]:
+    for kind, name in [short for short in SHORT.items() if short[0] in values]:
+        given = values.pop(kind)
+        if clash := [other for other in ("kind", name) if other in values]:
             raise ScenarioError(
-                f"{env.where}: world: {kind} stands for kind and env; {clash[0]} is there too"
+                f"{given.where}: world: {kind} stands for kind and {name}; {clash[0]} is there too"
             )
-        values = {"kind": Node(kind, env.where, env.folder), "env": env, **values}
+        values = {"kind": Node(kind, given.where, given.folder), name: given, **values}
     for name in values if "kind" not in values else ():
         if close := get_close_matches(name, ("kind", *SHORT), n=1, cutoff=0.7):
             raise ScenarioError(
                 f"{values[name].where}: world: no key {name!r}; did you mean {close[0]!r}?"
             )
-    for name in ("kind", "env"):
+    for name in FILES:
         if name in values:
             values[name] = _placed(values[name], name)
     inner = Node(values, world.where, world.folder)
@@ -51,7 +54,7 @@ def _placed(node: Node, name: str) -> Node:
     if not isinstance(node.value, str):
         return node
     file, colon, function = node.value.rpartition(":") if name == "env" else (node.value, "", "")
-    if not file.endswith(".py"):
+    if not file.endswith(FILES[name]) or file.startswith("sumo:"):
         return node
     for folder in dict.fromkeys((node.folder, "")):
         path = Path(folder, file)

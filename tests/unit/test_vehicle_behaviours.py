@@ -11,6 +11,7 @@ import pytest
 from agents.behaviours.vehicles import Acc, Cacc, Human, Leader, ahead
 from agents.behaviours.vehicles_platoon import PLAN, Member
 from agents.behaviours.vehicles_roles import Pedal
+from sim.errors import AgentError
 from sim.worlds.vehicles.laws import DRIVER, equilibrium
 from sim.worlds.vehicles.world import make
 
@@ -87,6 +88,14 @@ def test_silence_widens_the_gap_without_a_bump_and_speech_closes_it_more_slowly(
     assert memory[0, 1] == pytest.approx(1.2)
     _, memory = driven(policy, 20, heard, memory)
     assert memory[0, 1] == pytest.approx(1.2 - 20 * 0.1 * 0.04)
+
+
+def test_a_param_that_no_driver_has_is_told_with_the_nearest_one() -> None:
+    with pytest.raises(AgentError, match="no driver has 'patiens'; did you mean 'patience'"):
+        Cacc("vehicle-1", GROUP, {"patiens": 1})
+    with pytest.raises(AgentError, match="no driver has 'leese'; did you mean 'lease'"):
+        Pedal("vehicle-1", GROUP, {"pedals": True, "leese": 1})
+    Human("vehicle-1", GROUP, {"patience": 1.0})
 
 
 def test_an_emergency_brake_is_told() -> None:
@@ -181,7 +190,7 @@ def test_who_is_asked_answers_and_opens_its_gap_for_two() -> None:
     assert member.decide(NOBODY).answers == 0
     # Neither old news, nor what another is asked, nor one that is in the file already.
     for other in (
-        plan((4, 1, 10, 150, 2, 0), age=0.6),
+        plan((4, 1, 10, 150, 2, 0), age=3.1),
         plan((4, 1, 10, 150, 3, 0)),
         plan((4, 0, 10, 150, 2, 0)),
     ):
@@ -208,6 +217,21 @@ def test_a_guest_comes_in_once_it_is_answered_and_has_room() -> None:
     for gap, answers, lane in ((wide, 4, 0), (wide, 0, 1), (wide, 3, 1), (narrow, 4, 1)):
         guest = Played().decide(plan((2, 0, -MIDDLE, gap, 0, answers)), 2, **beside)
         assert guest.lane == lane, (gap, answers)
+
+
+def test_what_was_agreed_on_outlasts_a_silence_and_lanes_are_changed_by_fresh_news_only() -> None:
+    beside = {"beside": 1.0, "gap": 150.0, "seen": 0.0, "number": 4.0}
+    back, front = (2, 0, -MIDDLE, 2 * MIDDLE, 0, 4), (1, 0, 2 * MIDDLE, 20, 0, 0)
+    for age, asks, lane in ((0.5, 2, 0), (0.6, 2, 1), (2.9, 2, 1), (3.1, 1, 1)):
+        guest = Played().decide(plan(back, front), **beside)
+        assert (guest.asks, guest.lane) == (2, 0)
+        # The one it asks falls silent, and drives on; the other is heard all the time.
+        silent = plan((2, 0, -MIDDLE - SPEED * age, 2 * MIDDLE, 0, 4), front, age=age)
+        silent.age_s[0, 1] = 0.0
+        guest.decide(silent, **beside)
+        assert (guest.asks, guest.lane) == (asks, lane), age
+    asked = plan((4, 1, 10, 150, 2, 0), age=2.9)
+    assert Played().decide(asked, 3).answers == 4
 
 
 def test_behind_somebody_new_it_goes_on_from_the_gap_that_is_there() -> None:

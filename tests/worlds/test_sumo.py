@@ -11,7 +11,10 @@ import numpy as np
 import pytest
 
 import sim
-from sim.errors import BoundError, InstallationError
+from sim.errors import BoundError, InstallationError, ScenarioError
+from sim.learn.plan import load_training
+from sim.learn.start import Machine, start
+from sim.scenario.load import load_scenario
 from sim.worlds.catalogue import make_world
 
 MISSING = importlib.util.find_spec("libsumo") is None
@@ -133,8 +136,48 @@ def test_what_sumo_refuses_is_told_in_its_words(tmp_path: Path) -> None:
         made(config=str(config), options={}).observe()
     with pytest.raises(BoundError, match=r"no file 'elsewhere\.sumocfg'"):
         made(config="elsewhere.sumocfg")
+    with pytest.raises(BoundError, match=r"did you mean 'A10KW\.sumocfg'"):
+        made(config="sumo:tools/game/A10K.sumocfg")
     with pytest.raises(BoundError, match="multiple of dt"):
         made(decide="700ms")
+
+
+TOWN = """
+duration: 10s
+seed: 0
+world: {sumo: %s, agents: 2, dt: 200ms, decide: 600ms}
+agents: {"car-*": {behaviour: rule}}
+network: {topology: complete, default: {latency: 1ms}}
+learn: {copies: 1}
+"""
+
+
+def test_a_configuration_is_named_in_short_and_looked_for_beside_the_scenario(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "town.sumocfg").write_text("")
+    (tmp_path / "mine.yaml").write_text(TOWN % "town.sumocfg")
+    world = load_scenario(tmp_path / "mine.yaml").world
+    assert (world.kind, world.params["config"]) == ("sumo", f"{tmp_path}/town.sumocfg")
+    (tmp_path / "mine.yaml").write_text(TOWN % "village.sumocfg")
+    with pytest.raises(ScenarioError, match=r"mine\.yaml:4: world\.config: no file 'village"):
+        load_scenario(tmp_path / "mine.yaml")
+    (tmp_path / "mine.yaml").write_text(TOWN % "sumo:tools/game/grid6.sumocfg, kind: sumo")
+    with pytest.raises(ScenarioError, match="sumo stands for kind and config; kind is there too"):
+        load_scenario(tmp_path / "mine.yaml")
+
+
+@needs_sumo
+@pytest.mark.slow
+def test_another_configuration_runs_and_agents_learn_on_it(tmp_path: Path) -> None:
+    (tmp_path / "grid.yaml").write_text(TOWN % '"sumo:tools/game/grid6.sumocfg"')
+    found = sim.run(tmp_path / "grid.yaml", inline=True, record=False, compare=False)
+    assert found.status == "completed"
+    assert found.metrics["speed"].value > 3
+    scenario = load_training(tmp_path / "grid.yaml", overrides=["learn.frames=20"])
+    trained = start(scenario, Machine("cpu"), run_dir=tmp_path / "run")
+    assert trained.frames >= 20
+    assert (tmp_path / "run/policies/car.safetensors").is_file()
 
 
 def test_where_sumo_is_missing_the_command_that_installs_it_is_told(

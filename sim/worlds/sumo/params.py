@@ -16,6 +16,7 @@ import msgspec
 from msgspec import Meta
 
 from sim.errors import BoundError, InstallationError
+from sim.ids import did_you_mean
 from sim.spaces import Field, Space
 from sim.units import duration_ns
 
@@ -101,9 +102,20 @@ def options_of(p: Params) -> list[str]:
     """Options of the program, with paths found."""
     found: list[str] = []
     for name, value in p.options.items():
-        text = str(path_of(value, "options")) if isinstance(value, str) else f"{value:g}"
+        text = value if isinstance(value, str) else f"{value:g}"
+        text = str(path_of(text, "options")) if text.startswith(WHEEL) else text
         found += [f"--{name}", text]
     return found
+
+
+def config_of(p: Params) -> Path:
+    """Where the configuration is. Raises: BoundError that names the nearest one beside it."""
+    path = path_of(p.config, "config")
+    if not path.is_file():
+        beside = sorted(other.name for other in path.parent.glob("*.sumocfg"))
+        close = f"; {did_you_mean(path.name, beside)}" if beside else ""
+        raise BoundError(f"world.config: there is no file {p.config!r}{close}")
+    return path
 
 
 def duration(p: Params, name: str) -> int:

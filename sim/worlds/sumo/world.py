@@ -1,6 +1,6 @@
 """Traffic of SUMO, with some of its vehicles as agents. One copy per process, as libsumo has it.
 
-    world: {kind: sumo, config: "sumo:tools/game/A10KW.sumocfg", agents: 4}
+    world: {sumo: "sumo:tools/game/A10KW.sumocfg", agents: 4}
 
 The agents car-1, car-2 ... are bound to vehicles of the simulation one after another, as these
 enter it after the warm-up with a name that is wanted. When it arrives its agent has nothing to
@@ -33,11 +33,11 @@ from sim.worlds.sumo.params import (
     SEES,
     SIGHT_M,
     Params,
+    config_of,
     duration,
     errors_in_file,
     library,
     options_of,
-    path_of,
 )
 from sim.worlds.vehicles.outcome import KWH, MASS_KG, NEAR_S, PER_HOUR, TTC_MAX_S, specific_power
 from sim.worlds.world import Array, Group, Metric, PhysicalEvent, Round
@@ -71,9 +71,7 @@ class Sumo:
             raise BoundError(f"world.decide: expected a multiple of dt = {p.dt}, found {p.decide}")
         self.warmup = duration(p, "warmup") // self.dt_ns
         self.dt = self.dt_ns / SECOND
-        self.config, self.options = path_of(p.config, "config"), options_of(p)
-        if not self.config.is_file():
-            raise BoundError(f"world.config: there is no file {p.config!r}")
+        self.config, self.options = config_of(p), options_of(p)
         names = tuple(numbered("car", p.agents))
         change = Field("change", low=0.0, high=2.0, choices=3, help="0: keep, 1: left, 2: right")
         asked = Field("acceleration", "m/s2", -p.brake, p.accelerate)
@@ -138,8 +136,8 @@ class Sumo:
             self._begin()
         if _owner != [self]:
             raise BoundError(
-                "world.sumo: libsumo runs one simulation per process, and another "
-                "has begun since; use workers or processes of their own"
+                "world.sumo: libsumo runs one simulation per process, and another has begun since; "
+                "train with as many --copies as --workers, and run others in processes of their own"
             )
 
     # --- a step -------------------------------------------------------------------------------

@@ -20,7 +20,7 @@ import torch
 from sim.worlds.classics.common import Stepped, Tensors
 from sim.worlds.noise import uniforms
 from sim.worlds.vehicles.laws import cruise
-from sim.worlds.vehicles.motion import FREE_M, Moved, ahead, behind, move
+from sim.worlds.vehicles.motion import FREE_M, Moved, ahead, move
 from sim.worlds.vehicles.params import Params, steps
 from sim.worlds.vehicles.world import Vehicles
 from sim.worlds.world import Metric, State
@@ -95,7 +95,7 @@ class Guests(Vehicles):
         place = state["place"] - FAR_M * state["lane"]
         return place, torch.argsort(-place, dim=1, stable=True)
 
-    def moved(self, state: State, target: Tensor) -> tuple[Moved, Tensor]:
+    def moved(self, state: State, target: Tensor) -> Moved:
         place, order = self.laid(state)
         back = order.argsort(1)
         target = torch.where(state["lane"] < AWAY, target, 0.0)
@@ -103,14 +103,13 @@ class Guests(Vehicles):
         file = {"place": place, **{name: state[name] for name in names}}
         file = {name: value.gather(1, order) for name, value in file.items()}
         found = move(self.body, file, target.gather(1, order), self.dt)
-        struck = behind(self.body, found.touched)
         gap, closing = _near(found.gap, found.closing)
         parts = (
             found.place, found.speed, found.acceleration, gap, closing, found.way, found.touched,
-            found.impact, struck,
+            found.impact, found.struck,
         )  # fmt: skip
-        at, *rest, struck = (part.gather(1, back) for part in parts)
-        return Moved(at + FAR_M * state["lane"], *rest), struck
+        at, *rest = (part.gather(1, back) for part in parts)
+        return Moved(at + FAR_M * state["lane"], *rest)
 
     def counted(self, state: State, moved: Moved) -> State:
         """Of those in the file, and with the squares of who is ahead of each."""

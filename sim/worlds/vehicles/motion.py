@@ -46,7 +46,8 @@ def ahead(body: Body, place: Tensor, speed: Tensor) -> tuple[Tensor, Tensor]:
     if body.ring:
         gap[:, 0] += body.ring
     else:
-        gap[:, 0], closing[:, 0] = FREE_M, 0.0
+        gap[:, 0].fill_(FREE_M)
+        closing[:, 0].zero_()
     return gap, closing
 
 
@@ -55,7 +56,7 @@ class Moved:
     """After a step. Shapes: [B, n].
 
     gap, closing: of `ahead`. way: what was driven, m. touched: ran into who is ahead, at `impact`
-    m/s, else 0.
+    m/s, else 0. struck: was run into.
     """
 
     place: Tensor
@@ -66,6 +67,7 @@ class Moved:
     way: Tensor
     touched: Tensor
     impact: Tensor
+    struck: Tensor
 
 
 def move(body: Body, state: State, target: Tensor, dt: float) -> Moved:
@@ -79,21 +81,26 @@ def move(body: Body, state: State, target: Tensor, dt: float) -> Moved:
     change = torch.clamp(share * (target - acceleration), -most, most)
     mean = acceleration + part * change
     after = torch.clamp(speed + mean * dt, min=0.0)
-    # Who comes to a stop within the step has gone v^2 / 2a, and goes nowhere for the rest of it.
-    is_still = after == 0
-    to_rest = speed * speed / torch.clamp(-2 * mean, min=1e-9)
-    way = torch.where(is_still, torch.minimum(to_rest, speed * dt), (speed + after) * (dt / 2))
+    way, is_still = (speed + after) * (dt / 2), after == 0
     acceleration = acceleration + change
-    acceleration = torch.where(is_still, torch.clamp(acceleration, min=0.0), acceleration)
+    if bool(is_still.any()):
+        # Who comes to a stop within the step has gone v^2 / 2a, and for the rest of it nowhere.
+        to_rest = speed * speed / torch.clamp(-2 * mean, min=1e-9)
+        way = torch.where(is_still, torch.minimum(to_rest, speed * dt), way)
+        acceleration = torch.where(is_still, torch.clamp(acceleration, min=0.0), acceleration)
 
     there = place + way
     gap_after, closing_after = ahead(body, there, after)
+    # A gap that closes and opens again within the step is below its end by r dt^2 / 2 at most.
+    touched = gap_after < (body.accelerate + body.brake) * dt * dt / 2
+    if not bool(touched.any()):
+        none = torch.zeros_like(way)
+        return Moved(
+            there, after, acceleration, gap_after, closing_after, way, touched, none, touched
+        )
     square = closing * closing - (closing - closing_after) * (2 / dt) * gap
     is_dip = (closing > 0) & (closing_after < 0) & (square > 0)
     touched = (gap_after < 0) | is_dip
-    if not bool(touched.any()):
-        none = torch.zeros_like(way)
-        return Moved(there, after, acceleration, gap_after, closing_after, way, touched, none)
     kept = _in_file(body, there)
     touched = touched | (kept < there)
     impact = torch.sqrt(torch.clamp(square, min=0.0)) * touched
@@ -101,14 +108,15 @@ def move(body: Body, state: State, target: Tensor, dt: float) -> Moved:
     after = after - push + behind(body, push)
     gap, closing = ahead(body, kept, after)
     way = torch.where(kept < there, kept - place, way)
-    return Moved(kept, after, acceleration, gap, closing, way, touched, impact)
+    struck = behind(body, touched)
+    return Moved(kept, after, acceleration, gap, closing, way, touched, impact, struck)
 
 
 def behind(body: Body, values: Tensor) -> Tensor:
     """What belongs to who is behind; 0 for the last of a road. Shapes: [B, n] -> [B, n]."""
     found = torch.roll(values, -1, 1)
     if not body.ring:
-        found[:, -1] = 0
+        found[:, -1].zero_()
     return found
 
 

@@ -75,9 +75,9 @@ def counted(
         "near": is_near,
         "area": torch.add(state["area"], length, alpha=dt),
         "impact": torch.maximum(state["impact"], moved.impact.amax(1)),
-        "near_misses": state["near_misses"] + (is_near & ~state["near"]).sum(1),
+        "near_misses": state["near_misses"] + (is_near > state["near"]).sum(1),
         "least_ttc": torch.minimum(state["least_ttc"], ttc.amin(1)),
-        "least_gap": torch.minimum(state["least_gap"], torch.clamp(moved.gap.amin(1), min=0.0)),
+        "least_gap": torch.minimum(state["least_gap"], moved.gap.amin(1)),
     }
 
 
@@ -105,7 +105,9 @@ def metrics(
         "least_ttc": Metric(
             float(state["least_ttc"][0]), "s", "higher", False, "shortest time to collision"
         ),
-        "least_gap": Metric(float(state["least_gap"][0]), "m", "higher", False, "smallest gap"),
+        "least_gap": Metric(
+            max(float(state["least_gap"][0]), 0.0), "m", "higher", False, "smallest gap"
+        ),
         "impact": Metric(
             float(state["impact"][0]), "m/s", "lower", False, "highest closing speed at contact"
         ),
@@ -130,7 +132,7 @@ def rewards(sums: State, moved: Moved, wanted: Tensor, is_hit: Tensor, dt: float
     """
     spacing = torch.clamp((moved.gap / wanted - 1.0).abs(), max=1.0)
     comfort = torch.clamp(moved.acceleration * moved.acceleration, max=9.0) / 9.0
-    safety = sums["near"] + (moved.touched & ~is_hit) * (20.0 / dt)
+    safety = sums["near"] + (moved.touched > is_hit) * (20.0 / dt)
     return torch.stack((spacing, comfort, safety), -1) * -dt
 
 

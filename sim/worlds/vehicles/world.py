@@ -24,7 +24,7 @@ from sim.worlds.classics.common import Classic, Columns, Stepped, Tensors
 from sim.worlds.noise import normals, uniforms
 from sim.worlds.vehicles import outcome
 from sim.worlds.vehicles.laws import DRIVER, cruise, equilibrium, idm
-from sim.worlds.vehicles.motion import Moved, ahead, behind, move
+from sim.worlds.vehicles.motion import Moved, ahead, move
 from sim.worlds.vehicles.params import TTL_NS, Params, body, spaces, steps
 from sim.worlds.vehicles.scene import draw
 from sim.worlds.world import Metric, PhysicalEvent, State, target_of
@@ -69,6 +69,9 @@ class Vehicles(Classic[Params]):
         )
         self.dt, self.last = self.dt_ns / SECOND, self.agents - 1 - p.guests
         self.names = tuple(name for group in self.groups for name in group.agents)
+        number = torch.arange(self.agents, dtype=torch.float64) + (1.0 if p.ring else 0.0)
+        same = torch.ones_like(number)
+        self.known = torch.stack((number, p.headway * same, p.standstill * same), -1)
         self.events = (PhysicalEvent("brake", self.names, "an emergency brake, as hard as it can"),)
 
     def start(self, state: State) -> State:
@@ -95,7 +98,7 @@ class Vehicles(Classic[Params]):
         """Of the leader, m/s. Shapes: -> [B]."""
         p, since = self.params, state["step"] - self.first
         number = torch.div(since, self.period, rounding_mode="floor")
-        is_on = (since >= 0) & (since - number * self.period < self.hold)
+        is_on = (since >= 0) & (since % self.period < self.hold)
         drawn = uniforms(state["key"], torch.clamp(number, min=0), 1, _DROP)[:, 0]
         lower = torch.clamp(p.speed - p.drop * (0.75 + 0.5 * drawn), min=0.0)
         return torch.where(is_on, lower, p.speed)
@@ -107,10 +110,9 @@ class Vehicles(Classic[Params]):
             wanted[:, 0] = cruise(self.wanted_speed(state), state["speed"][:, 0])
         return wanted
 
-    def moved(self, state: State, target: Tensor) -> tuple[Moved, Tensor]:
-        """A step, and who was run into."""
-        moved = move(self.body, state, target, self.dt)
-        return moved, behind(self.body, moved.touched)
+    def moved(self, state: State, target: Tensor) -> Moved:
+        """A step of motion."""
+        return move(self.body, state, target, self.dt)
 
     def counted(self, state: State, moved: Moved) -> State:
         """The sums of the outcome after a step."""
@@ -132,10 +134,10 @@ class Vehicles(Classic[Params]):
         is_there = self.joint(present)
         if not bool(is_there.all()):
             asked = torch.where(is_there, asked, self.driven(state))
-        wanted = torch.where(state["braking"], brake, asked)
+        wanted = asked.masked_fill(state["braking"], brake)
         pending = torch.cat((state["pending"], wanted[..., None]), -1)
-        target = torch.where(state["wreck"], brake, pending[..., 0])
-        moved, struck = self.moved(state, target)
+        target = pending[..., 0].masked_fill(state["wreck"], brake)
+        moved = self.moved(state, target)
         told = torch.stack((moved.gap, moved.closing), -1)
         sums = self.counted(state, moved)
         reward = self.rewarded(state, moved, sums)
@@ -144,32 +146,29 @@ class Vehicles(Classic[Params]):
             "gap": moved.gap, "closing": moved.closing,
             "pending": pending[..., 1:],
             "radar": torch.cat((state["radar"][..., 1:], told[..., None]), -1),
-            "wreck": state["wreck"] | moved.touched | struck,
+            "wreck": state["wreck"] | moved.touched | moved.struck,
             "earned": state["earned"] + reward,
             "step": state["step"] + 1,
             **sums,
         }  # fmt: skip
         if not self.params.ring:
-            reward = torch.cat((torch.zeros_like(reward[:, :1]), reward[:, 1:]), 1)
+            reward[:, 0].zero_()
         return {**state, **changes}, self.by_group(reward)
 
     def observe(self, state: State) -> dict[str, Tensor]:
         p, radar = self.params, state["radar"][..., 0]
         own = (state["speed"], state["acceleration"], state["place"], state["braking"].double())
-        gap, closing = radar[..., 0], radar[..., 1]
+        is_seen = radar[..., 0] <= p.radar_range
         # Only at decisions is anything made of it, and drawing is half of what observing costs.
         is_due = state["step"] % self.every == 0
         if p.radar_noise and bool(is_due.any()):
             noise = normals(state["key"], state["step"], 2 * self.agents, _RADAR)
             noise = noise * (p.radar_noise * is_due[:, None])
-            gap, closing = gap + noise[:, : self.agents], closing + noise[:, self.agents :]
-        is_seen = radar[..., 0] <= p.radar_range
-        gap = torch.where(is_seen, torch.clamp(gap, 0.0, p.radar_range), p.radar_range)
-        closing = torch.where(is_seen, closing, 0.0)
-        known = torch.ones_like(gap)
-        number = torch.cumsum(known, 1) - (0.0 if p.ring else 1.0)
-        told = (gap, closing, is_seen.double(), number, p.headway * known, p.standstill * known)
-        every = torch.stack((*own, *told), -1)
+            radar = radar + noise.unflatten(1, (2, self.agents)).transpose(1, 2)
+        gap, closing = radar[..., 0].clamp(0.0, p.radar_range), radar[..., 1]
+        gap, closing = gap.where(is_seen, p.radar_range), closing.where(is_seen, 0.0)
+        known = self.known.to(own[0].device).expand(*gap.shape, -1)
+        every = torch.cat((torch.stack((*own, gap, closing, is_seen.double()), -1), known), -1)
         if p.ring:
             return {"vehicle": every}
         wish = self.wanted_speed(state)[:, None, None]

@@ -383,6 +383,30 @@ def test_what_is_observed_is_what_is_there() -> None:
     assert [of(0, "may_right"), of(0, "may_left"), of(1, "may_left")] == [0.0, 1.0, 0.0]
 
 
+def test_sensors_are_late_and_noisy_and_nobody_knows_oneself_so_badly() -> None:
+    """Two steps late at 20 m/s and 30 m/s; and 0.5 m of noise on 1,000 gaps."""
+    late = make({**DIRECT, "latency": "40ms", "lanes": 1, "vehicles": 2})
+    state = put(late, late.reset([(0, 0)]), [1, 1], [200.0, 100.0], [20.0, 30.0])
+    index, nobody = late.groups[0].observation.index("own_ahead").start, absent(late)
+    gaps = [float(state["gap"][0, 1])]
+    for _ in range(4):
+        state, _ = late.advance(state, *nobody)
+        gaps.append(float(state["gap"][0, 1]))
+    assert float(late.observe(state)["vehicle"][0, 1, index]) == pytest.approx(gaps[-3])
+    assert gaps[-1] < gaps[-3] - 0.3
+
+    noisy = make({**DIRECT, "noise": 0.5, "vehicles": 2})
+    rows = noisy.reset([(i, 0) for i in range(1000)])
+    one = put(noisy, noisy.reset([(0, 0)]), [1, 1], [200.0, 100.0], [20.0, 30.0])
+    told = {name: one[name].expand_as(rows[name]) for name in ("lane", "place", "speed", "seen")}
+    seen = noisy.observe({**rows, **told})["vehicle"][:, 1]
+    error = seen[:, index] - 95.0
+    assert float(error.mean()) == pytest.approx(0.0, abs=4 * 0.5 / 1000**0.5)
+    assert float(error.std()) == pytest.approx(0.5, rel=0.1)
+    own = noisy.groups[0].observation.index("speed").start
+    assert bool((seen[:, own] == 30.0).all())
+
+
 def test_what_makes_no_sense_is_refused() -> None:
     for params, word in (
         ({"ramps": 1, "opens": 100}, "ramp < opens < ends < length"),

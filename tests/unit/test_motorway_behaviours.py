@@ -95,8 +95,8 @@ class Asker(sim.Agent):
 
 PROMISES = """
 duration: 12
-world: {{kind: motorway, lanes: 1, length: 700, vehicles: 1, ramps: 2, ramp_demand: 3000, scene: 600,
-  filled: false, jitter: 0, ramp: 20, opens: 150, ends: 300, decide: 100ms, dt: 100ms, latency: 0}}
+world: {{kind: motorway, lanes: 1, length: 700, vehicles: 1, ramps: 2, ramp_demand: 3000,
+  filled: false, jitter: 0, ramp: 20, opens: 150, ends: 300, scene: 600, dt: 100ms, latency: 0}}
 agents:
   ramp-1: {{behaviour: "{path}:Asker", params: {{asks: [5, 5.3], plans: [5.9, 10]}}}}
   ramp-2: {{behaviour: "{path}:Asker", params: {{asks: [5.5, 6.8, 7.5, 10.5], plans: []}}}}

@@ -383,6 +383,37 @@ def test_what_is_observed_is_what_is_there() -> None:
     assert [of(0, "may_right"), of(0, "may_left"), of(1, "may_left")] == [0.0, 1.0, 0.0]
 
 
+@settings(max_examples=tries(20), deadline=None)
+@given(st.integers(0, 2**32 - 1), st.integers(1, 4), st.integers(1, 12))
+def test_who_is_beside_whom_is_what_looking_at_all_pairs_tells(
+    seed: int, lanes: int, count: int
+) -> None:
+    """On a grid, so that many are abreast; among those the lower number is ahead."""
+    draw = np.random.default_rng(seed)
+    cells = draw.permutation((lanes + 1) * 10)[:count]
+    lane = np.where(draw.uniform(size=count) < 0.2, PARKED, cells // 10)
+    place, speed = cells % 10 * 7.3, draw.uniform(0, 30, count)
+    found = neighbours(
+        SIZE, tensor(*place)[None], tensor(*speed)[None], torch.from_numpy(lane)[None]
+    )
+    for i in range(count):
+        for side in range(3):
+            there = [
+                j for j in range(count)
+                if j != i and PARKED != lane[i] and lane[j] == lane[i] + side - 1 != PARKED
+            ]  # fmt: skip
+            ranks = {j: (place[j], -j) for j in there}
+            first = min((j for j in there if ranks[j] > (place[i], -i)), key=ranks.get, default=i)
+            last = max((j for j in there if ranks[j] < (place[i], -i)), key=ranks.get, default=i)
+            gaps = (
+                EMPTY_M if first == i else place[first] - place[i] - SIZE,
+                EMPTY_M if last == i else place[i] - place[last] - SIZE,
+            )
+            assert (found.ahead[side, 0, i], found.behind[side, 0, i]) == pytest.approx(gaps)
+            closing = found.ahead_closing[side, 0, i], found.behind_closing[side, 0, i]
+            assert closing == pytest.approx((speed[i] - speed[first], speed[last] - speed[i]))
+
+
 def test_sensors_are_late_and_noisy_and_nobody_knows_oneself_so_badly() -> None:
     """Two steps late at 20 m/s and 30 m/s; and 0.5 m of noise on 1,000 gaps."""
     late = make({**DIRECT, "latency": "40ms", "lanes": 1, "vehicles": 2})

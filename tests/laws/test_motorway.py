@@ -130,13 +130,15 @@ def open_road(demand: float, seconds: float, **params: Any) -> tuple[Any, Any]:
 
 @pytest.mark.parametrize("demand", [900.0, pytest.param(1400.0, marks=pytest.mark.slow)])
 def test_a_lane_carries_what_comes_at_the_speed_of_its_fundamental_diagram(demand: float) -> None:
-    _, state = open_road(demand, 150.0)
+    world, state = open_road(demand, 150.0)
     on_it = (state["lane"] == 1) & (state["place"] > 1000)
     mean = float(state["speed"][on_it].mean())
     assert mean == pytest.approx(speed_at(demand / 3600, DRIVER.speed), rel=0.01)
     far = torch.sort(state["place"][on_it]).values
     flow = mean / float(torch.diff(far).mean()) * 3600
     assert flow == pytest.approx(demand, rel=0.01)
+    told = world.metrics(state)
+    assert told["lane_1"].value == told["throughput"].value == pytest.approx(demand, rel=0.02)
 
 
 @pytest.mark.slow
@@ -261,6 +263,22 @@ def test_the_closing_speed_of_a_contact_in_a_lane_and_none_beside_it() -> None:
     told = world.metrics(state)
     assert told["impact"].value == pytest.approx(10.0)
     assert told["collisions"].value == 1
+
+
+def test_a_near_miss_is_counted_once_and_the_time_to_collision_is_what_was_left() -> None:
+    """35 m behind a wreck at 20 m/s, for a second and beside another lane where nobody is near."""
+    world = make({**DIRECT, "vehicles": 3})
+    state = world.reset([(0, 0)])
+    state = put(world, state, [1, 1, 2], [140.0, 100.0, 120.0], [0.0, 20.0, 0.0])
+    actions, there = absent(world)
+    there = {name: ~value for name, value in there.items()}
+    counts = []
+    for _ in range(50):
+        state, _ = world.advance(state, actions, there)
+        counts.append(world.metrics(state)["near_misses"].value)
+    assert counts == [0.0] * 12 + [1.0] * 38, "below 1.5 s from the first step after 0.25 s on"
+    assert world.metrics(state)["least_ttc"].value == pytest.approx(0.75)
+    assert world.metrics(state)["collisions"].value == 0
 
 
 def test_who_does_not_leave_the_ramp_hits_its_end() -> None:

@@ -181,14 +181,15 @@ class Cooperative(Driver):
 
 
 class Entrant(Cooperative):
-    """ask: m before the lane opens from which on it asks. wait: s for a reply. again: s until who
-    has refused is asked again. fall_back: m/s2, with which it takes its place behind who is ahead
-    of the gap. Others: as of `Cooperative`."""
+    """ask: m before the lane opens from which on it asks. wait: s for a reply, less than between
+    two decisions, so that it can ask in each. again: s until who has refused is asked again.
+    fall_back: m/s2, with which it takes its place behind who is ahead of the gap. Others: as of
+    `Cooperative`."""
 
     def __init__(
         self,
         ask: float = 200.0,
-        wait: float = 0.1,
+        wait: float = 0.05,
         again: float = 0.5,
         fall_back: float = 0.6,
         **others: float,

@@ -296,6 +296,7 @@ def test_who_does_not_leave_the_ramp_hits_its_end() -> None:
     assert float(state["impact"]) == pytest.approx(20.0)
     assert float(state["place"][0, 1]) == pytest.approx(500.0, abs=1e-6)
     assert bool(state["wreck"][0, 1])
+    assert not bool(world.alive(state)["ramp"].any()), "there is nothing left to decide"
 
 
 def test_nobody_enters_a_place_that_is_taken() -> None:

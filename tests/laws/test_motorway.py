@@ -137,8 +137,10 @@ def test_a_lane_carries_what_comes_at_the_speed_of_its_fundamental_diagram(deman
     far = torch.sort(state["place"][on_it]).values
     flow = mean / float(torch.diff(far).mean()) * 3600
     assert flow == pytest.approx(demand, rel=0.01)
+    # From the beginning on, when those on the road still slow down from their wish.
     told = world.metrics(state)
-    assert told["lane_1"].value == told["throughput"].value == pytest.approx(demand, rel=0.02)
+    assert told["lane_1"].value == told["throughput"].value == pytest.approx(demand, rel=0.05)
+    assert told["throughput"].value < demand
 
 
 @pytest.mark.slow

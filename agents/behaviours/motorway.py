@@ -125,9 +125,10 @@ class Cooperative(Driver):
 
     @serves("gap")
     async def gap(self, message: Message) -> bool:
-        """Whether it lets somebody in, which it then does."""
+        """Whether it lets somebody in, which it then does. Who asks again has not heard the yes."""
         view = self.view
-        if view is None or view.lane != 1 or self.guest is not None:
+        is_taken = self.guest is not None and self.guest.sender != message.sender
+        if view is None or view.lane != 1 or is_taken:
             return False
         if self.behind(view, message)[0] < 0:
             return False
@@ -142,18 +143,21 @@ class Cooperative(Driver):
         return min(pedal, max(self._yielding(view, *self.behind(view, guest)), -self.courtesy))
 
     def _guest(self, view: View) -> Message | None:
-        """The newest of whom it lets in, as long as that one is heard, beside it and not yet in."""
-        if self.guest is None:
-            return None
+        """The newest of whom it lets in, as long as that one is heard, beside it and not yet in.
+
+        A plan comes from who counts on a promise: after silence, that renews it.
+        """
+        guest = self.guest
         for message in reversed(self.inbox("plan", last=20)):
-            if message.sender == self.guest.sender and message.sent > self.guest.sent:
-                self.guest = message
+            if guest is None or (message.sender == guest.sender and message.sent > guest.sent):
+                guest = message
                 break
-        is_in = self.guest.payload[2] > 0
-        is_past = self.behind(view, self.guest)[0] < 0
-        is_lost = self.age(self.guest) > 2 * self.patience
-        if is_in or is_past or is_lost or view.lane != 1:
-            self.guest = None
+        if guest is None:
+            return None
+        is_in = guest.payload[2] > 0
+        is_past = self.behind(view, guest)[0] < 0
+        is_lost = self.age(guest) > 2 * self.patience
+        self.guest = None if is_in or is_past or is_lost or view.lane != 1 else guest
         return self.guest
 
     def _yielding(self, view: View, gap: float, closing: float) -> float:
@@ -177,15 +181,21 @@ class Cooperative(Driver):
 
 
 class Entrant(Cooperative):
-    """ask: m before the lane opens from which on it asks. wait: s for a reply, and until who has
-    refused is asked again. fall_back: m/s2, with which it takes its place behind who is ahead of
-    the gap. Others: as of `Cooperative`."""
+    """ask: m before the lane opens from which on it asks. wait: s for a reply, less than between
+    two decisions, so that it can ask in each. again: s until who has refused is asked again.
+    fall_back: m/s2, with which it takes its place behind who is ahead of the gap. Others: as of
+    `Cooperative`."""
 
     def __init__(
-        self, ask: float = 200.0, wait: float = 0.5, fall_back: float = 0.6, **others: float
+        self,
+        ask: float = 200.0,
+        wait: float = 0.05,
+        again: float = 0.5,
+        fall_back: float = 0.6,
+        **others: float,
     ) -> None:
         super().__init__(**others)
-        self.ask, self.wait, self.fall_back = ask, wait, fall_back
+        self.ask, self.wait, self.again, self.fall_back = ask, wait, again, fall_back
         self.host = ""
         self.asking: asyncio.Task[None] | None = None
         self.refused: dict[str, float] = {}
@@ -243,10 +253,12 @@ class Entrant(Cooperative):
 
     async def _ask(self, name: str, view: View) -> None:
         reply = await self.request(name, "gap", self.here(view), timeout=self.wait)
-        if reply is not None and reply.payload:
+        if reply is None:
+            return  # Lost, either way: to be asked again at once.
+        if reply.payload:
             self.host = name
         else:
-            self.refused[name] = self.now + self.wait
+            self.refused[name] = self.now + self.again
 
     def _heard(self) -> dict[str, Message]:
         """The newest message of everybody."""

@@ -38,8 +38,10 @@ class View:
 
     def side(self, manners: Manners, size: float, may: tuple[Array, Array] | None = None) -> Array:
         """MOBIL: -1, 0 or 1."""
-        must = self.lane == 0
-        return mobil(manners, self.wish, self.speed, size, self.lanes, may or self.may, must)
+        xp, may = array_namespace(self.speed), may or self.may
+        if not xp.any(may[0] | may[1]):
+            return xp.zeros_like(self.speed)
+        return mobil(manners, self.wish, self.speed, size, self.lanes, may, self.lane == 0)
 
 
 class Sensors:
@@ -59,9 +61,7 @@ class Sensors:
 
         first = self.at[f"{SIDES[0]}_{SENSED[0]}"]
         seen = xp.reshape(obs[..., first : first + 12], (*obs.shape[:-1], 3, 4))
-        ahead, ahead_closing, behind, behind_closing = (
-            xp.moveaxis(seen[..., i], -1, 0) for i in range(4)
-        )
+        ahead, ahead_closing, behind, behind_closing = xp.moveaxis(seen, (-1, -2), (0, 1))
         far = xp.full_like(ahead, EMPTY_M)
         lanes = Beside(
             xp.where(ahead < self.sight, ahead, far), ahead_closing,

@@ -130,13 +130,17 @@ def open_road(demand: float, seconds: float, **params: Any) -> tuple[Any, Any]:
 
 @pytest.mark.parametrize("demand", [900.0, pytest.param(1400.0, marks=pytest.mark.slow)])
 def test_a_lane_carries_what_comes_at_the_speed_of_its_fundamental_diagram(demand: float) -> None:
-    _, state = open_road(demand, 150.0)
+    world, state = open_road(demand, 150.0)
     on_it = (state["lane"] == 1) & (state["place"] > 1000)
     mean = float(state["speed"][on_it].mean())
     assert mean == pytest.approx(speed_at(demand / 3600, DRIVER.speed), rel=0.01)
     far = torch.sort(state["place"][on_it]).values
     flow = mean / float(torch.diff(far).mean()) * 3600
     assert flow == pytest.approx(demand, rel=0.01)
+    # From the beginning on, when those on the road still slow down from their wish.
+    told = world.metrics(state)
+    assert told["lane_1"].value == told["throughput"].value == pytest.approx(demand, rel=0.05)
+    assert told["throughput"].value < demand
 
 
 @pytest.mark.slow
@@ -263,6 +267,22 @@ def test_the_closing_speed_of_a_contact_in_a_lane_and_none_beside_it() -> None:
     assert told["collisions"].value == 1
 
 
+def test_a_near_miss_is_counted_once_and_the_time_to_collision_is_what_was_left() -> None:
+    """35 m behind a wreck at 20 m/s, for a second and beside another lane where nobody is near."""
+    world = make({**DIRECT, "vehicles": 3})
+    state = world.reset([(0, 0)])
+    state = put(world, state, [1, 1, 2], [140.0, 100.0, 120.0], [0.0, 20.0, 0.0])
+    actions, there = absent(world)
+    there = {name: ~value for name, value in there.items()}
+    counts = []
+    for _ in range(50):
+        state, _ = world.advance(state, actions, there)
+        counts.append(world.metrics(state)["near_misses"].value)
+    assert counts == [0.0] * 12 + [1.0] * 38, "below 1.5 s from the first step after 0.25 s on"
+    assert world.metrics(state)["least_ttc"].value == pytest.approx(0.75)
+    assert world.metrics(state)["collisions"].value == 0
+
+
 def test_who_does_not_leave_the_ramp_hits_its_end() -> None:
     world = make({**DIRECT, "vehicles": 1, "ramps": 1, "opens": 400, "ends": 500})
     state = world.reset([(0, 0)])
@@ -278,6 +298,7 @@ def test_who_does_not_leave_the_ramp_hits_its_end() -> None:
     assert float(state["impact"]) == pytest.approx(20.0)
     assert float(state["place"][0, 1]) == pytest.approx(500.0, abs=1e-6)
     assert bool(state["wreck"][0, 1])
+    assert not bool(world.alive(state)["ramp"].any()), "there is nothing left to decide"
 
 
 def test_nobody_enters_a_place_that_is_taken() -> None:
@@ -381,6 +402,61 @@ def test_what_is_observed_is_what_is_there() -> None:
     assert [of(0, "left_behind"), of(0, "left_behind_closing")] == [15.0, 5.0]
     assert [of(0, "own_ahead"), of(0, "own_ahead_closing")] == [100.0, 0.0]
     assert [of(0, "may_right"), of(0, "may_left"), of(1, "may_left")] == [0.0, 1.0, 0.0]
+
+
+@settings(max_examples=tries(20), deadline=None)
+@given(st.integers(0, 2**32 - 1), st.integers(1, 4), st.integers(1, 12))
+def test_who_is_beside_whom_is_what_looking_at_all_pairs_tells(
+    seed: int, lanes: int, count: int
+) -> None:
+    """On a grid, so that many are abreast; among those the lower number is ahead."""
+    draw = np.random.default_rng(seed)
+    cells = draw.permutation((lanes + 1) * 10)[:count]
+    lane = np.where(draw.uniform(size=count) < 0.2, PARKED, cells // 10)
+    place, speed = cells % 10 * 7.3, draw.uniform(0, 30, count)
+    found = neighbours(
+        SIZE, tensor(*place)[None], tensor(*speed)[None], torch.from_numpy(lane)[None]
+    )
+    for i in range(count):
+        for side in range(3):
+            there = [
+                j for j in range(count)
+                if j != i and PARKED != lane[i] and lane[j] == lane[i] + side - 1 != PARKED
+            ]  # fmt: skip
+            ranks = {j: (place[j], -j) for j in there}
+            first = min((j for j in there if ranks[j] > (place[i], -i)), key=ranks.get, default=i)
+            last = max((j for j in there if ranks[j] < (place[i], -i)), key=ranks.get, default=i)
+            gaps = (
+                EMPTY_M if first == i else place[first] - place[i] - SIZE,
+                EMPTY_M if last == i else place[i] - place[last] - SIZE,
+            )
+            assert (found.ahead[side, 0, i], found.behind[side, 0, i]) == pytest.approx(gaps)
+            closing = found.ahead_closing[side, 0, i], found.behind_closing[side, 0, i]
+            assert closing == pytest.approx((speed[i] - speed[first], speed[last] - speed[i]))
+
+
+def test_sensors_are_late_and_noisy_and_nobody_knows_oneself_so_badly() -> None:
+    """Two steps late at 20 m/s and 30 m/s; and 0.5 m of noise on 1,000 gaps."""
+    late = make({**DIRECT, "latency": "40ms", "lanes": 1, "vehicles": 2})
+    state = put(late, late.reset([(0, 0)]), [1, 1], [200.0, 100.0], [20.0, 30.0])
+    index, nobody = late.groups[0].observation.index("own_ahead").start, absent(late)
+    gaps = [float(state["gap"][0, 1])]
+    for _ in range(4):
+        state, _ = late.advance(state, *nobody)
+        gaps.append(float(state["gap"][0, 1]))
+    assert float(late.observe(state)["vehicle"][0, 1, index]) == pytest.approx(gaps[-3])
+    assert gaps[-1] < gaps[-3] - 0.3
+
+    noisy = make({**DIRECT, "noise": 0.5, "vehicles": 2})
+    rows = noisy.reset([(i, 0) for i in range(1000)])
+    one = put(noisy, noisy.reset([(0, 0)]), [1, 1], [200.0, 100.0], [20.0, 30.0])
+    told = {name: one[name].expand_as(rows[name]) for name in ("lane", "place", "speed", "seen")}
+    seen = noisy.observe({**rows, **told})["vehicle"][:, 1]
+    error = seen[:, index] - 95.0
+    assert float(error.mean()) == pytest.approx(0.0, abs=4 * 0.5 / 1000**0.5)
+    assert float(error.std()) == pytest.approx(0.5, rel=0.1)
+    own = noisy.groups[0].observation.index("speed").start
+    assert bool((seen[:, own] == 30.0).all())
 
 
 def test_what_makes_no_sense_is_refused() -> None:

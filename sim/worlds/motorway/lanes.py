@@ -22,6 +22,10 @@ from sim.worlds.world import State
 
 PARKED: Final = -1
 """The lane of who is not on the road."""
+_APART_M: Final = 40_000.0
+"""Between the beginnings of two lanes where neighbours are searched for; no road is as long."""
+_NOWHERE: Final = 99
+"""The lane beside who is not on the road: nobody's."""
 Tensor = torch.Tensor
 
 
@@ -104,24 +108,38 @@ def _roll(values: Tensor) -> Tensor:
 
 
 def neighbours(size: float, place: Tensor, speed: Tensor, lane: Tensor) -> Beside:
-    """Who is beside everybody. Shapes: [B, n] -> [3, B, n]; EMPTY_M and 0 for nobody."""
-    apart = place[:, None, :] - place[:, :, None]
-    n = place.shape[1]
-    number = torch.arange(n, device=place.device)
-    is_ahead = (apart > 0) | ((apart == 0) & (number[None, :] < number[:, None]))
-    is_behind = ~is_ahead & (number[None, :] != number[:, None])
-    aside = torch.where(lane == PARKED, 99, lane)[:, None, :] - lane[:, :, None]
-    aside = torch.where(lane[:, :, None] == PARKED, 99, aside)
-    far = EMPTY_M + size
-    is_there = torch.stack([aside == side for side in (-1, 0, 1)])
-    front, who = torch.where(is_there & is_ahead, apart, far).min(3)
-    back, whom = torch.where(is_there & is_behind, -apart, far).min(3)
-    every = speed.expand(3, -1, -1)
-    first, second = every.gather(2, who), every.gather(2, whom)
-    return Beside(
-        front - size, torch.where(front < far, speed - first, 0.0),
-        back - size, torch.where(back < far, second - speed, 0.0),
-    )  # fmt: skip
+    """Who is beside everybody, searched for in the order of lanes and places: of two side by side
+    to the millimetre the one with the lower number is ahead.
+
+    Shapes: [B, n] -> [3, B, n]; EMPTY_M and 0 for nobody.
+    """
+    batch, n = place.shape
+    is_parked = lane == PARKED
+    line = torch.where(is_parked, torch.inf, place + lane * _APART_M)
+    line, order = torch.sort(line, dim=1, stable=True)
+    beside = lane[:, None] + torch.arange(-1, 2, device=lane.device)[:, None]
+    sought = (place[:, None] + beside * _APART_M).reshape(batch, -1)
+    beside = torch.where(is_parked[:, None], _NOWHERE, beside).reshape(batch, -1)
+    mine = torch.arange(n, device=lane.device).repeat(3).expand(batch, -1)
+    at = torch.searchsorted(line, sought)
+    # Who is found there is ahead, unless it is oneself, or abreast with a higher number.
+    found = at.clamp(max=n - 1)
+    who = order.gather(1, found)
+    is_level = (line.gather(1, found) == sought) & (at < n)
+    first = at + (is_level & (who >= mine))
+    last = torch.where(is_level & (who > mine), at, at - 1)
+    told = torch.stack((place, speed, lane.double()), 1).gather(2, order[:, None].expand(-1, 3, -1))
+
+    def gap(to: Tensor, sign: float) -> tuple[Tensor, Tensor]:
+        where = to.clamp(0, n - 1)[:, None].expand(-1, 3, -1)
+        there, fast, which = told.gather(2, where).unbind(1)
+        is_there = (to >= 0) & (to < n) & (which == beside)
+        apart = sign * (there - place.repeat(1, 3)) - size
+        closing = sign * (speed.repeat(1, 3) - fast)
+        return torch.where(is_there, apart, EMPTY_M), torch.where(is_there, closing, 0.0)
+
+    four = torch.stack((*gap(first, 1.0), *gap(last, -1.0)))
+    return Beside(*four.reshape(4, batch, 3, n).transpose(1, 2))
 
 
 def change(
@@ -136,8 +154,9 @@ def change(
     if not bool(wants.any()):
         return lane, wants, wants
     goal = torch.where(wants, lane + torch.sign(wish).long(), PARKED)
-    apart = (place[:, None, :] - place[:, :, None]).abs()
-    is_full = ((goal[:, :, None] == lane[:, None, :]) & (apart < size)).any(2) & wants
+    beside = neighbours(size, place, state["speed"], lane)
+    room = torch.minimum(beside.ahead, beside.behind)
+    is_full = (torch.where(wish < 0, room[0], room[2]) < 0) & wants
     free = wants & ~is_full
     for number in range(1, lanes + 1):
         here = free & (goal == number)

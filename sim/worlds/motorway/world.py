@@ -99,8 +99,8 @@ class Motorway(Classic[Params]):
         }  # fmt: skip
 
     def alive(self, state: State) -> dict[str, Tensor]:
-        """Who is on the road: only those decide. Shapes: -> bool [B, n] per group."""
-        return self.by_group(state["lane"] != PARKED)
+        """Who is on the road and no wreck: only those decide. Shapes: -> bool [B, n] per group."""
+        return self.by_group((state["lane"] != PARKED) & ~state["wreck"])
 
     def may(self, state: State) -> tuple[Tensor, Tensor]:
         """Who may change to the right and to the left, as far as lanes go. Shapes: -> [B, n]."""

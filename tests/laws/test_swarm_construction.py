@@ -98,6 +98,21 @@ def test_nothing_is_laid_where_somebody_stands_and_what_lies_is_in_the_way() -> 
         assert float(norm(state["position"][0, 0] - tensor(12.0, 5.0))) >= 0.7
 
 
+def test_a_block_lies_once_one_robot_has_held_it_for_its_time_without_a_break() -> None:
+    world = make({**ROW, "setting": "300ms"})
+    state = placed(world, (12.0, 6.1), (12.0, 3.95), (2, 2))
+    course = []
+    for grips in ((1.0, 1.0, 1.0), (1.0, 1.0, 0.0), (0.0, 0.0, 0.0), *[(1.0, 1.0, 1.0)] * 3):
+        state, _ = grip(world, state, grips)
+        course.append(int(state["laid"].sum()))
+    assert course == [0, 0, 0, 0, 0, 1]
+    assert state["loaded"].tolist() == [[True, False, True]], "the nearest held it"
+    quick, slow = (
+        reference({**ROW, "setting": time}, 0, 10**12)["haul"]["makespan"] for time in ("0s", "9s")
+    )
+    assert slow == pytest.approx(quick + 9), "three blocks, three robots"
+
+
 def test_blocks_are_taken_at_the_depot_by_empty_hands() -> None:
     world = make(ROW)
     state = placed(world, (1.0, 6.0), (1.0, 3.0), (2.0, 5.0), loaded=(False, False, True))

@@ -19,6 +19,7 @@ from typing import Any
 from array_api_compat import device
 
 from agents.behaviours.swarm import Array, Robot, beams, far
+from sim.errors import BoundError
 
 PASSED, HIT, SURE = -0.4, 0.85, 4.0
 """What a beam adds to the log odds of a square that it passes, or ends in; the most they can be."""
@@ -31,11 +32,16 @@ class Explorer(Robot):
     robots.
 
     Memory: its map, 0 where nothing is known, then s until it tells it.
+    Raises: BoundError for robots without beams, or squares without a size.
     """
 
     def __init__(self, name: str, group: Any, params: Mapping[str, Any]) -> None:
         super().__init__(name, group, params)
         block = float(params.get("block", 1.5))
+        if "free" not in self.at:
+            raise BoundError("world.beams: Explorer sees by beams, expected at least 1, found 0")
+        if block <= 0:
+            raise BoundError(f"params.block: expected more than 0 m, found {block:g}")
         self.talk, self.radius = float(params.get("talk", 2.0)), float(params.get("radius", 0.2))
         self.patience, self.look = float(params.get("patience", 5.0)), float(params.get("look", 2))
         self.across, self.up = math.ceil(self.width / block), math.ceil(self.height / block)

@@ -13,6 +13,7 @@ from checkers.robots import play
 from agents.behaviours.swarm_exploration import HIT, Explorer, merged
 from agents.behaviours.swarm_search import Wander
 from agents.policy import Received
+from sim.errors import BoundError
 from sim.worlds.swarm.motion import norm
 from sim.worlds.swarm.world import make
 
@@ -109,3 +110,9 @@ def test_the_nearest_charger_is_seen_from_where_one_is() -> None:
         state = {**world.reset([(0, 0)]), "position": tensor([at])}
         obs = world.observe(state)[world.group][0, 0]
         assert (*obs[where("charger_x")], *obs[where("charger_y")]) == wanted
+
+
+@pytest.mark.parametrize(("world", "params"), [({"beams": 0}, {}), ({}, {"block": 0})])
+def test_who_cannot_explore_is_told_so(world: Any, params: Any) -> None:
+    with pytest.raises(BoundError, match="beams" if world else "block"):
+        Explorer("robot-1", make({**GROUND, **world}).groups[0], params)

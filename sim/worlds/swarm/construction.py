@@ -31,6 +31,7 @@ from sim.worlds.classics.fields import Positive
 from sim.worlds.noise import ordered_sum
 from sim.worlds.swarm import params, task
 from sim.worlds.swarm.course import seconds_of
+from sim.worlds.swarm.ground import on_ground
 from sim.worlds.swarm.motion import norm
 from sim.worlds.world import Metric, State
 
@@ -66,6 +67,7 @@ class Task(task.Task[Params]):
     def __init__(self, p: Params) -> None:
         super().__init__(p)
         self.plan = places(p)
+        on_ground(p, "depot", p.depot)
         self.setting = seconds_of(p, "setting", can_be_zero=True)
         self.blocks = len(self.plan)
         apart = norm(self.plan[:, None] - self.plan[None])

@@ -1,9 +1,9 @@
 """Rule of the task `construction` of the world `swarm`.
 
 A robot without a block fetches one. With one it goes to the nearest place where, as far as it has
-seen and heard, a block may be laid, and which nobody nearer has said that it goes to. Who gets no
-nearer for a while leaves it to others. What robots know of the building goes round with every
-message.
+seen and heard, a block may be laid, and which nobody nearer has said that it goes to, and holds it
+there until it lies. Who gets no nearer for a while leaves it to others, steps back for as long, and
+tries again. What robots know of the building goes round with every message.
 """
 
 from __future__ import annotations
@@ -74,13 +74,15 @@ class Builder(Robot):
         is_it = xp.astype(xp.arange(self.places, device=device(obs)) == chosen, obs.dtype)
         apart = xp.where(is_loaded, xp.sum(place * is_it[..., None], axis=1), self.depot(xp, obs))
         told = xp.concat((number, offer, laid), axis=1)
-        keep = xp.where(is_loaded & ~goes, WAIT * self.reach, NEAR * self.reach)
+        is_back = is_loaded & (~goes | (progress[:, 2:] > self.stuck))
+        keep = xp.where(is_back, WAIT * self.reach, NEAR * self.reach)
         return self.nearby(xp, obs, apart, keep), {"at": told}, xp.concat((laid, progress), axis=1)
 
     def progress(self, xp: Any, number: Array, far: Array, before: Array) -> Array:
-        """The place, how near it has come, and since when no nearer. Shapes: -> [B, 3]."""
+        """The place, how near it has come, and since when no nearer; after a while it begins anew.
+        Shapes: -> [B, 3]."""
         is_on = (before[:, :1] == number) & (number > 0)
-        is_nearer = ~is_on | (far < before[:, 1:2] - 0.1)
+        is_nearer = ~is_on | (far < before[:, 1:2] - 0.1) | (before[:, 2:] > 2 * self.stuck)
         near = xp.where(is_nearer, far, before[:, 1:2])
         idle = xp.where(is_nearer, xp.zeros_like(far), before[:, 2:] + self.period)
         return xp.concat((number, near, idle), axis=1)

@@ -155,6 +155,24 @@ def test_all_is_built_and_nothing_is_quicker_than_to_carry(plan: str) -> None:
     assert torch.allclose(lying, world.task.plan)
 
 
+@pytest.mark.slow
+def test_who_hears_nobody_gets_in_others_way_where_blocks_must_be_held() -> None:
+    params = {
+        "task": "construction", "robots": 8, "width": 24, "height": 24, "depot": [2, 12],
+        "places": 16, "plan": "ring", "sight": 1, "setting": "6s", "decide": "500ms",
+        "dt": "250ms", "cell": 4.0,
+    }  # fmt: skip
+    world = make(params)
+    rule = Builder("robot-1", world.groups[0], {"setting": 6})
+    deaf = torch.ones(8, 8, dtype=torch.bool)
+    told, alone = (
+        world.metrics(play(world, rule, 300, lost=lost, seed=4)) for lost in (None, deaf)
+    )
+    assert told["built"].value == 100
+    assert alone["makespan"].value > 1.3 * told["makespan"].value
+    assert alone["haul"].value > 1.3 * told["haul"].value
+
+
 @pytest.mark.parametrize(
     ("params", "words"),
     [

@@ -9,16 +9,21 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from array_api_compat import array_namespace
 
 Array = Any
+FULL: Final = 0.95
+"""Share of its battery with which a robot leaves a charger."""
+NEAR: Final = 0.75
+"""Of a charger's reach: how near it comes, so that there is room for others."""
 
 
 class Robot(ABC):
     """A rule as a policy. params: margin (m, kept to others and to obstacles where that is
-    possible; default 0.3)."""
+    possible; default 0.3); where there are chargers also low (share of its battery at which it goes
+    to the nearest; default 0.3) and dock (m, as the world's; default 1)."""
 
     speaks: Mapping[str, int] = {}
     hears: Mapping[str, int] = {}
@@ -40,6 +45,7 @@ class Robot(ABC):
         self.sight = fields["free"].high if "free" in fields else 0.0
         self.most = acts["turn" if self.is_unicycle else "acceleration_x"].high
         self.margin = float(params.get("margin", 0.3))
+        self.low, self.dock = float(params.get("low", 0.3)), float(params.get("dock", 1.0))
 
     def memory(self, xp: Any, batch: int) -> Array:
         return xp.zeros((batch, self.remembers), dtype=xp.float64)
@@ -49,7 +55,11 @@ class Robot(ABC):
     ) -> tuple[Array, dict[str, Array], Array]:
         xp = array_namespace(obs)
         wanted, outbox, memory = self.decide(xp, obs, inbox, memory, key)
-        return self.drive(xp, obs, self.give_way(xp, obs, wanted)), outbox, memory
+        return self.steer(xp, obs, wanted), outbox, memory
+
+    def steer(self, xp: Any, obs: Array, wanted: Array) -> Array:
+        """The action for a velocity that the task wants. Shapes: [B, 2] m/s -> [B, acts]."""
+        return self.drive(xp, obs, self.give_way(xp, obs, self.recharge(xp, obs, wanted)))
 
     @abstractmethod
     def decide(
@@ -69,6 +79,17 @@ class Robot(ABC):
     def towards(self, xp: Any, obs: Array, goal: Array) -> Array:
         """The velocity that leads to a place and stops there. Shapes: goal [B, 2] m."""
         return limited(xp, (goal - self.pair(xp, obs, "")) / (2 * self.period), self.speed)
+
+    def recharge(self, xp: Any, obs: Array, wanted: Array) -> Array:
+        """The same, but the way to a charger for whose battery is low; who is at one stays until it
+        is full. Shapes: [B, 2] m/s -> [B, 2] m/s."""
+        if "charger_x" not in self.at:
+            return wanted
+        battery, apart = self.field(obs, "battery"), self.pair(xp, obs, "charger")
+        far = xp.sqrt(xp.sum(apart * apart, axis=1, keepdims=True))
+        is_due = (battery < self.low) | ((far <= self.dock) & (battery < FULL))
+        rest = apart * (1 - NEAR * self.dock / xp.clip(far, NEAR * self.dock, None))
+        return xp.where(is_due, self.towards(xp, obs, self.pair(xp, obs, "") + rest), wanted)
 
     def drive(self, xp: Any, obs: Array, wanted: Array) -> Array:
         """The action that comes nearest to a velocity. Shapes: [B, 2] -> [B, 2]."""
@@ -111,6 +132,12 @@ def beams(xp: Any, free: Array) -> Array:
     angles = [2 * math.pi * i / count for i in range(count)]
     columns = [[math.cos(a) for a in angles], [math.sin(a) for a in angles]]
     return xp.permute_dims(xp.asarray(columns, dtype=free.dtype), (1, 0))
+
+
+def far(xp: Any, points: Array, at: Array) -> Array:
+    """Distances in m. Shapes: points [g, 2], at [B, s, 2] -> [B, s, g]."""
+    apart = at[:, :, None] - points
+    return xp.sqrt(xp.sum(apart * apart, axis=3))
 
 
 def limited(xp: Any, vector: Array, most: float) -> Array:

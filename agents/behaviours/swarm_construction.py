@@ -1,9 +1,9 @@
 """Rule of the task `construction` of the world `swarm`.
 
 A robot without a block fetches one. With one it goes to the nearest place where, as far as it has
-seen and heard, a block may be laid, and which nobody nearer has said that it goes to. Who gets no
-nearer for a while leaves it to others. What robots know of the building goes round with every
-message.
+seen and heard, a block may be laid, and which nobody nearer has said that it goes to, and holds it
+there until it lies. Who gets no nearer for a while leaves it to others, steps back for as long, and
+tries again. What robots know of the building goes round with every message.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ OWN: Final = 2
 NEAR: Final = 0.75
 """Of its reach: how near a robot comes to a place or to the depot."""
 STUCK: Final = 8.0
-"""s without coming nearer, after which others may as well go."""
+"""s without coming nearer, beyond what a block takes, after which others may as well go."""
 BEHIND: Final = 1000.0
 """m, added to the bid of who is stuck."""
 WAIT: Final = 3.0
@@ -28,8 +28,8 @@ WAIT: Final = 3.0
 
 
 class Builder(Robot):
-    """params: reach, block (m, as the world's; defaults 1.2 and 0.5), patience (s, for which a bid
-    counts; default 3), margin.
+    """params: reach, block (m, as the world's; defaults 1.2 and 0.5), setting (s, as the world's;
+    default 0), patience (s, for which a bid counts; default 3), margin.
 
     Memory: for each place 1 if it knows of a block there; the place that it goes to, how near it
     has come, m, and for how long it has come no nearer, s.
@@ -40,6 +40,7 @@ class Builder(Robot):
         self.reach = float(params.get("reach", 1.2))
         self.block = float(params.get("block", 0.5))
         self.patience = float(params.get("patience", 3.0))
+        self.stuck = STUCK + float(params.get("setting", 0.0))
         at = group.observation.slices["place_laid"]
         self.places = at.stop - at.start
         self.remembers = self.places + 3
@@ -69,17 +70,19 @@ class Builder(Robot):
         number = xp.where(goes, xp.astype(chosen, obs.dtype) + 1.0, 0.0)
         offer = xp.where(goes, xp.min(bid, axis=1, keepdims=True), 0.0)
         progress = self.progress(xp, number, offer, memory[:, self.places :])
-        offer = offer + BEHIND * (progress[:, 2:] > STUCK)
+        offer = offer + BEHIND * (progress[:, 2:] > self.stuck)
         is_it = xp.astype(xp.arange(self.places, device=device(obs)) == chosen, obs.dtype)
         apart = xp.where(is_loaded, xp.sum(place * is_it[..., None], axis=1), self.depot(xp, obs))
         told = xp.concat((number, offer, laid), axis=1)
-        keep = xp.where(is_loaded & ~goes, WAIT * self.reach, NEAR * self.reach)
+        is_back = is_loaded & (~goes | (progress[:, 2:] > self.stuck))
+        keep = xp.where(is_back, WAIT * self.reach, NEAR * self.reach)
         return self.nearby(xp, obs, apart, keep), {"at": told}, xp.concat((laid, progress), axis=1)
 
     def progress(self, xp: Any, number: Array, far: Array, before: Array) -> Array:
-        """The place, how near it has come, and since when no nearer. Shapes: -> [B, 3]."""
+        """The place, how near it has come, and since when no nearer; after a while it begins anew.
+        Shapes: -> [B, 3]."""
         is_on = (before[:, :1] == number) & (number > 0)
-        is_nearer = ~is_on | (far < before[:, 1:2] - 0.1)
+        is_nearer = ~is_on | (far < before[:, 1:2] - 0.1) | (before[:, 2:] > 2 * self.stuck)
         near = xp.where(is_nearer, far, before[:, 1:2])
         idle = xp.where(is_nearer, xp.zeros_like(far), before[:, 2:] + self.period)
         return xp.concat((number, near, idle), axis=1)

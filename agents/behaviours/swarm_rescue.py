@@ -18,7 +18,7 @@ from typing import Any, Final
 
 from array_api_compat import device
 
-from agents.behaviours.swarm import Array, Robot, limited
+from agents.behaviours.swarm import Array, Robot, far, limited
 from agents.behaviours.swarm_search import chance
 
 OWN: Final = 4
@@ -92,11 +92,11 @@ class Rescuer(_Helper):
             place, state = _told(xp, at, place, state, self.victims)
         blocks = xp.asarray(self.blocks, dtype=obs.dtype, device=device(obs))
         seen = self.seen(xp, obs, at if is_heard else None, memory[:, 3 * self.victims :], blocks)
-        far = self.distances(xp, obs, place)
+        away = self.distances(xp, obs, place)
         mine = state == KNOWN
         if is_heard:
-            mine = mine & (self.rivals(xp, at, far) < self.hands)
-        bid = xp.where(mine, far, xp.inf)
+            mine = mine & (self.rivals(xp, at, away) < self.hands)
+        bid = xp.where(mine, away, xp.inf)
         chosen = xp.argmin(bid, axis=1)[:, None]
         is_called = xp.any(mine, axis=1, keepdims=True)
         victim, offer = _taken(xp, place, chosen), xp.min(bid, axis=1, keepdims=True)
@@ -108,13 +108,13 @@ class Rescuer(_Helper):
         told = xp.concat((own, number, offer, table), axis=1)
         return self.towards(xp, obs, goal), {"at": told}, xp.concat((table, seen), axis=1)
 
-    def rivals(self, xp: Any, at: Any, far: Array) -> Array:
+    def rivals(self, xp: Any, at: Any, away: Array) -> Array:
         """How many go to each victim who are nearer than it is. Shapes: -> [B, m]."""
-        numbers = xp.arange(self.victims, dtype=far.dtype, device=device(far)) + 1.0
+        numbers = xp.arange(self.victims, dtype=away.dtype, device=device(away)) + 1.0
         goes = at.values[..., 2:3] == numbers
-        nearer = at.values[..., 3:4] < far[:, None]
+        nearer = at.values[..., 3:4] < away[:, None]
         counts = (at.present & (at.age_s <= self.patience))[..., None]
-        return xp.sum(xp.astype(goes & nearer & counts, far.dtype), axis=1)
+        return xp.sum(xp.astype(goes & nearer & counts, away.dtype), axis=1)
 
     def seen(self, xp: Any, obs: Array, at: Any, before: Array, blocks: Array) -> Array:
         """Its map. Shapes: [B, g] -> [B, g]."""
@@ -130,12 +130,12 @@ class Rescuer(_Helper):
 
     def frontier(self, xp: Any, obs: Array, at: Any, seen: Array, blocks: Array) -> Array:
         """Where to look next. Shapes: -> [B, 2]."""
-        own = _far(xp, blocks, self.pair(xp, obs, "")[:, None])[:, 0]
+        own = far(xp, blocks, self.pair(xp, obs, "")[:, None])[:, 0]
         cost = own + 1e6 * seen
         if at is not None:
             counts = (at.present & (at.age_s <= self.patience))[..., None]
             there = xp.where(counts, at.values[..., :2], -1e6)
-            others = xp.min(_far(xp, blocks, there), axis=1)
+            others = xp.min(far(xp, blocks, there), axis=1)
             cost = cost + (self.width + self.height) * xp.astype(others < own, obs.dtype)
         return xp.take(blocks, xp.argmin(cost, axis=1), axis=0)
 
@@ -190,15 +190,9 @@ def _told(xp: Any, at: Any, place: Array, state: Array, victims: int) -> tuple[A
     return place, xp.maximum(state, xp.max(theirs, axis=1))
 
 
-def _far(xp: Any, blocks: Array, at: Array) -> Array:
-    """Shapes: [g, 2], [B, s, 2] -> [B, s, g]."""
-    apart = at[:, :, None] - blocks
-    return xp.sqrt(xp.sum(apart * apart, axis=3))
-
-
 def _within(xp: Any, blocks: Array, at: Array, reach: float) -> Array:
     """1 where somebody is. Shapes: [g, 2], [B, s, 2] -> [B, g]."""
-    return xp.astype(xp.any(_far(xp, blocks, at) <= reach, axis=1), blocks.dtype)
+    return xp.astype(xp.any(far(xp, blocks, at) <= reach, axis=1), blocks.dtype)
 
 
 def _taken(xp: Any, place: Array, index: Array) -> Array:

@@ -66,4 +66,4 @@ class Nudge:
         xp, rule = array_namespace(decision), self.rule
         wanted, outbox, memory = rule.decide(xp, obs, inbox, memory, key)
         wanted = limited(xp, wanted + self.strength * decision, rule.speed)
-        return rule.drive(xp, obs, rule.give_way(xp, obs, wanted)), outbox, memory
+        return rule.steer(xp, obs, wanted), outbox, memory

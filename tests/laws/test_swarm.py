@@ -374,6 +374,8 @@ def test_what_makes_no_sense_is_refused() -> None:
         ({"decide": "150ms"}, "multiple of dt"),
         ({"motion": "legs"}, "unicycle, double_integrator"),
         ({"speed": -1}, "world.speed"),
+        ({"chargers": [[1, 1], [41, 1]]}, r"world.chargers\[1\]: expected a place on 40 x 30 m"),
+        ({"task": "construction", "depot": [1, -1]}, "world.depot: expected a place on"),
     ):
         with pytest.raises(BoundError, match=word):
             make(params).reset([(0, 0)])

@@ -98,6 +98,21 @@ def test_nothing_is_laid_where_somebody_stands_and_what_lies_is_in_the_way() -> 
         assert float(norm(state["position"][0, 0] - tensor(12.0, 5.0))) >= 0.7
 
 
+def test_a_block_lies_once_one_robot_has_held_it_for_its_time_without_a_break() -> None:
+    world = make({**ROW, "setting": "300ms"})
+    state = placed(world, (12.0, 6.1), (12.0, 3.95), (2, 2))
+    course = []
+    for grips in ((1.0, 1.0, 1.0), (1.0, 1.0, 0.0), (0.0, 0.0, 0.0), *[(1.0, 1.0, 1.0)] * 3):
+        state, _ = grip(world, state, grips)
+        course.append(int(state["laid"].sum()))
+    assert course == [0, 0, 0, 0, 0, 1]
+    assert state["loaded"].tolist() == [[True, False, True]], "the nearest held it"
+    quick, slow = (
+        reference({**ROW, "setting": time}, 0, 10**12)["haul"]["makespan"] for time in ("0s", "9s")
+    )
+    assert slow == pytest.approx(quick + 9), "three blocks, three robots"
+
+
 def test_blocks_are_taken_at_the_depot_by_empty_hands() -> None:
     world = make(ROW)
     state = placed(world, (1.0, 6.0), (1.0, 3.0), (2.0, 5.0), loaded=(False, False, True))
@@ -138,6 +153,24 @@ def test_all_is_built_and_nothing_is_quicker_than_to_carry(plan: str) -> None:
     assert found["makespan"].value >= reference(params, 2, 10**12)["haul"]["makespan"] > 4
     lying = state["obstacle"][0, :, :2]
     assert torch.allclose(lying, world.task.plan)
+
+
+@pytest.mark.slow
+def test_who_hears_nobody_gets_in_others_way_where_blocks_must_be_held() -> None:
+    params = {
+        "task": "construction", "robots": 8, "width": 24, "height": 24, "depot": [2, 12],
+        "places": 16, "plan": "ring", "sight": 1, "setting": "6s", "decide": "500ms",
+        "dt": "250ms", "cell": 4.0,
+    }  # fmt: skip
+    world = make(params)
+    rule = Builder("robot-1", world.groups[0], {"setting": 6})
+    deaf = torch.ones(8, 8, dtype=torch.bool)
+    told, alone = (
+        world.metrics(play(world, rule, 300, lost=lost, seed=4)) for lost in (None, deaf)
+    )
+    assert told["built"].value == 100
+    assert alone["makespan"].value > 1.3 * told["makespan"].value
+    assert alone["haul"].value > 1.3 * told["haul"].value
 
 
 @pytest.mark.parametrize(

@@ -3,10 +3,11 @@
 Blocks have the radius `block`; the plan is their middles, two radii apart: a wall from south to
 north through the middle of the ground, a ring about it, or places as given. A block is laid only
 where it touches one that lies already, but for the first, which is the place farthest from the
-depot; nobody may stand there, and then it is in everybody's way. Robots see no farther than their
+depot; nobody may stand there, and then it is in everybody's way. It may have to be held there for a
+time first, by one robot, for which others wait or go elsewhere. Robots see no farther than their
 sight which places are taken, so that who has not heard of it carries its block about.
-Reference `haul`: all blocks carried, each straight from the depot and back, the way divided evenly;
-nobody begins with a way to the depot or waits, and nothing is quicker.
+Reference `haul`: all blocks carried, each straight from the depot and back, and held, the work
+divided evenly; nobody begins with a way to the depot or waits, and nothing is quicker.
 Source of the idea: Werfel, Petersen and Nagpal, Designing collective behavior in a termite-inspired
 robot construction team, 2014.
 """
@@ -29,6 +30,8 @@ from sim.worlds.classics.common import Columns
 from sim.worlds.classics.fields import Positive
 from sim.worlds.noise import ordered_sum
 from sim.worlds.swarm import params, task
+from sim.worlds.swarm.course import seconds_of
+from sim.worlds.swarm.ground import on_ground
 from sim.worlds.swarm.motion import norm
 from sim.worlds.world import Metric, State
 
@@ -43,24 +46,29 @@ APART: Final = 0.01
 class Params(params.Params, frozen=True):
     """plan: wall, ring, or [x, y] of each place. places: how many a wall or ring has. block: radius
     of a block, m. depot: [x, y], where there are blocks. reach: m, how far from a robot a block may
-    be laid, and the depot to take one."""
+    be laid, and the depot to take one. setting: time for which a block must be held in its place
+    before it lies; one robot at a time can."""
 
     plan: str | tuple[tuple[float, float], ...] = "ring"
     places: Annotated[int, Meta(ge=3, le=64)] = 20
     block: Positive = 0.5
     depot: tuple[float, float] = (3.0, 15.0)
     reach: Positive = 1.2
+    setting: params.Duration = "0s"
 
 
 class Task(task.Task[Params]):
-    """Shapes: loaded bool [B, n], laid bool [B, m], hauled float64 [B] m, with blocks; half_built,
-    all_built float64 [B] s, -1 before it is so."""
+    """Shapes: loaded bool [B, n], laid bool [B, m], worked float64 [B, m] s, for how long a block
+    has been held there; hauled float64 [B] m, with blocks; half_built, all_built float64 [B] s, -1
+    before it is so."""
 
     components = ("laid",)
 
     def __init__(self, p: Params) -> None:
         super().__init__(p)
         self.plan = places(p)
+        on_ground(p, "depot", p.depot)
+        self.setting = seconds_of(p, "setting", can_be_zero=True)
         self.blocks = len(self.plan)
         apart = norm(self.plan[:, None] - self.plan[None])
         self.touches = (apart <= TOUCH * 2 * p.block) & (apart > 0)
@@ -86,7 +94,7 @@ class Task(task.Task[Params]):
         laid = torch.zeros(rows, self.blocks, dtype=torch.bool, device=state["key"].device)
         never = torch.full_like(state["share"], -1.0)
         return {
-            "loaded": torch.zeros_like(state["broken"]), "laid": laid,
+            "loaded": torch.zeros_like(state["broken"]), "laid": laid, "worked": laid.double(),
             "hauled": torch.zeros_like(never), "half_built": never, "all_built": never,
         }  # fmt: skip
 
@@ -106,7 +114,9 @@ class Task(task.Task[Params]):
         is_clear = (apart >= p.block + p.radius + APART).all(1)
         can = (self.may(laid) & is_clear)[:, None] & (apart <= p.reach)
         can = can & (grips & loaded)[..., None]
-        lays = _settled(torch.where(can, apart, torch.inf))
+        works = _settled(torch.where(can, apart, torch.inf))
+        worked = (before["worked"] + self.dt) * works.any(1)
+        lays = works & (worked >= self.setting - self.dt / 2)[:, None]
         later = laid | lays.any(1)
         carried = loaded & ~lays.any(-1)
         depot = torch.tensor(p.depot, dtype=torch.float64, device=position.device)
@@ -118,7 +128,7 @@ class Task(task.Task[Params]):
         obstacle[:, -self.blocks :] = torch.where(later[..., None], body, own)
         share, seconds = later.double().mean(1), after["step"] * self.dt
         changes = {
-            "laid": later, "loaded": carried | takes, "obstacle": obstacle,
+            "laid": later, "loaded": carried | takes, "obstacle": obstacle, "worked": worked,
             "hauled": before["hauled"] + ordered_sum(way, 1),
         }  # fmt: skip
         for name, least in (("half_built", 0.5), ("all_built", 1.0)):
@@ -222,7 +232,9 @@ def reference(params_: Mapping[str, Any], seed: int, duration_ns: int) -> Column
     way = norm(places(p) - torch.tensor(p.depot, dtype=torch.float64)) - 2 * p.reach
     ways = torch.sort(torch.clamp(way, min=0.0)).values
     # Nobody need come back from the last of its blocks, and the longest ways are left for that.
-    whole = float(2 * ways.sum() - ways[-p.robots :].sum()) / (p.robots * p.speed)
-    longest, seconds = float(ways[-1]) / p.speed, duration_ns / SECOND
+    held = seconds_of(p, "setting", can_be_zero=True)
+    whole = float(2 * ways.sum() - ways[-p.robots :].sum()) / p.speed + held * len(ways)
+    whole /= p.robots
+    longest, seconds = float(ways[-1]) / p.speed + held, duration_ns / SECOND
     makespan = min(max(whole, longest), seconds)
     return {"haul": {"makespan": makespan}}

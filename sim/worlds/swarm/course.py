@@ -12,13 +12,13 @@ from sim.worlds.swarm.params import Params
 Tensor = torch.Tensor
 
 
-def seconds_of(p: Params, name: str) -> float:
-    """A duration above 0. Raises: BoundError."""
+def seconds_of(p: Params, name: str, can_be_zero: bool = False) -> float:
+    """A duration, above 0 unless it can be that. Raises: BoundError."""
     try:
         found = duration_ns(getattr(p, name)) / SECOND
     except ValueError as error:
         raise BoundError(f"world.{name}: {error}") from None
-    if not found:
+    if not found and not can_be_zero:
         raise BoundError(f"world.{name}: expected more than 0")
     return found
 

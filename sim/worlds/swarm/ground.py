@@ -20,6 +20,13 @@ _OBSTACLE, _ROBOT = 100, 101
 """Streams of draws; those of the core are from 100 on, a task's are below."""
 
 
+def on_ground(p: Params, name: str, at: tuple[float, float]) -> None:
+    """Raises: BoundError if a place lies outside."""
+    if not (0 <= at[0] <= p.width and 0 <= at[1] <= p.height):
+        told = f"expected a place on {p.width:g} x {p.height:g} m"
+        raise BoundError(f"world.{name}: {told}, found {list(at)}")
+
+
 def obstacles(p: Params, key: Tensor) -> Tensor:
     """x, y and radius of each. Shapes: [B] -> [B, m, 3]. Units: m.
 

@@ -99,6 +99,9 @@ def sees(p: Params) -> list[Field]:
         Field("near_speed_y", "m/s", -2 * p.speed, 2 * p.speed, size=k),
         Field("free", "m", 0.0, p.sight, size=p.beams, help="way, east first, anticlockwise"),
     ]
+    far, count = max(p.width, p.height), min(len(p.chargers), 1)
+    fields.append(Field("charger_x", "m", -far, far, size=count, help="the nearest, from here"))
+    fields.append(Field("charger_y", "m", -far, far, size=count))
     return [field for field in fields if field.size]
 
 

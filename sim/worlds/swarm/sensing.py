@@ -1,7 +1,8 @@
 """What robots see: those near them, and how far the way is free, within sight.
 
 Obstacles do not hide other robots. A robot whose sensors have failed sees nobody, and its beams
-tell nothing: they read 0. Positions, its own and those of others, are noisy.
+tell nothing: they read 0. Positions, its own and those of others, are noisy. Where the nearest
+charger is everybody knows, as by a beacon.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import torch
 
 from sim.worlds.noise import normals
 from sim.worlds.swarm.energy import JOULES
-from sim.worlds.swarm.motion import dot
+from sim.worlds.swarm.motion import dot, norm
 from sim.worlds.swarm.near import near, nearest
 from sim.worlds.swarm.params import Params
 from sim.worlds.world import State
@@ -41,6 +42,8 @@ def observe(p: Params, state: State, is_sighted: Tensor) -> Tensor:
         told += [of[..., axis] for of in (apart, relative) for axis in range(2)]
     if p.beams:
         told.append(free_way(p, position, state["obstacle"]) * is_sighted[..., None])
+    if p.chargers:
+        told.append(to_charger(p, position))
     return torch.cat(told, -1)
 
 
@@ -62,6 +65,14 @@ def _neighbours(
         found.append(relative.view(shape))
     number = torch.where(there, index % n + 1, 0).to(position.dtype)
     return found[0], found[1], number.view(shape[:3])
+
+
+def to_charger(p: Params, position: Tensor) -> Tensor:
+    """The way to the nearest charger. Shapes: -> [B, n, 2]. Units: m."""
+    at = torch.tensor(p.chargers, dtype=position.dtype, device=position.device)
+    apart = at - position[:, :, None]
+    nearest = norm(apart).argmin(-1)[..., None, None].expand(-1, -1, 1, 2)
+    return torch.gather(apart, 2, nearest)[:, :, 0]
 
 
 def free_way(p: Params, position: Tensor, obstacle: Tensor) -> Tensor:

@@ -211,6 +211,8 @@ def make(params: Mapping[str, Any]) -> Swarm:
     """The world of these parameters. Raises: UnknownKeyError, BoundError."""
     module = task_module(params)
     p = parse(module.Params, params, "swarm")
+    for number, at in enumerate(p.chargers):
+        ground.on_ground(p, f"chargers[{number}]", at)
     return Swarm(p, module.Task(p))
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -82,17 +83,61 @@ def make_agent(cell: Cell) -> Agent:
     else:
         arguments = {"policy": _make_policy(found, cell)}
         agent_class = PolicyAgent
+    _check_takes(agent_class, arguments)
     agent = agent_class.__new__(agent_class)
     agent._cell = cell
-    signature = inspect.signature(agent_class.__init__)
-    try:
-        signature.bind(agent, **arguments)
-    except TypeError as error:
-        known = list(signature.parameters)[1:]
-        close = [f"; {did_you_mean(name, known)}" for name in arguments if name not in known]
-        raise AgentError(f"{agent_class.__name__}(**params): {error}{''.join(close[:1])}") from None
     agent.__init__(**arguments)  # type: ignore[misc]
     return agent
+
+
+def check_params(found: Any, group: Group | None, params: Mapping[str, Any]) -> None:
+    """Whether a behaviour takes the params of the scenario: a policy is made to see it. One that
+    keeps them may ask later, and is believed.
+
+    Raises: AgentError for one that it does not ask for, with the nearest one, or that is no value.
+    """
+    from agents.agent import Agent
+
+    if inspect.isclass(found) and issubclass(found, Agent):
+        _check_takes(found, params)
+    elif is_policy(found) and group is not None:
+        asked = Asked(params)
+        try:
+            made = found(name=group.agents[0], group=group, params=asked)
+        except (TypeError, ValueError) as error:
+            raise AgentError(f"params: {error}") from None
+        is_kept = any(value is asked for value in vars(made).values())
+        for name in () if is_kept else params:
+            if name not in asked.names:
+                raise AgentError(f"params: no {name!r}; {did_you_mean(name, sorted(asked.names))}")
+
+
+class Asked(Mapping[str, Any]):
+    """Params that know which names they have been asked for."""
+
+    def __init__(self, params: Mapping[str, Any]) -> None:
+        self.params, self.names = params, set[str]()
+
+    def __getitem__(self, name: str) -> Any:
+        self.names.add(name)
+        return self.params[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.params)
+
+    def __len__(self) -> int:
+        return len(self.params)
+
+
+def _check_takes(agent_class: type[Agent], params: Mapping[str, Any]) -> None:
+    """Raises: AgentError if `__init__` does not take the params."""
+    signature = inspect.signature(agent_class.__init__)
+    try:
+        signature.bind(None, **params)
+    except TypeError as error:
+        known = list(signature.parameters)[1:]
+        close = [f"; {did_you_mean(name, known)}" for name in params if name not in known]
+        raise AgentError(f"{agent_class.__name__}(**params): {error}{''.join(close[:1])}") from None
 
 
 def is_policy(found: Any) -> bool:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import msgspec
 
-from agents.behaviour import load_behaviour
+from agents.behaviour import check_params, load_behaviour
 from broker.kernel import Kernel
-from sim.errors import ScenarioError
+from sim.errors import AgentError, ScenarioError
 from sim.online import LEARNER_PROGRAM, is_online, with_learner
 from sim.scenario.casting import cast
 from sim.scenario.faults import Setting, resolve_faults, setting_of
@@ -21,7 +21,7 @@ from sim.scenario.roster import AgentPlan, resolve_roster
 from sim.scenario.schema import Fault, Scenario
 from sim.scenario.topology import LinkTable, find, link_table, uses_radio
 from sim.worlds import catalogue
-from sim.worlds.world import World, has_positions
+from sim.worlds.world import Group, World, has_positions
 
 
 @dataclass(frozen=True)
@@ -125,7 +125,7 @@ def with_plans(scenario: Scenario, world: World, plans: Sequence[AgentPlan]) -> 
             raise ScenarioError(
                 f"{plan.where}: {plan.name!r} is a venue of world {kind!r}, which nobody plays"
             )
-    _check_policies(world, players)
+    _check_behaviours(world, players)
     return Prepared(
         scenario, world, players, table, tuple(_every_episode(scenario, faults))
     )  # fmt: skip
@@ -149,12 +149,14 @@ def fault_setting(scenario: Scenario, world: World, plans: Sequence[AgentPlan]) 
     return setting_of(scenario.network, names, world.events, world.groups, world.rounds)
 
 
-def _check_policies(world: World, plans: Sequence[AgentPlan]) -> None:
-    """Looks into policy files, and at what is to be learned, before any process starts.
+def _check_behaviours(world: World, plans: Sequence[AgentPlan]) -> None:
+    """Looks into policy files, at what is to be learned, and at the params of behaviours of ours,
+    before any process starts. Those of an author's are looked at in its process.
 
     Raises: CheckpointError, ScenarioError.
     """
     groups = {group.name: group for group in world.groups}
+    checked = set[tuple[str, str | None, str]]()
     for plan in plans:
         if plan.behaviour.startswith("policy:"):
             factory = load_behaviour(plan.behaviour, plan.folder)
@@ -165,6 +167,19 @@ def _check_policies(world: World, plans: Sequence[AgentPlan]) -> None:
         elif plan.behaviour == LEARNER_PROGRAM:
             names = tuple(each.name for each in plans)
             load_behaviour(LEARNER_PROGRAM, "").check(plan.params, names)
+        elif plan.params and plan.behaviour.startswith("agents."):
+            what = plan.behaviour, plan.group, repr(plan.params)
+            if what not in checked:
+                _check_params(plan, groups.get(plan.group or ""))
+            checked.add(what)
+
+
+def _check_params(plan: AgentPlan, group: Group | None) -> None:
+    one = group and replace(group, agents=(plan.name,))
+    try:
+        check_params(load_behaviour(plan.behaviour, plan.folder), one, plan.params)
+    except AgentError as error:
+        raise ScenarioError(f"{plan.where or 'agents'}: {plan.name}: {error}") from None
 
 
 def _every_episode(scenario: Scenario, faults: Sequence[Fault]) -> Iterator[Fault]:

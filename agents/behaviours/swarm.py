@@ -34,7 +34,7 @@ class Robot(ABC):
     """Numbers of its memory."""
 
     def __init__(self, name: str, group: Any, params: Mapping[str, Any]) -> None:
-        self.name, self.group, self.params = name, group, params
+        self.name, self.group = name, group
         self.period = group.every_ns / 1e9
         self.at = group.observation.slices
         fields = {field.name: field for field in group.observation.fields}

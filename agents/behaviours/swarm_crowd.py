@@ -12,7 +12,7 @@ Source: see `sim.worlds.swarm.lattice`.
 from __future__ import annotations
 
 import math
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from agents.agent import Agent
 from agents.channels import Message
@@ -35,13 +35,14 @@ class Crowd(Agent):
     often; default 1).
     """
 
-    def __init__(self, **params: Any) -> None:
-        super().__init__(**params)
-        self.spacing, self.forget = params.get("spacing", 2.0), params.get("forget", 40.0)
-        self.grip, self.ease = params.get("grip", 0.2), params.get("ease", 0.6)
-        self.brake, self.pull = params.get("brake", 0.4), params.get("pull", 0.05)
-        self.cruise = params.get("cruise", 1.5)
-        self.tells, self.talk = int(params.get("tells", 2)), params.get("talk", 1.0)
+    def __init__(
+        self, spacing: float = 2.0, grip: float = 0.2, ease: float = 0.6, brake: float = 0.4,
+        pull: float = 0.05, cruise: float = 1.5, forget: float = 40.0, tells: int = 2,
+        talk: float = 1.0,
+    ) -> None:  # fmt: skip
+        self.spacing, self.grip, self.ease, self.brake = spacing, grip, ease, brake
+        self.pull, self.cruise, self.forget = pull, cruise, forget
+        self.tells, self.talk = tells, talk
         self.news: News | None = None
 
     async def run(self) -> None:

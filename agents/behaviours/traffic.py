@@ -36,6 +36,9 @@ class Splitter(Rule):
     def __init__(self, name: str, group: Any, params: Mapping[str, Any]) -> None:
         super().__init__(name, group, params)
         self.map = load_map(str(params.get("network", "abilene")), int(params.get("paths", 3)))
+        self.step = float(params.get("step", 0.3))
+        self.steepness = float(params.get("steepness", 12.0))
+        self.least = float(params.get("least", 0.001))
         self.speaks = self.hears = {"used": 1 + self.map.degree}
         n, _, k, links = self.map.paths.shape
         self.ways = self.map.paths.reshape(n, n * k, links)
@@ -61,8 +64,7 @@ class Splitter(Rule):
         is_new = xp.sum(shares, axis=-1, keepdims=True) <= 0
         shares = xp.where(is_new, shortest, shares) * xp.reshape(factor, shape)
         shares = shares / xp.clip(xp.sum(shares, axis=-1, keepdims=True), 1e-300, None)
-        least = float(self.params.get("least", 0.001))
-        shares = xp.clip(shares, least, None) * xp.reshape(usable, shape)
+        shares = xp.clip(shares, self.least, None) * xp.reshape(usable, shape)
         shares = shares / xp.clip(xp.sum(shares, axis=-1, keepdims=True), 1e-300, None)
         shares = xp.reshape(shares, memory.shape)
         return shares, said, shares
@@ -76,11 +78,10 @@ class Splitter(Rule):
         told = xp.where((nodes == number)[..., None], used[:, None, :], told)
         tail, slot = (xp.asarray(x, device=device(obs)) for x in (self.map.tail, self.map.slot))
         use = told[:, tail, slot]
-        steepness = float(self.params.get("steepness", 12.0))
         highest = xp.clip(xp.max(use, axis=1, keepdims=True), 1e-9, None)
-        cost = (use / highest) ** (steepness - 1.0)
+        cost = (use / highest) ** (self.steepness - 1.0)
         me = xp.astype(number[:, 0], xp.int64) - 1
         ways = xp.take(xp.asarray(self.ways, device=device(obs)), me, axis=0)
         price = xp.sum(ways * cost[:, None, :], axis=-1)
         said = xp.concat((number, used), axis=-1)
-        return xp.exp(-float(self.params.get("step", 0.3)) * price), {"used": said}
+        return xp.exp(-self.step * price), {"used": said}

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import msgspec
 
-from agents.behaviour import load_behaviour
+from agents.behaviour import is_policy, load_behaviour
 from broker.kernel import Kernel
-from sim.errors import ScenarioError
+from sim.errors import AgentError, ScenarioError
 from sim.online import LEARNER_PROGRAM, is_online, with_learner
 from sim.scenario.casting import cast
 from sim.scenario.faults import Setting, resolve_faults, setting_of
@@ -21,7 +21,7 @@ from sim.scenario.roster import AgentPlan, resolve_roster
 from sim.scenario.schema import Fault, Scenario
 from sim.scenario.topology import LinkTable, find, link_table, uses_radio
 from sim.worlds import catalogue
-from sim.worlds.world import World, has_positions
+from sim.worlds.world import Group, World, has_positions
 
 
 @dataclass(frozen=True)
@@ -150,7 +150,8 @@ def fault_setting(scenario: Scenario, world: World, plans: Sequence[AgentPlan]) 
 
 
 def _check_policies(world: World, plans: Sequence[AgentPlan]) -> None:
-    """Looks into policy files, and at what is to be learned, before any process starts.
+    """Looks into policy files, at the params of our own policies, and at what is to be learned,
+    before any process starts.
 
     Raises: CheckpointError, ScenarioError.
     """
@@ -162,9 +163,21 @@ def _check_policies(world: World, plans: Sequence[AgentPlan]) -> None:
             if group is None:
                 raise ScenarioError(f"{plan.where}: {plan.name} has no slot for a policy to play")
             factory(name=plan.name, group=group, params=plan.params)
+        elif plan.params and plan.group and plan.behaviour.startswith("agents."):
+            _check_params(plan, groups[plan.group])
         elif plan.behaviour == LEARNER_PROGRAM:
             names = tuple(each.name for each in plans)
             load_behaviour(LEARNER_PROGRAM, "").check(plan.params, names)
+
+
+def _check_params(plan: AgentPlan, group: Group) -> None:
+    """Makes a policy of ours that is given params. Raises: ScenarioError if they are not its."""
+    made = load_behaviour(plan.behaviour, plan.folder)
+    if is_policy(made):
+        try:
+            made(name=plan.name, group=group, params=plan.params)
+        except (AgentError, TypeError, ValueError) as error:
+            raise ScenarioError(f"{plan.where or plan.name}: params: {error}") from None
 
 
 def _every_episode(scenario: Scenario, faults: Sequence[Fault]) -> Iterator[Fault]:

@@ -105,11 +105,11 @@ def check_params(found: Any, group: Group | None, params: Mapping[str, Any]) -> 
         try:
             made = found(name=group.agents[0], group=group, params=asked)
         except (TypeError, ValueError) as error:
-            raise AgentError(f"params: {error}") from None
+            raise AgentError(str(error)) from None
         is_kept = any(value is asked for value in vars(made).values())
         for name in () if is_kept else params:
             if name not in asked.names:
-                raise AgentError(f"params: no {name!r}; {did_you_mean(name, sorted(asked.names))}")
+                raise AgentError(f"no {name!r}; {did_you_mean(name, sorted(asked.names))}")
 
 
 class Asked(Mapping[str, Any]):
@@ -123,6 +123,8 @@ class Asked(Mapping[str, Any]):
         return self.params[name]
 
     def __iter__(self) -> Iterator[str]:
+        """Who copies them, or goes through their names, takes any."""
+        self.names.update(self.params)
         return iter(self.params)
 
     def __len__(self) -> int:

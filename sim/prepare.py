@@ -150,8 +150,8 @@ def fault_setting(scenario: Scenario, world: World, plans: Sequence[AgentPlan]) 
 
 
 def _check_behaviours(world: World, plans: Sequence[AgentPlan]) -> None:
-    """Looks into policy files, at what is to be learned, and at the params of behaviours of ours,
-    before any process starts. Those of an author's are looked at in its process.
+    """Looks into policy files, at what is to be learned, and at the params of our own policies,
+    before any process starts. An author's are made in their processes only.
 
     Raises: CheckpointError, ScenarioError.
     """
@@ -179,7 +179,7 @@ def _check_params(plan: AgentPlan, group: Group | None) -> None:
     try:
         check_params(load_behaviour(plan.behaviour, plan.folder), one, plan.params)
     except AgentError as error:
-        raise ScenarioError(f"{plan.where or 'agents'}: {plan.name}: {error}") from None
+        raise ScenarioError(f"{plan.where or plan.name}: params: {error}") from None
 
 
 def _every_episode(scenario: Scenario, faults: Sequence[Fault]) -> Iterator[Fault]:

@@ -50,7 +50,7 @@ def check(params: Mapping[str, Any], known: Sequence[str]) -> None:
     """Raises: AgentError for a param that is not known, with the nearest one."""
     for name in params:
         if name not in known:
-            raise AgentError(f"params: no driver has {name!r}; {did_you_mean(name, known)}")
+            raise AgentError(f"no driver has {name!r}; {did_you_mean(name, known)}")
 
 
 class Motorist(ABC):

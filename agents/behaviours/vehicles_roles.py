@@ -1,8 +1,9 @@
 """What a learned network sees and decides in the world `vehicles`.
 
-It stands where CACC stands: the gap and its error, what the vehicle ahead intends if that was
-heard, and then an acceleration, or one of three. What it decides is also what it says. Who joins
-and leaves, and when, is up to the rule.
+It stands where CACC stands: the error of the gap, what the vehicle ahead intends, or what the rule
+estimates that it does if that was not heard, and then an acceleration, or one of three. What it
+decided last is still on its way to the wheels, so it sees that, too. What it decides is also what
+it says. Who joins and leaves, and when, is up to the rule.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import Any, Final
 
 from array_api_compat import array_namespace
 
+from agents.behaviours.vehicles import Cacc
 from agents.behaviours.vehicles_platoon import Member
 from sim.spaces import Field, Space
 
@@ -41,8 +43,13 @@ class Pedal:
                 Field("closing", "5 m/s", -3.0, 3.0),
                 Field("speed", "30 m/s", 0.0, 3.0),
                 Field("acceleration", "3 m/s2", -3.0, 3.0),
+                Field("last", "3 m/s2", -3.0, 3.0, help="what it decided last"),
                 Field(
-                    "ahead", "3 m/s2", -3.0, 3.0, help="what who is ahead intends, 0 if not known"
+                    "ahead",
+                    "3 m/s2",
+                    -3.0,
+                    3.0,
+                    help="what who is ahead intends, or else seems to do",
                 ),
                 Field("heard", low=0.0, high=1.0, help="1: that is known"),
             )
@@ -58,11 +65,13 @@ class Pedal:
     def see(self, obs: Any, inbox: Mapping[str, Any], memory: Any) -> Any:
         xp, of = array_namespace(obs), self.rule.field
         intended, is_heard = self.rule.heard(xp, obs, inbox)
+        last, estimate = memory[:, :1], memory[:, Cacc.keeps : Cacc.keeps + 1]
         speed = of(obs, "speed")
         error = of(obs, "gap") - of(obs, "standstill") - of(obs, "headway") * speed
+        ahead = xp.where(is_heard, intended, estimate)
         told = (
             error / 10.0, of(obs, "closing") / 5.0, speed / 30.0, of(obs, "acceleration") / 3.0,
-            intended / 3.0, xp.astype(is_heard, obs.dtype),
+            last / 3.0, ahead / 3.0, xp.astype(is_heard, obs.dtype),
         )  # fmt: skip
         return xp.clip(xp.concat(told, axis=1), -3.0, 3.0)
 

@@ -22,9 +22,10 @@ from sim.scenario.roster import AgentPlan
 def cast(plans: Sequence[AgentPlan], rules: Mapping[str, str], world: str) -> tuple[AgentPlan, ...]:
     """The plans with every `rule` replaced by what `rules` names for its group.
 
-    Raises: ScenarioError for a role without a rule, a module, file or name that does not exist.
+    Raises: ScenarioError for a role without a rule, a module, file or name that does not exist, and
+            for params that a program does not take.
     """
-    checked: dict[tuple[str, str], str] = {}
+    takes: dict[tuple[str, str], list[str] | None] = {}
     found = []
     for plan in plans:
         if plan.behaviour == "rule":
@@ -36,18 +37,36 @@ def cast(plans: Sequence[AgentPlan], rules: Mapping[str, str], world: str) -> tu
                 )
             plan = msgspec.structs.replace(plan, behaviour=rule)
         key = (plan.behaviour, plan.folder)
-        if plan.behaviour != "none" and key not in checked:
-            checked[key] = _check(plan)
+        if plan.behaviour != "none":
+            if key not in takes:
+                takes[key] = _looked_up(plan)
+            _check_params(plan, takes[key])
         found.append(plan)
     return tuple(found)
 
 
-def _check(plan: AgentPlan) -> str:
-    """Raises: ScenarioError if the behaviour of a plan cannot be found."""
-    where = plan.where or f"agent {plan.name!r}"
+def _check_params(plan: AgentPlan, takes: Sequence[str] | None) -> None:
+    for param in plan.params:
+        if takes is not None and param not in takes:
+            raise UnknownKeyError(
+                f"{_where(plan)}: params: {plan.behaviour} takes no {param!r}; "
+                f"{did_you_mean(param, takes)}"
+            )
+
+
+def _where(plan: AgentPlan) -> str:
+    return plan.where or f"agent {plan.name!r}"
+
+
+def _looked_up(plan: AgentPlan) -> list[str] | None:
+    """The params that the behaviour of a plan takes, None if that cannot be told from its source.
+
+    Raises: ScenarioError if it cannot be found.
+    """
+    where = _where(plan)
     source, colon, name = plan.behaviour.rpartition(":")
     if source == "policy":
-        return plan.behaviour
+        return None
     if not (colon and source and name.isidentifier()):
         raise ScenarioError(
             f"{where}: expected rule, none, my_agents.py:Class, package.module:Class or "
@@ -55,11 +74,14 @@ def _check(plan: AgentPlan) -> str:
         )
     found = behaviour_file(plan.behaviour, (plan.folder,))
     path = _module_file(source, where) if found is None else found[1]
-    names = _names(path, where) if path is not None else None
-    if names is not None and name not in names:
+    if path is None:
+        return None
+    tree = _parsed(path, where)
+    names = list(_defined(tree.body))
+    if "*" not in names and name not in names:
         public = [each for each in names if not each.startswith("_")]
         raise UnknownKeyError(f"{where}: no {name!r} in {source}; {did_you_mean(name, public)}")
-    return plan.behaviour
+    return _taken(tree, name)
 
 
 def _module_file(source: str, where: str) -> Path | None:
@@ -75,10 +97,9 @@ def _module_file(source: str, where: str) -> Path | None:
     return Path(spec.origin) if spec.origin and spec.origin.endswith(".py") else None
 
 
-def _names(path: Path, where: str) -> list[str] | None:
-    """What the source of a module defines at its top level; None if that cannot be told."""
+def _parsed(path: Path, where: str) -> ast.Module:
     try:
-        tree = ast.parse(path.read_bytes(), str(path))
+        return ast.parse(path.read_bytes(), str(path))
     except SyntaxError as error:
         line = (error.text or "").strip()
         raise ScenarioError(
@@ -86,8 +107,20 @@ def _names(path: Path, where: str) -> list[str] | None:
         ) from None
     except (OSError, ValueError) as error:
         raise ScenarioError(f"{where}: {path} cannot be read: {error}") from None
-    names = list(_defined(tree.body))
-    return None if "*" in names else names
+
+
+def _taken(tree: ast.Module, name: str) -> list[str] | None:
+    """The names that the `__init__` of a program takes; None where a class inherits it or takes
+    any, and of a policy, which is given all of its params as one."""
+    for statement in tree.body:
+        if isinstance(statement, ast.ClassDef) and statement.name == name:
+            for made in statement.body:
+                if isinstance(made, ast.FunctionDef) and made.name == "__init__":
+                    of = made.args
+                    names = [each.arg for each in (*of.args[1:], *of.kwonlyargs)]
+                    is_open = of.kwarg is not None or {"group", "params"} <= set(names)
+                    return None if is_open else names
+    return None
 
 
 def _defined(body: Iterable[ast.stmt]) -> Iterator[str]:

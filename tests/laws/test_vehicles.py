@@ -326,6 +326,7 @@ def test_the_closing_speed_of_a_contact_and_what_is_left_of_it() -> None:
     state, _ = world.advance(state, actions, there)
     assert state["hit"].tolist() == [[False, True]]
     assert state["wreck"].tolist() == [[True, True]]
+    assert not bool(world.alive(state)["vehicle"].any()), "there is nothing left to decide"
     assert state["speed"].tolist() == [[5.0, 5.0]]
     assert float(state["gap"][0, 1]) == pytest.approx(0.0, abs=1e-12)
     assert world.metrics(state)["impact"].value == pytest.approx(10.0)

@@ -11,6 +11,7 @@ from sim.cli import main
 
 pytestmark = [pytest.mark.torch, pytest.mark.slow]
 SHORT = ("duration=2s", "world.vehicles=2")
+DRAWN = ("agents.vehicle-*.behaviour=policy:last", "agents.vehicle-*.params.sample=true")
 
 
 def test_a_short_training_leaves_policies_that_drive(
@@ -22,8 +23,7 @@ def test_a_short_training_leaves_policies_that_drive(
     said = capsys.readouterr()
     assert "batched, 2 copies" in said.out + said.err
     result = sim.run(
-        "platoon_discrete", behaviours={"vehicle-*": "policy:last"}, overrides=SHORT, inline=True,
-        record=False, compare=False,
+        "platoon_discrete", overrides=(*SHORT, *DRAWN), inline=True, record=False, compare=False,
     )  # fmt: skip
     assert result.status == "completed"
     assert result.metrics["collisions"].value == 0

@@ -1,8 +1,9 @@
-"""Params of our own behaviours are looked at before a process starts: names, and values."""
+"""Params that a behaviour does not take are told before any process starts."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +13,69 @@ from sim.errors import AgentError, ScenarioError
 from sim.prepare import load, prepare
 from sim.spaces import Space
 from sim.worlds.world import Group
+
+PROGRAM = """\
+import sim
+class Strict(sim.Agent):
+    def __init__(self, limit, *, reserve=0.2): ...
+class Open(sim.Agent):
+    def __init__(self, limit=1, **rest): ...
+class Heir(Strict): ...
+raise RuntimeError("nothing of an author's is run")
+"""
+PLATOON = """\
+duration: 1s
+world: {kind: vehicles, vehicles: 2}
+network: {default: {latency: 20ms}}
+agents:
+  "vehicle-*": {behaviour: %s, params: %s}
+"""
+
+
+@pytest.fixture
+def prepared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str], None]:
+    monkeypatch.chdir(tmp_path)
+    Path("mine.py").write_text(PROGRAM)
+
+    def run(behaviour: str, params: str) -> None:
+        Path("road.yaml").write_text(PLATOON % (behaviour, params))
+        prepare(load("road.yaml"))
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "params", "message"),
+    [
+        ("'mine.py:Strict'", "{limit: 1, reserv: 2}",
+         r".*takes no 'reserv'; did you mean 'reserve'\?$"),
+        ("'mine.py:Strict'", "{self: 1}", r".*takes no 'self'; there is: limit, reserve$"),
+        ("rule", "{leese: 3}", r"no driver has 'leese'; did you mean 'lease'\?$"),
+        ("rule", "{lease: long}", "could not convert string to float: 'long'$"),
+    ],
+)  # fmt: skip
+def test_a_wrong_param_is_told_with_its_place(
+    prepared: Callable[[str, str], None], behaviour: str, params: str, message: str
+) -> None:
+    with pytest.raises(ScenarioError, match=r"^road.yaml:5: agents.vehicle-\*: params: " + message):
+        prepared(behaviour, params)
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "params"),
+    [
+        ("'mine.py:Strict'", "{limit: 1, reserve: 2}"),
+        ("'mine.py:Open'", "{any: 1}"),
+        ("'mine.py:Heir'", "{any: 1}"),
+        ("rule", "{lease: 3}"),
+        ("none", "{leese: 3}"),
+    ],
+)
+def test_what_fits_or_cannot_be_told_is_left_to_the_agent(
+    prepared: Callable[[str, str], None], behaviour: str, params: str
+) -> None:
+    prepared(behaviour, params)
+
 
 GROUP = Group("robot", ("robot-1",), Space(()), Space(()), 1)
 
@@ -40,12 +104,12 @@ class Copier(Policy):
     ("name", "setting", "message"),
     [
         ("construction", "robot-*.params.rech=2",
-         r"yaml:\d+: agents.robot-\*: robot-1: params: no 'rech'; did you mean 'reach'"),
-        ("construction", "robot-*.params.reach=far", "robot-1: params: .*'far'"),
-        ("market", "maker-*.params.lotts=2", "maker-1: .*'lotts'; did you mean 'lots'"),
+         r"yaml:\d+: agents.robot-\*: params: no 'rech'; did you mean 'reach'"),
+        ("construction", "robot-*.params.reach=far", "params: .*'far'"),
+        ("market", "maker-*.params.lotts=2", "'lotts'; did you mean 'lots'"),
     ],
 )  # fmt: skip
-def test_a_wrong_param_is_told_with_its_line(name: str, setting: str, message: str) -> None:
+def test_so_is_one_that_is_given_as_an_option(name: str, setting: str, message: str) -> None:
     with pytest.raises(ScenarioError, match=message):
         prepare(load(name, overrides=[f"agents.{setting}"]))
 

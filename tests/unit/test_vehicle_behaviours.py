@@ -119,12 +119,18 @@ def test_the_role_sees_what_cacc_sees_and_says_what_it_chose() -> None:
     role = Pedal("vehicle-1", GROUP, {})
     inbox, memory = {"cam": cam((GAP + 5.0, -3.0))}, role.memory(np, 1)
     told = role.see(seen(gap=27.0), inbox, memory)[0]
-    assert told == pytest.approx([0.5, 0.0, SPEED / 30, 0.0, 0.0, 0.0])  # nobody is there
+    assert told == pytest.approx([0.5, 0.0, SPEED / 30, 0.0, 0.0, 0.0, 0.0])  # nobody is there
     told = role.see(seen(), inbox, memory)[0]
-    assert told == pytest.approx([0.0, 0.0, SPEED / 30, 0.0, -1.0, 1.0])
+    assert told == pytest.approx([0.0, 0.0, SPEED / 30, 0.0, 0.0, -1.0, 1.0])
+    _, _, memory = role.act(np.array([[0]]), seen(), inbox, memory, 0)
+    assert role.see(seen(), inbox, memory)[0, 4:] == pytest.approx([-2.0 / 3.0, -1.0, 1.0])
     for choice, wanted in enumerate((-2.0, 0.0, 2.0)):
         action, said, _ = role.act(np.array([[choice]]), seen(), inbox, memory, 0)
         assert action[0, 0] == said["cam"][0, 4] == wanted
+    memory = role.memory(np, 1)
+    for closing in 0.2 * np.arange(21):  # who is ahead brakes and is not heard: the radar tells
+        _, _, memory = role.act(np.array([[1]]), seen(closing=closing), {}, memory, 0)
+    assert role.see(seen(), {}, memory)[0, 5:] == pytest.approx([-2.0 / 3.0, 0.0], abs=0.1)
     assert Pedal("vehicle-1", GROUP, {"pedals": False}).decides.fields == GROUP.action.fields
 
 

@@ -66,8 +66,8 @@ class Guests(Vehicles):
         return number, self.enter + number * self.apart
 
     def alive(self, state: State) -> dict[str, Tensor]:
-        """Who is there. Shapes: per group bool [B, n]."""
-        return self.by_group(state["lane"] < AWAY)
+        """Who is there, and no wreck. Shapes: per group bool [B, n]."""
+        return self.by_group((state["lane"] < AWAY) & ~state["wreck"])
 
     def wish(self, state: State) -> Tensor:
         """Who wishes to be in the file. Shapes: -> bool [B, n]."""

@@ -94,6 +94,10 @@ class Vehicles(Classic[Params]):
             **outcome.began(speed),
         }  # fmt: skip
 
+    def alive(self, state: State) -> dict[str, Tensor]:
+        """Who is no wreck: only those decide. Shapes: per group bool [B, n]."""
+        return self.by_group(~state["wreck"])
+
     def wanted_speed(self, state: State) -> Tensor:
         """Of the leader, m/s. Shapes: -> [B]."""
         p, since = self.params, state["step"] - self.first

@@ -11,7 +11,7 @@ import torch
 from checkers.memory import run, trace
 
 from agents.behaviours.motorway import Human, make_way
-from agents.behaviours.motorway_roles import Nudge, Pedal
+from agents.behaviours.motorway_roles import Nudge
 from agents.behaviours.motorway_view import Sensors
 from sim.worlds.motorway.laws import Manners
 from sim.worlds.motorway.params import SIDES
@@ -199,7 +199,7 @@ def test_a_push_is_bounded_by_the_wish_by_who_is_ahead_and_by_the_end() -> None:
 
 def test_what_is_seen_fits_what_is_said_about_it() -> None:
     group = make(SHORT).groups[1]
-    for role in (Nudge("ramp-1", group, {"strength": 1}), Pedal("ramp-1", group, {})):
-        assert role.see(ramp_obs(), {}, None).shape == (1, role.sees.size)
+    role = Nudge("ramp-1", group, {"strength": 1, "safe": 3})
+    assert role.see(ramp_obs(), {}, None).shape == (1, role.sees.size)
     with pytest.raises(TypeError, match="strenght"):
         Nudge("ramp-1", group, {"strenght": 1})

@@ -111,7 +111,7 @@ class Cooperative(Driver):
 
     def __init__(
         self,
-        patience: float = 1.0,
+        patience: float = 0.5,
         courtesy: float = COURTESY,
         reach: float = 400.0,
         **manners: float,
@@ -156,7 +156,7 @@ class Cooperative(Driver):
             return None
         is_in = guest.payload[2] > 0
         is_past = self.behind(view, guest)[0] < 0
-        is_lost = self.age(guest) > self.patience
+        is_lost = self.age(guest) > 2 * self.patience
         self.guest = None if is_in or is_past or is_lost or view.lane != 1 else guest
         return self.guest
 
@@ -166,7 +166,7 @@ class Cooperative(Driver):
         return float(follow(view.wish, np.float64(gap), np.float64(closing), view.speed))
 
     def side(self, view: View) -> Any:
-        siren = self.latest("siren", max_age=self.patience)
+        siren = self.latest("siren", max_age=2 * self.patience)
         if siren is None:
             return super().side(view)
         ahead = -self.behind(view, siren)[0] - self.sensors.size

@@ -44,14 +44,6 @@ def test_without_messages_who_asks_drives_like_who_only_looks() -> None:
     assert deaf["ramp_delay"] == pytest.approx(human["ramp_delay"], rel=0.1)
 
 
-@pytest.mark.parametrize("seed", [1004, 1006])
-def test_with_most_messages_lost_nobody_is_stuck_on_the_ramp(seed: int) -> None:
-    """In this traffic who is nearest is not always heard within half a second, but in one."""
-    found = outcome("merge", "rule", seed, "network.default.loss=0.7")
-    assert found["ramp_delay"] < 10.0
-    assert found["near_misses"] == found["collisions"] == 0
-
-
 def test_who_hears_the_siren_makes_way_and_nobody_comes_to_harm() -> None:
     """Seconds sooner at the scene than among people that are deaf, in pairs of equal traffic; with
     nobody in its way it needs 35 s."""

@@ -40,8 +40,8 @@ class Nudge:
 
     def __init__(self, name: str, group: Any, params: Mapping[str, Any]) -> None:
         self.params = dict(params)
-        others = {key: value for key, value in params.items() if key != "strength"}
-        self.strength, self.manners = float(params.get("strength", 1.5)), manners_of(others)
+        self.strength = float(params.get("strength", 1.5))
+        self.manners = manners_of(params, "strength")
         self.sensors = Sensors(group.observation)
         self.low, self.high = float(group.action.low[0]), float(group.action.high[0])
         self.decides = Space(

@@ -13,6 +13,7 @@ from checkers.memory import run, trace
 from agents.behaviours.motorway import Human, make_way
 from agents.behaviours.motorway_roles import Nudge
 from agents.behaviours.motorway_view import Sensors
+from sim.errors import AgentError
 from sim.worlds.motorway.laws import Manners
 from sim.worlds.motorway.params import SIDES
 from sim.worlds.motorway.world import make
@@ -207,5 +208,5 @@ def test_what_is_seen_fits_what_is_said_about_it() -> None:
     group = make(SHORT).groups[1]
     role = Nudge("ramp-1", group, {"strength": 1, "safe": 3})
     assert role.see(ramp_obs(), {}, None).shape == (1, role.sees.size)
-    with pytest.raises(TypeError, match="strenght"):
+    with pytest.raises(AgentError, match="'strenght'; did you mean 'strength'"):
         Nudge("ramp-1", group, {"strenght": 1})

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from dataclasses import fields
 from typing import Any, Final
 
 import numpy as np
@@ -21,6 +22,8 @@ from array_api_compat import array_namespace
 from agents.agent import Agent, serves
 from agents.behaviours.motorway_view import Sensors, View
 from agents.channels import Message
+from sim.errors import AgentError
+from sim.ids import did_you_mean
 from sim.worlds.motorway.laws import Manners, follow, gains
 from sim.worlds.vehicles.laws import DRIVER
 
@@ -30,9 +33,17 @@ SLOW: Final = 0.6
 """Below this share of its own wish nobody brakes for others: the jam would cost more."""
 
 
-def manners_of(params: Mapping[str, Any]) -> Manners:
-    """Of MOBIL, where a scenario says so. Raises: TypeError for one that does not exist."""
-    return Manners(**{name: float(value) for name, value in params.items()})
+def manners_of(params: Mapping[str, Any], *others: str) -> Manners:
+    """Of MOBIL, where a scenario says so. others: params that are none of it.
+
+    Raises: AgentError for one that does not exist, with the nearest one.
+    """
+    names = [field.name for field in fields(Manners)]
+    for name in params:
+        if name not in names and name not in others:
+            near = did_you_mean(name, (*names, *others))
+            raise AgentError(f"params: no driver has {name!r}; {near}")
+    return Manners(**{name: float(params[name]) for name in names if name in params})
 
 
 class Human:

@@ -1,27 +1,35 @@
-"""What a learned network sees and decides in the world `motorway`: a pedal and a lane.
+"""What a learned network sees and decides in the world `motorway`.
 
-It stands where IDM and MOBIL stand, and hears nobody. What it cannot do, MOBIL's criterion does not
-forbid: a network may change where a person would not dare.
+It nudges a driver who keeps safe: IDM and MOBIL drive, and it changes their pedal and how large a
+gap must be. So it begins as people drive, and what it learns is when to do otherwise. It hears
+nobody.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
+from dataclasses import replace
+from math import inf
+from typing import Any
 
 from array_api_compat import array_namespace
 
+from agents.behaviours.motorway import manners_of
 from agents.behaviours.motorway_view import Sensors
 from sim.spaces import Field, Space
-from sim.worlds.motorway.laws import EMPTY_M
+from sim.worlds.motorway.laws import EAGER, EMPTY_M
 from sim.worlds.motorway.params import SENSED, SIDES
 
-PEDALS: Final = (-2.0, 0.0, 1.0)
-"""m/s2: braking, rolling, accelerating."""
+Array = Any
 
 
-class Pedal:
-    """params: none."""
+class Nudge:
+    """params: strength (of a full push, m/s2; default 1.5), and those of MOBIL as of `Manners`.
+
+    Pushed, one accelerates as an eager driver would at most (`laws.EAGER`), never beyond its own
+    wish. A daring of 1 is to make others and oneself brake half as hard again as `safe` says, and
+    one of -1 half as hard.
+    """
 
     every = 1
     is_random = False
@@ -32,11 +40,14 @@ class Pedal:
 
     def __init__(self, name: str, group: Any, params: Mapping[str, Any]) -> None:
         self.params = dict(params)
+        self.strength = float(params.get("strength", 1.5))
+        self.manners = manners_of(params, "strength")
         self.sensors = Sensors(group.observation)
+        self.low, self.high = float(group.action.low[0]), float(group.action.high[0])
         self.decides = Space(
             (
-                Field("pedal", low=0.0, high=2.0, choices=3, help="-2, 0 or 1 m/s2"),
-                Field("change", low=0.0, high=2.0, choices=3, help="right, none, left"),
+                Field("push", low=-1.0, high=1.0, help="of the pedal, as a share of `strength`"),
+                Field("daring", low=-1.0, high=1.0, help="how small a gap will do"),
             )
         )
         own = (
@@ -53,17 +64,17 @@ class Pedal:
             for what in SENSED
             for side in SIDES
         )
-        allowed = Field("allowed", low=0.0, high=1.0, size=3, masks="change")
-        self.sees = Space((*own, *sensed, allowed))
+        pedal = Field("pedal", "3 m/s2", -3.0, 3.0, help="of people")
+        self.sees = Space((*own, *sensed, pedal))
 
-    def memory(self, xp: Any, batch: int) -> Any:
+    def memory(self, xp: Any, batch: int) -> Array:
         return xp.zeros((batch, 0), dtype=xp.float64)
 
-    def is_due(self, obs: Any) -> Any:
+    def is_due(self, obs: Array) -> Array:
         xp = array_namespace(obs)
         return xp.ones(obs.shape[:1], dtype=xp.bool)
 
-    def see(self, obs: Any, inbox: Mapping[str, Any], memory: Any) -> Any:
+    def see(self, obs: Array, inbox: Mapping[str, Any], memory: Array) -> Array:
         xp, view = array_namespace(obs), self.sensors.read(obs)
         lanes = view.lanes
         gaps, closings = (lanes.ahead, lanes.behind), (lanes.ahead_closing, lanes.behind_closing)
@@ -73,20 +84,22 @@ class Pedal:
             for of, unit in ((xp.where(gap < EMPTY_M, gap, 150.0 + 0 * gap), 50.0), (closing, 10.0))
             for column in (of[side, ...] / unit for side in range(3))
         ]
-        pedal = obs[..., self.sensors.at["acceleration"]]
+        acceleration = obs[..., self.sensors.at["acceleration"]]
         told = (
-            view.speed / 30.0, (view.wish - view.speed) / 10.0, pedal / 3.0,
-            xp.astype(view.lane == 0, obs.dtype), view.ends / 100.0, *sensed,
+            view.speed / 30.0, (view.wish - view.speed) / 10.0, acceleration / 3.0,
+            xp.astype(view.lane == 0, obs.dtype), view.ends / 100.0, *sensed, view.pedal() / 3.0,
         )  # fmt: skip
-        right, left = (xp.astype(may, obs.dtype) for may in view.may)
-        seen = xp.clip(xp.stack(told, axis=-1), -3.0, 5.0)
-        return xp.concat((seen, xp.stack((right, 0 * right + 1.0, left), axis=-1)), axis=-1)
+        return xp.clip(xp.stack(told, axis=-1), -3.0, 5.0)
 
     def act(
-        self, decision: Any, obs: Any, inbox: Mapping[str, Any], memory: Any, key: Any
-    ) -> tuple[Any, Mapping[str, Any], Any]:
-        xp = array_namespace(decision)
-        pedal, change = decision[..., 0], decision[..., 1] - 1.0
-        wanted = xp.where(pedal < 0.5, PEDALS[0] + 0 * pedal, PEDALS[1] + 0 * pedal)
-        wanted = xp.where(pedal > 1.5, PEDALS[2] + 0 * pedal, wanted)
-        return xp.stack((wanted, change), axis=-1), {}, memory
+        self, decision: Array, obs: Array, inbox: Mapping[str, Any], memory: Array, key: Any
+    ) -> tuple[Array, Mapping[str, Array], Array]:
+        xp, view = array_namespace(decision), self.sensors.read(obs)
+        people, eager = view.pedal(), view.pedal(EAGER)
+        pushed = people + self.strength * decision[..., 0]
+        pushed = xp.minimum(pushed, xp.maximum(people, eager))
+        # Who must stop at the end of the ramp does so as people do, to the metre.
+        pedal = xp.clip(xp.where(view.end() < inf, people, pushed), self.low, self.high)
+        safe = self.manners.safe * (1 + 0.5 * decision[..., 1])
+        side = view.side(replace(self.manners, safe=safe), self.sensors.size)
+        return xp.stack((pedal, side), axis=-1), {}, memory

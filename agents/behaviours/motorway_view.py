@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import inf
 from typing import Any
 
 from array_api_compat import array_namespace
 
 from sim.spaces import Space
-from sim.worlds.motorway.laws import EMPTY_M, Beside, Manners, follow, mobil, stop
+from sim.worlds.motorway.laws import EMPTY_M, FREE, Beside, Manners, follow, mobil, stop
 from sim.worlds.motorway.params import SENSED, SIDES
+from sim.worlds.vehicles.laws import Driver
 
 Array = Any
 
@@ -28,13 +30,18 @@ class View:
     ends: Array
     lanes: Beside
 
-    def pedal(self) -> Array:
+    def pedal(self, driver: Driver = FREE) -> Array:
         """IDM in the own lane, and the end of the ramp, m/s2."""
         xp = array_namespace(self.speed)
         ahead, closing = self.lanes.ahead[1, ...], self.lanes.ahead_closing[1, ...]
-        found = follow(self.wish, ahead, closing, self.speed)
+        found = follow(self.wish, ahead, closing, self.speed, driver)
+        return xp.minimum(found, self.end())
+
+    def end(self) -> Array:
+        """What the end of the ramp allows, m/s2; inf where it need not be thought of."""
+        xp = array_namespace(self.speed)
         end = stop(self.speed, self.ends)
-        return xp.where(self.lane == 0, xp.minimum(found, end), found)
+        return xp.where(self.lane == 0, end, xp.full_like(end, inf))
 
     def side(self, manners: Manners, size: float, may: tuple[Array, Array] | None = None) -> Array:
         """MOBIL: -1, 0 or 1."""

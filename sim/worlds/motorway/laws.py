@@ -21,11 +21,13 @@ from typing import Any, Final
 
 from array_api_compat import array_namespace
 
-from sim.worlds.vehicles.laws import DRIVER, idm
+from sim.worlds.vehicles.laws import DRIVER, Driver, idm
 
 Array = Any
 FREE: Final = replace(DRIVER, speed=inf)
 """A driver who wants to be as fast as can be: IDM without its wish."""
+EAGER: Final = replace(FREE, headway=0.5 * DRIVER.headway, accelerate=2 * DRIVER.accelerate)
+"""The same at half the headway, and twice as quick."""
 OTHERS_WISH: Final = DRIVER.speed
 """m/s, taken to be wished for by everybody whose wish one does not know."""
 FIRM: Final = 3.0
@@ -36,10 +38,11 @@ EMPTY_M: Final = 1e4
 
 @dataclass(frozen=True)
 class Manners:
-    """Of MOBIL: politeness p; safe b_safe, threshold and bias to the right in m/s2."""
+    """Of MOBIL: politeness p; safe b_safe (of all alike, or of each [...]), threshold and bias to
+    the right in m/s2."""
 
     politeness: float = 0.3
-    safe: float = 4.0
+    safe: Array = 4.0
     threshold: float = 0.2
     right: float = 0.2
 
@@ -58,15 +61,15 @@ class Beside:
     behind_closing: Array
 
 
-def follow(wish: Array, gap: Array, closing: Array, speed: Array) -> Array:
+def follow(wish: Array, gap: Array, closing: Array, speed: Array, driver: Driver = FREE) -> Array:
     """IDM of a driver with a wished speed, m/s2. Shapes: all [...]."""
-    return idm(FREE, gap, closing, speed) + urge(wish, speed)
+    return idm(driver, gap, closing, speed) + urge(wish, speed, driver)
 
 
-def urge(wish: Array, speed: Array) -> Array:
+def urge(wish: Array, speed: Array, driver: Driver = FREE) -> Array:
     """The part of IDM that the wish takes away, m/s2: -a (v / v0)^4."""
     square = (speed / wish) * (speed / wish)
-    return -DRIVER.accelerate * square * square
+    return -driver.accelerate * square * square
 
 
 def stop(speed: Array, room: Array) -> Array:

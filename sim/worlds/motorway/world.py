@@ -34,8 +34,8 @@ RULES: Final = {
     "emergency": "agents.behaviours.motorway:Siren",
 }
 ROLES: Final = {
-    "vehicle": "agents.behaviours.motorway_roles:Pedal",
-    "ramp": "agents.behaviours.motorway_roles:Pedal",
+    "vehicle": "agents.behaviours.motorway_roles:Nudge",
+    "ramp": "agents.behaviours.motorway_roles:Nudge",
 }
 LANE_M: Final = 3.5
 """Between the middles of two lanes."""

@@ -21,9 +21,8 @@ from array_api_compat import array_namespace
 
 from agents.agent import Agent, serves
 from agents.behaviours.motorway_view import Sensors, View
+from agents.behaviours.vehicles import check
 from agents.channels import Message
-from sim.errors import AgentError
-from sim.ids import did_you_mean
 from sim.worlds.motorway.laws import Manners, follow, gains
 from sim.worlds.vehicles.laws import DRIVER
 
@@ -39,10 +38,7 @@ def manners_of(params: Mapping[str, Any], *others: str) -> Manners:
     Raises: AgentError for one that does not exist, with the nearest one.
     """
     names = [field.name for field in fields(Manners)]
-    for name in params:
-        if name not in names and name not in others:
-            near = did_you_mean(name, (*names, *others))
-            raise AgentError(f"params: no driver has {name!r}; {near}")
+    check(params, (*names, *others))
     return Manners(**{name: float(params[name]) for name in names if name in params})
 
 

@@ -12,7 +12,9 @@ import inspect
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_type_hints
+
+import msgspec
 
 from sim.author import file_module
 from sim.errors import AgentError
@@ -91,7 +93,7 @@ def make_agent(cell: Cell) -> Agent:
 
 
 def check_params(found: Any, group: Group | None, params: Mapping[str, Any]) -> None:
-    """Whether a behaviour takes the params of the scenario: a policy is made to see it. One that
+    """Whether a behaviour takes the params of the scenario: it is made to see it. A policy that
     keeps them may ask later, and is believed.
 
     Raises: AgentError for one that it does not ask for, with the nearest one, or that is no value.
@@ -100,11 +102,23 @@ def check_params(found: Any, group: Group | None, params: Mapping[str, Any]) -> 
 
     if inspect.isclass(found) and issubclass(found, Agent):
         _check_takes(found, params)
+        hints = get_type_hints(found.__init__, include_extras=True)
+        for name, value in params.items():
+            try:
+                msgspec.convert(value, hints.get(name, Any))
+            except msgspec.ValidationError as error:
+                raise AgentError(f"{name}: {error}, found {value!r}") from None
+        try:
+            found.__new__(found).__init__(**params)  # type: ignore[misc]
+        except ValueError as error:
+            raise AgentError(str(error)) from None
+        except AttributeError:
+            pass  # One that looks around as it is made: there is no run yet.
     elif is_policy(found) and group is not None:
         asked = Asked(params)
         try:
             made = found(name=group.agents[0], group=group, params=asked)
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, ArithmeticError) as error:
             raise AgentError(str(error)) from None
         is_kept = any(value is asked for value in vars(made).values())
         for name in () if is_kept else params:

@@ -10,7 +10,7 @@ import msgspec
 
 from agents.behaviour import check_params, load_behaviour
 from broker.kernel import Kernel
-from sim.errors import AgentError, ScenarioError
+from sim.errors import AgentError, InstallationError, ScenarioError
 from sim.online import LEARNER_PROGRAM, is_online, with_learner
 from sim.scenario.casting import cast
 from sim.scenario.faults import Setting, resolve_faults, setting_of
@@ -98,6 +98,9 @@ def make_world(scenario: Scenario) -> World:
         return catalogue.make_world(scenario.world.kind, scenario.world.params, scenario.seed)
     except ScenarioError as error:
         raise at_world(scenario, error) from None
+    except ImportError as error:
+        what = f"world {scenario.world.kind!r} cannot be imported: {error}"
+        raise InstallationError(f"{scenario.world.where}: {what}") from None
 
 
 def with_plans(scenario: Scenario, world: World, plans: Sequence[AgentPlan]) -> Prepared:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import math
 
-from agents.behaviours.market_trader import Trader
+from agents.behaviours.market_trader import Count, Positive, Trader
 from sim.units import duration_ns
 
 
@@ -31,7 +31,7 @@ class Institution(Trader):
 
     def __init__(
         self, lots: int = -200, at: str | float = "20s", over: str | float = "60s",
-        parts: int = 60, urgency: float = 0.0, rests: bool = False, venue: str = "",
+        parts: Count = 60, urgency: float = 0.0, rests: bool = False, venue: str = "",
     ) -> None:  # fmt: skip
         super().__init__(venue)
         self.lots, self.parts, self.urgency, self.rests = lots, parts, urgency, rests
@@ -72,7 +72,7 @@ class Runaway(Trader):
     """
 
     def __init__(
-        self, lots: int = 20, rate: float = 20.0, at: str | float = "20s", venue: str = ""
+        self, lots: int = 20, rate: Positive = 20.0, at: str | float = "20s", venue: str = ""
     ) -> None:
         super().__init__(venue)
         self.lots, self.rate, self.at_s = lots, rate, duration_ns(at) / 1e9

@@ -16,7 +16,7 @@ import math
 from collections import deque
 from typing import Any, Final
 
-from agents.behaviours.market_trader import Trader
+from agents.behaviours.market_trader import NotNegative, Positive, Trader
 from sim.errors import AgentError
 from sim.units import SECOND, duration_ns
 
@@ -49,9 +49,10 @@ class Maker(Trader):
 
     def __init__(
         self, strategy: str = "inventory", lots: int = 5, levels: int = 3, gap: int = 4,
-        gamma: float = 0.002, k: float = 0.25, horizon: str | float = "10s", impact: float = 0.2,
-        memory: str | float = "2s", most: int = 100, volatility: float = 0.0,
-        informed: float = 0.5, range: float = 50.0, start: float = 10.0, venue: str = "",
+        gamma: Positive = 0.002, k: Positive = 0.25, horizon: str | float = "10s",
+        impact: NotNegative = 0.2, memory: str | float = "2s", most: int = 100,
+        volatility: NotNegative = 0.0, informed: float = 0.5, range: Positive = 50.0,
+        start: Positive = 10.0, venue: str = "",
     ) -> None:  # fmt: skip
         super().__init__(venue)
         if strategy not in STRATEGIES:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from agents.behaviours.market_trader import Trader
+from agents.behaviours.market_trader import NotNegative, Positive, Trader
 
 
 class Noise(Trader):
@@ -22,7 +22,7 @@ class Noise(Trader):
     """
 
     def __init__(
-        self, rate: float = 0.5, size: float = 4, reach: float = 0.0, venue: str = ""
+        self, rate: Positive = 0.5, size: Positive = 4, reach: NotNegative = 0.0, venue: str = ""
     ) -> None:
         super().__init__(venue)
         self.rate, self.size, self.reach = rate, size, reach
@@ -62,8 +62,8 @@ class Informed(Trader):
     """
 
     def __init__(
-        self, edge: float = 1.0, size: int = 4, most: int = 40, rate: float = 0.0,
-        start: float = 10.0, venue: str = "",
+        self, edge: float = 1.0, size: int = 4, most: int = 40, rate: NotNegative = 0.0,
+        start: Positive = 10.0, venue: str = "",
     ) -> None:  # fmt: skip
         super().__init__(venue)
         self.edge, self.size, self.most, self.rate = edge, size, most, rate

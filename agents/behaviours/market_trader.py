@@ -8,11 +8,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Annotated, Any, Final
+
+from msgspec import Meta
 
 from agents.agent import Agent, Refused
 from agents.channels import Message
 
+Positive = Annotated[float, Meta(gt=0)]
+NotNegative = Annotated[float, Meta(ge=0)]
+Count = Annotated[int, Meta(ge=1)]
 _LOOKED_AT: Final = 16
 """The last quotes that are read when a trader looks; older ones it has seen, or they are old."""
 _PATIENCE_S: Final = 1.0

@@ -15,7 +15,7 @@ from array_api_compat import array_namespace, device
 
 from agents.behaviours.classics import Rule
 from agents.behaviours.flows import by_number
-from sim.worlds.traffic_map import load_map
+from sim.worlds.traffic_map import load_map, network_of
 
 
 class Splitter(Rule):
@@ -26,8 +26,8 @@ class Splitter(Rule):
     the least. Shares go down by a factor exp(-step * cost / greatest cost of a link). A link that
     was never heard of costs nothing. Memory: the shares.
 
-    params: network, paths (of the world; default abilene, 3), step (default 0.3), steepness
-            (default 12), least (share that each path keeps, so that it can grow again; 0.001).
+    params: step (default 0.3), steepness (default 12), least (share that each path keeps, so that
+            it can grow again; 0.001).
     """
 
     speaks: Mapping[str, int]
@@ -35,7 +35,8 @@ class Splitter(Rule):
 
     def __init__(self, name: str, group: Any, params: Mapping[str, Any]) -> None:
         super().__init__(name, group, params)
-        self.map = load_map(str(params.get("network", "abilene")), int(params.get("paths", 3)))
+        nodes = int(group.observation.fields[0].high)
+        self.map = load_map(network_of(nodes), group.action.size // nodes)
         self.step = float(params.get("step", 0.3))
         self.steepness = float(params.get("steepness", 12.0))
         self.least = float(params.get("least", 0.001))

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from importlib.resources import files
 from itertools import islice
+from typing import Any
 
 import networkx as nx
 import numpy as np
@@ -51,9 +52,20 @@ class Map:
 
 
 @lru_cache(maxsize=8)
+def network_of(nodes: int) -> str:
+    """The network that has so many nodes."""
+    return next(name for name, data in _data().items() if len(data["nodes"]) == nodes)
+
+
+def _data() -> dict[str, Any]:
+    text = files("sim.worlds.data").joinpath("sndlib.json").read_text("utf-8")
+    found: dict[str, Any] = json.loads(text)
+    return found
+
+
 def load_map(name: str, count: int) -> Map:
     """The network `name` of SNDlib with the `count` shortest paths, by length, of each pair."""
-    data = json.loads(files("sim.worlds.data").joinpath("sndlib.json").read_text("utf-8"))[name]
+    data = _data()[name]
     n = len(data["nodes"])
     graph: nx.Graph[int] = nx.Graph()
     for a, b, km in data["links"]:

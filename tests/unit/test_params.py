@@ -106,6 +106,8 @@ class Copier(Policy):
         ("construction", "robot-*.params.rech=2",
          r"yaml:\d+: agents.robot-\*: params: no 'rech'; did you mean 'reach'"),
         ("construction", "robot-*.params.reach=far", "params: .*'far'"),
+        ("market", "informed-*.params.edge=abc",
+         "params: edge: Expected `float`, got `str`, found 'abc'"),
         ("market", "maker-*.params.lotts=2", "'lotts'; did you mean 'lots'"),
     ],
 )  # fmt: skip

@@ -74,10 +74,6 @@ def seed_test() -> Callable[..., None]:
 def test_every_world_with_decisions_is_a_parallel_environment(
     kind: str, api_test: Callable[..., None], seed_test: Callable[..., None]
 ) -> None:
-    if kind == "market":
-        with pytest.raises(ScenarioError, match="its agents are programs that send messages"):
-            sim.env("market")
-        return
     steps = 3 if kind == "smart_grid" else STEPS
     api_test(made(kind), num_cycles=steps)
     seed_test(lambda: made(kind), num_cycles=steps)

@@ -75,6 +75,8 @@ class Agents:
         self.incarnation = [0] * n
         self.failures: list[Failure] = []
         self.ending: list[tuple[int, int, str | None]] = []
+        self.finished: set[int] = set()
+        """Who is down as its program came to its end."""
         self.orders: list[Order] = []
         self.discards: dict[int, list[int]] = {}
         self._dead_hosts: set[int] = set()
@@ -144,6 +146,7 @@ class Agents:
         """Schedules every played agent to begin at `time`."""
         self.timer[:] = NEVER
         self.ending.clear()
+        self.finished.clear()
         for venue in self.venues:
             self.open_venue(venue, is_on=True)
         for agents in self.hosts:
@@ -176,6 +179,7 @@ class Agents:
                 renewed.append(host)
             self._ready[agent] = self._describe(agent, episode)
             self.incarnation[agent] += 1
+            self.finished.discard(agent)
             self.state[agent] = UP
             self.must_run[agent] = True
         return renewed

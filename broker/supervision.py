@@ -72,6 +72,8 @@ class Supervisor:
             has_left = agents.state[agent] == ENDED
             if has_left:
                 self.kill(agent)
+                if error is None:
+                    agents.finished.add(agent)
             if error is None:
                 continue
             plan, cause = agents.plans[agent], error.partition("\n")[0]

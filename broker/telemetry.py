@@ -213,6 +213,8 @@ class Telemetry:
     def _states(self) -> list[str]:
         agents = self._kernel.agents
         named = [_STATES[state] for state in agents.state.tolist()]
+        for i in agents.finished:
+            named[i] = "finished"
         for name in self._failed:
             i = agents.index[name]
             if named[i] in ("finished", "down"):

@@ -230,16 +230,16 @@ class Live:
 
     def _progress(self, news: tuple[Event, ...]) -> Progress:
         kernel = self.kernel
-        state = kernel.agents.state
+        state, finished = kernel.agents.state, len(kernel.agents.finished)
         return Progress(
             "running",
             kernel.now,
             kernel.scenario.duration_ns * kernel.scenario.episodes,
             up=int(((state == UP) | (state == VENUE)).sum()),
-            down=int(((state == DOWN) | (state == HUNG)).sum()),
+            down=int(((state == DOWN) | (state == HUNG)).sum()) - finished,
             sent=kernel.network.ledger.sent,
             events=news,
-            ended=int((state == ENDED).sum()),
+            ended=int((state == ENDED).sum()) + finished,
         )
 
     def _frame(self) -> Frame:

@@ -67,6 +67,7 @@ class Motorist(ABC):
     def __init__(self, name: str, group: Any, params: Mapping[str, Any]) -> None:
         check(params, PARAMS)
         self.name, self.group = name, group
+        self.has_guests = "lane" in {field.name for field in group.action.fields}
         self.period = group.every_ns / 1e9
         self.least, self.most = float(group.action.low[0]), float(group.action.high[0])
 
@@ -81,7 +82,10 @@ class Motorist(ABC):
         intended = xp.clip(intended, self.least, self.most)
         intended = xp.where(self.field(obs, "braking") > 0, self.least, intended)
         memory = xp.concat((intended, *kept), axis=1)
-        return intended, {"cam": self.told(xp, obs, intended)}, memory
+        action = intended
+        if self.has_guests:  # and stays where it is, in the file or beside
+            action = xp.concat((intended, self.field(obs, "beside")), axis=1)
+        return action, {"cam": self.told(xp, obs, intended)}, memory
 
     @abstractmethod
     def intend(

@@ -51,7 +51,6 @@ class Member(Cacc):
         super().__init__(name, group, params)
         self.notice = float(params.get("notice", 8.0))
         self.lease = max(float(params.get("lease", 3.0)), self.patience)
-        self.has_guests = "wish" in {field.name for field in group.observation.fields}
         if self.has_guests:
             self.speaks = {"cam": CAM, "plan": PLAN}
             self.hears = {"cam": CAM, "plan": PLAN}
@@ -60,10 +59,11 @@ class Member(Cacc):
     def __call__(
         self, obs: Any, inbox: Mapping[str, Any], memory: Any, key: Any
     ) -> tuple[Any, dict[str, Any], Any]:
-        intended, outbox, memory = super().__call__(obs, inbox, memory, key)
+        action, outbox, memory = super().__call__(obs, inbox, memory, key)
         if not self.has_guests:
-            return intended, outbox, memory
+            return action, outbox, memory
         xp = array_namespace(obs)
+        intended = action[:, :1]
         asks, leaving, answers = (memory[:, i : i + 1] for i in range(5, 8))
         beside, speed = self.field(obs, "beside"), self.field(obs, "speed")
         number, gap = self.field(obs, "number"), self.field(obs, "gap")

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import sim
 from agents.behaviours.vehicles import Acc, Cacc, Human, Leader, ahead
 from agents.behaviours.vehicles_platoon import PLAN, Member
 from agents.behaviours.vehicles_roles import Pedal
@@ -293,3 +294,14 @@ def test_who_learns_among_guests_moves_its_pedal_and_leaves_the_rest_to_the_rule
     assert action.tolist() == [[2.0, 0.0]]
     assert said["plan"][0, 5:].tolist() == [member.asks, member.answers] == [0.0, 4.0]
     assert said["cam"][0, 4] == 2.0, "it says what it does"
+
+
+@pytest.mark.parametrize("driver", ["Acc", "Human", "Cacc"])
+def test_any_driver_may_drive_where_there_are_guests(driver: str) -> None:
+    """Such a world asks for a lane as well: they stay in theirs."""
+    behaviours = {"vehicle-*": f"agents.behaviours.vehicles:{driver}"}
+    result = sim.run(
+        "platoon", duration="1s", behaviours=behaviours, inline=True, record=False, compare=False,
+        overrides=["faults=[]"],
+    )  # fmt: skip
+    assert (result.status, result.metrics["joined"].value) == ("completed", 0)

@@ -309,6 +309,8 @@ def test_nobody_enters_a_place_that_is_taken() -> None:
     actions["vehicle"][0, 0, 1] = 1.0
     state, _ = world.advance(state, actions, there)
     assert state["lane"].tolist() == [[1, 2]]
+    for _ in range(4):  # the wish holds until the next decision
+        state, _ = world.advance(state, actions, there)
     assert world.metrics(state)["scrapes"].value == 1
     assert world.metrics(state)["changes"].value == 0
 

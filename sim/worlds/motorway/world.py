@@ -145,7 +145,8 @@ class Motorway(Classic[Params]):
         )  # fmt: skip
         now = (state["step"] + 1) * self.dt
         sums, rewards = outcome.counted(p, {**state, "lane": lane}, driven, scraped, now, self.dt)
-        settling = torch.where(changed, self.settling, torch.clamp(state["settling"] - 1, min=0))
+        tried = changed | scraped
+        settling = torch.where(tried, self.settling, torch.clamp(state["settling"] - 1, min=0))
         told = torch.stack((driven.place, driven.speed, lane.double()), -1)
         changes = {
             "lane": lane, "place": driven.place, "speed": driven.speed,

@@ -31,6 +31,9 @@ ALPHA_MIN: Final = 0.05
 class User(Rule):
     """What users have in common."""
 
+    def __init__(self, name: str, group: Any, params: Mapping[str, Any]) -> None:
+        super().__init__(name, group, {})
+
     def paced(self, xp: Any, obs: Any, wanted: Any) -> Any:
         """The request of a round, of one who wants so much of the game. Shapes: [B, 1]."""
         wanted = xp.minimum(wanted, self.field(obs, "demand"))
@@ -60,6 +63,10 @@ class Price(Rule):
 
     speaks: Mapping[str, int] = {"price": 2}
 
+    def __init__(self, name: str, group: Any, params: Mapping[str, Any]) -> None:
+        super().__init__(name, group, {})
+        self.step = float(params.get("step", 0.05))
+
     def memory(self, xp: Any, batch: int) -> Any:
         return xp.zeros((batch, 1), dtype=xp.float64)
 
@@ -75,7 +82,7 @@ class Price(Rule):
         """By what the price rises. Shapes: [B, 1]."""
         capacity = xp.clip(self.field(obs, "capacity"), 1e-9, None)
         excess = self.field(obs, "projected") / capacity - 1.0
-        return float(self.params.get("step", 0.05)) * excess, {}
+        return self.step * excess, {}
 
 
 class Answer(User):
@@ -98,7 +105,7 @@ class AdmmLink(Rule):
     speaks: Mapping[str, int]
 
     def __init__(self, name: str, group: Any, params: Mapping[str, Any]) -> None:
-        super().__init__(name, group, params)
+        super().__init__(name, group, {})
         self.hears = {"wish": 1 + int(group.observation.fields[0].high)}
         self.speaks = {"trimmed": 2 + group.observation.fields[-1].size}
 
@@ -124,6 +131,7 @@ class AdmmUser(User):
 
     def __init__(self, name: str, group: Any, params: Mapping[str, Any]) -> None:
         super().__init__(name, group, params)
+        self.rho = float(params.get("rho", 0.2))
         where = group.observation.index("route")
         self.speaks = {"wish": 1 + where.stop - where.start}
         self.hears = {"trimmed": 2 + int(group.observation.fields[0].high)}
@@ -142,12 +150,11 @@ class AdmmUser(User):
 
     def _best(self, xp: Any, obs: Any, pull: Any, links: Any) -> Any:
         """Where U'(x) = rho (links x - pull), between 0 and the demand. Shapes: [B, 1]."""
-        rho = float(self.params.get("rho", 0.2))
         weight, alpha = self.field(obs, "weight"), self.field(obs, "alpha")
         low, high = xp.zeros_like(weight), self.field(obs, "demand")
         for _ in range(HALVINGS):
             x = (low + high) / 2
-            is_more = weight * x**-alpha > rho * (links * x - pull)
+            is_more = weight * x**-alpha > self.rho * (links * x - pull)
             low, high = xp.where(is_more, x, low), xp.where(is_more, high, x)
         return (low + high) / 2
 

@@ -44,7 +44,8 @@ def print_result(console: Console, result: Result, command: Sequence[str] = ()) 
     if any(gains.values()):
         name, unit = next((n, m.unit) for n, m in result.metrics.items() if m.objective)
         over = [f"{number(v)} than {column}" for column, v in gains.items()]
-        details.add_row("bytes sent", f"per {unit or 'unit'} of {name} better: {', '.join(over)}")
+        one = "unit" if not unit or unit.startswith("per ") else unit
+        details.add_row("bytes sent", f"per {one} of {name} better: {', '.join(over)}")
     if result.actions:
         details.add_row("actions", _unpunctual(result.actions))
     if result.learning:

@@ -8,6 +8,7 @@ import pytest
 
 import sim
 from agents.behaviours.auction_house import SALES
+from sim.errors import ScenarioError
 
 
 def table(**overrides: Any) -> dict[str, list[float]]:
@@ -59,8 +60,5 @@ def test_what_the_house_finds_is_the_outcome() -> None:
 
 
 def test_a_format_that_does_not_exist_is_told() -> None:
-    result = sim.run(
-        "auction_house", inline=True, record=False, compare=False, duration="5s",
-        overrides={"agents.agent-1.params.formats": "frist_price", "faults": []},
-    )  # fmt: skip
-    assert "did you mean 'first_price'" in result.agent_failures[0]["cause"]
+    with pytest.raises(ScenarioError, match="did you mean 'first_price'"):
+        sim.run("auction_house", overrides={"agents.agent-1.params.formats": "frist_price"})

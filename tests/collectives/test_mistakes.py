@@ -11,7 +11,7 @@ import pytest
 import sim.runner
 from agents.collectives.kinds import KINDS
 from agents.collectives.operators import finished, operator, taken
-from sim.errors import AgentError
+from sim.errors import AgentError, ScenarioError
 from sim.scenario.load import load_scenario
 
 SOURCE = """
@@ -269,8 +269,8 @@ def test_params_of_the_scenarios_are_checked(
 ) -> None:
     sets = [f"agents.{pattern}.params.{key}={value}" for key, value in params.items()]
     scenario = load_scenario(f"scenarios/{name}.yaml", [*sets, "duration=2s"])
-    result = sim.runner.run(scenario, inline=True, record=False, compare=False)
-    assert problem in str(result.agent_failures[0])
+    with pytest.raises(ScenarioError, match=problem):
+        sim.runner.run(scenario, inline=True, record=False, compare=False)
 
 
 def test_all_reduce_by_gossip_runs() -> None:

@@ -20,7 +20,7 @@ STATES: Final = {
     "finished": ("○ done", "dim"),
     "absent": ("· nobody", "faint"),
 }
-_TROUBLE: Final = {"failed": 0, "down": 1, "hung": 2, "finished": 3, "up": 4, "absent": 5}
+_TROUBLE: Final = {"failed": 0, "down": 1, "hung": 2, "up": 3, "finished": 4, "absent": 5}
 
 
 class _Column(NamedTuple):

@@ -9,13 +9,11 @@ from __future__ import annotations
 
 import importlib
 import inspect
-from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, get_type_hints
+from typing import TYPE_CHECKING, Any
 
-import msgspec
-
+from agents.params import check_taken
 from sim.author import file_module
 from sim.errors import AgentError
 from sim.ids import did_you_mean
@@ -72,12 +70,11 @@ def make_agent(cell: Cell) -> Agent:
 
     Raises: AgentError if the behaviour does not exist or does not take the scenario's params.
     """
-    from agents.agent import Agent
     from agents.policy import MechanismAgent, PolicyAgent
 
     start = cell.start
     found = load_behaviour(start.behaviour, start.folder)
-    if inspect.isclass(found) and issubclass(found, Agent):
+    if is_program(found):
         agent_class: type[Agent] = found
         arguments = dict(start.params)
     elif any(r["receiver"] == start.name for r in start.rounds) and not is_policy(found):
@@ -85,75 +82,17 @@ def make_agent(cell: Cell) -> Agent:
     else:
         arguments = {"policy": _make_policy(found, cell)}
         agent_class = PolicyAgent
-    _check_takes(agent_class, arguments)
+    check_taken(agent_class, arguments)
     agent = agent_class.__new__(agent_class)
     agent._cell = cell
     agent.__init__(**arguments)  # type: ignore[misc]
     return agent
 
 
-def check_params(found: Any, group: Group | None, params: Mapping[str, Any]) -> None:
-    """Whether a behaviour takes the params of the scenario: it is made to see it. A policy that
-    keeps them may ask later, and is believed.
-
-    Raises: AgentError for one that it does not ask for, with the nearest one, or that is no value.
-    """
+def is_program(found: Any) -> bool:
     from agents.agent import Agent
 
-    if inspect.isclass(found) and issubclass(found, Agent):
-        _check_takes(found, params)
-        hints = get_type_hints(found.__init__, include_extras=True)
-        for name, value in params.items():
-            try:
-                msgspec.convert(value, hints.get(name, Any))
-            except msgspec.ValidationError as error:
-                raise AgentError(f"{name}: {error}, found {value!r}") from None
-        try:
-            found.__new__(found).__init__(**params)  # type: ignore[misc]
-        except ValueError as error:
-            raise AgentError(str(error)) from None
-        except AttributeError:
-            pass  # One that looks around as it is made: there is no run yet.
-    elif is_policy(found) and group is not None:
-        asked = Asked(params)
-        try:
-            made = found(name=group.agents[0], group=group, params=asked)
-        except (TypeError, ValueError, ArithmeticError) as error:
-            raise AgentError(str(error)) from None
-        is_kept = any(value is asked for value in vars(made).values())
-        for name in () if is_kept else params:
-            if name not in asked.names:
-                raise AgentError(f"no {name!r}; {did_you_mean(name, sorted(asked.names))}")
-
-
-class Asked(Mapping[str, Any]):
-    """Params that know which names they have been asked for."""
-
-    def __init__(self, params: Mapping[str, Any]) -> None:
-        self.params, self.names = params, set[str]()
-
-    def __getitem__(self, name: str) -> Any:
-        self.names.add(name)
-        return self.params[name]
-
-    def __iter__(self) -> Iterator[str]:
-        """Who copies them, or goes through their names, takes any."""
-        self.names.update(self.params)
-        return iter(self.params)
-
-    def __len__(self) -> int:
-        return len(self.params)
-
-
-def _check_takes(agent_class: type[Agent], params: Mapping[str, Any]) -> None:
-    """Raises: AgentError if `__init__` does not take the params."""
-    signature = inspect.signature(agent_class.__init__)
-    try:
-        signature.bind(None, **params)
-    except TypeError as error:
-        known = list(signature.parameters)[1:]
-        close = [f"; {did_you_mean(name, known)}" for name in params if name not in known]
-        raise AgentError(f"{agent_class.__name__}(**params): {error}{''.join(close[:1])}") from None
+    return inspect.isclass(found) and issubclass(found, Agent)
 
 
 def is_policy(found: Any) -> bool:

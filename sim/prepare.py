@@ -8,7 +8,8 @@ from pathlib import Path
 
 import msgspec
 
-from agents.behaviour import check_params, load_behaviour
+from agents.behaviour import is_policy, is_program, load_behaviour
+from agents.params import check_policy, check_program
 from broker.kernel import Kernel
 from sim.errors import AgentError, InstallationError, ScenarioError
 from sim.online import LEARNER_PROGRAM, is_online, with_learner
@@ -178,9 +179,13 @@ def _check_behaviours(world: World, plans: Sequence[AgentPlan]) -> None:
 
 
 def _check_params(plan: AgentPlan, group: Group | None) -> None:
-    one = group and replace(group, agents=(plan.name,))
+    """Raises: ScenarioError for params that a behaviour of ours does not take."""
+    found = load_behaviour(plan.behaviour, plan.folder)
     try:
-        check_params(load_behaviour(plan.behaviour, plan.folder), one, plan.params)
+        if is_program(found):
+            check_program(found, plan.params)
+        elif is_policy(found) and group is not None:
+            check_policy(found, replace(group, agents=(plan.name,)), plan.params)
     except AgentError as error:
         raise ScenarioError(f"{plan.where or plan.name}: params: {error}") from None
 

@@ -29,7 +29,7 @@ ALPHA_MIN: Final = 0.05
 
 
 class User(Rule):
-    """What users have in common."""
+    """What users have in common. None keeps its params: so a wrong one is told."""
 
     def __init__(self, name: str, group: Any, params: Mapping[str, Any]) -> None:
         super().__init__(name, group, {})

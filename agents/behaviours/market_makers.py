@@ -16,8 +16,8 @@ import math
 from collections import deque
 from typing import Any, Final
 
+from agents.arguments import one_of
 from agents.behaviours.market_trader import NotNegative, Positive, Trader
-from sim.errors import AgentError
 from sim.units import SECOND, duration_ns
 
 STRATEGIES: Final = ("inventory", "symmetric")
@@ -55,9 +55,8 @@ class Maker(Trader):
         start: Positive = 10.0, venue: str = "",
     ) -> None:  # fmt: skip
         super().__init__(venue)
-        if strategy not in STRATEGIES:
-            raise AgentError(f"strategy: expected one of {', '.join(STRATEGIES)}: {strategy!r}")
-        self.strategy, self.lots, self.gamma, self.k, self.most = strategy, lots, gamma, k, most
+        self.strategy = one_of("strategy", strategy, STRATEGIES)
+        self.lots, self.gamma, self.k, self.most = lots, gamma, k, most
         self.levels, self.gap = levels, gap
         self.horizon_s, self.memory_ns = duration_ns(horizon) / 1e9, duration_ns(memory)
         self.impact, self.volatility = impact, volatility

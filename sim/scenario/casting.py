@@ -49,7 +49,7 @@ def _check_params(plan: AgentPlan, takes: Sequence[str] | None) -> None:
     for param in plan.params:
         if takes is not None and param not in takes:
             raise UnknownKeyError(
-                f"{_where(plan)}: params: {plan.behaviour} takes no {param!r}; "
+                f"{_where(plan)}: params: {plan.behaviour.rpartition(':')[2]} takes no {param!r}; "
                 f"{did_you_mean(param, takes)}"
             )
 

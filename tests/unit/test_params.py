@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from agents.behaviour import check_params
+from agents.params import check_policy
 from sim.errors import AgentError, ScenarioError
 from sim.prepare import load, prepare
 from sim.spaces import Space
@@ -106,9 +106,11 @@ class Copier(Policy):
         ("construction", "robot-*.params.rech=2",
          r"yaml:\d+: agents.robot-\*: params: no 'rech'; did you mean 'reach'"),
         ("construction", "robot-*.params.reach=far", "params: .*'far'"),
+        ("market", "maker-*.params.strategy=symetric", "no 'symetric'; did you mean 'symm"),
+        ("market", "maker-*.params.gamma=-1", "params: gamma: Expected `float` > 0.0, found -1"),
         ("market", "informed-*.params.edge=abc",
          "params: edge: Expected `float`, got `str`, found 'abc'"),
-        ("market", "maker-*.params.lotts=2", "'lotts'; did you mean 'lots'"),
+        ("market", "maker-*.params.lotts=2", "Maker takes no 'lotts'; did you mean 'lots'"),
     ],
 )  # fmt: skip
 def test_so_is_one_that_is_given_as_an_option(name: str, setting: str, message: str) -> None:
@@ -118,7 +120,7 @@ def test_so_is_one_that_is_given_as_an_option(name: str, setting: str, message: 
 
 def test_who_copies_or_keeps_params_may_ask_for_any() -> None:
     for policy in (Keeper, Copier):
-        check_params(policy, GROUP, {"anything": 1})
-    check_params(Policy, GROUP, {"hours": 1})
+        check_policy(policy, GROUP, {"anything": 1})
+    check_policy(Policy, GROUP, {"hours": 1})
     with pytest.raises(AgentError, match="no 'hour'; did you mean 'hours'"):
-        check_params(Policy, GROUP, {"hours": 1, "hour": 2})
+        check_policy(Policy, GROUP, {"hours": 1, "hour": 2})

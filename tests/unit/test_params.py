@@ -100,6 +100,11 @@ class Copier(Policy):
         super().__init__(name, group, {"hours": 1, **params})
 
 
+class Looker(Policy):
+    def __init__(self, name: str, group: Group, params: Mapping[str, Any]) -> None:
+        assert [name for name in params if name != "anything"] == []
+
+
 @pytest.mark.parametrize(
     ("name", "setting", "message"),
     [
@@ -118,8 +123,8 @@ def test_so_is_one_that_is_given_as_an_option(name: str, setting: str, message: 
         prepare(load(name, overrides=[f"agents.{setting}"]))
 
 
-def test_who_copies_or_keeps_params_may_ask_for_any() -> None:
-    for policy in (Keeper, Copier):
+def test_who_copies_or_keeps_params_or_looks_itself_may_take_any() -> None:
+    for policy in (Keeper, Copier, Looker):
         check_policy(policy, GROUP, {"anything": 1})
     check_policy(Policy, GROUP, {"hours": 1})
     with pytest.raises(AgentError, match="no 'hour'; did you mean 'hours'"):

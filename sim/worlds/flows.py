@@ -226,12 +226,12 @@ class Flows(Classic[Params]):
         """What a critic or a mixer is told: as shares of the most there can be, for a mixer's
         weights grow with what it is told. Shapes: -> float64 [B, 1 + 3 n + l]."""
         p, state = self.params, self.begun(state)
-        most = p.demand[1]
+        most, left = p.demand[1], torch.clamp(self.capacities(state) - state["used"], min=0.0)
         return torch.cat(
             (
                 (1.0 - state["round"] / p.rounds)[:, None], state["weight"] / p.weight[1],
                 state["demand"] / most, state["got"] / most,
-                torch.clamp(1.0 - state["used"] / self.capacities(state), min=0.0),
+                left / self.capacity.to(left.device),
             ), 1,
         )  # fmt: skip
 

@@ -244,10 +244,12 @@ def test_a_learner_says_its_weight_and_sees_its_share() -> None:
 
 
 def test_a_mixer_is_told_shares() -> None:
-    """Its weights grow with what it is told: nothing is above 1, whatever is asked for."""
-    world = make({"rounds": 3, "capacities": [50.0, 0.5], "weight": [5, 9]})
+    """Its weights grow with what it is told: nothing is above 1, whatever is asked for, and with a
+    link that has nothing left."""
+    world = make({"rounds": 3, "capacities": [50.0, 0.5], "weight": [5, 9], "drop": 0})
     state = world.reset([(7, 0), (7, 1)])
-    for asked in (0.0, 100.0, 3.0, 100.0):
+    for asked in (0.0, 100.0, 3.0, 100.0, 0.0):
+        state = world.inject(state, "capacity-drop", "link-2", asked == 3.0)
         told = world.central(state)
         assert told.shape == (2, 1 + 3 * N + 2)
         assert (told >= 0).all()

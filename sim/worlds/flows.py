@@ -253,7 +253,7 @@ class Flows(Classic[Params]):
         asked = float(state["requests"][0])
         found["refused"] = float(state["refusals"][0]) / asked if asked else 0.0
         most = _greatest(self.params, _numbers(capacity), _numbers(state["demand"]))
-        found["price_of_fairness"] = price_of_fairness(got[0].numpy(), most)
+        found["price_of_fairness"] = price_of_fairness(got[0].cpu().numpy(), most)
         return {
             name: Metric(found[name], unit, better, name == "welfare", text)
             for name, (unit, better, text) in HELP.items()

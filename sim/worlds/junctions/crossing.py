@@ -57,7 +57,7 @@ def held(at: Layout, road: float, state: State) -> Tensor:
 
 def turned(by_approach: Tensor) -> Tensor:
     """Zones counted from approaches as zones of the box. Shapes: [..., 4, 4] -> [..., 4, 4]."""
-    k = torch.arange(4)
+    k = torch.arange(4, device=by_approach.device)
     return by_approach.gather(-1, ((k[None, :] - k[:, None]) % 4).expand(by_approach.shape))
 
 
@@ -69,7 +69,7 @@ def is_free(at: Layout, state: State, zones: Tensor) -> Tensor:
     by_box = turned(zones).long()
     others = by_box.sum(-2, keepdim=True) > by_box
     # Counted from each approach again, and nothing on lanes that lead out.
-    k = torch.arange(4)
+    k = torch.arange(4, device=others.device)
     others = others.gather(-1, ((k[None, :] + k[:, None]) % 4).expand(others.shape))
     by_lane = torch.nn.functional.pad(others.flatten(1, 2), (0, 0, 0, at.lanes + 1 - at.inner))
     needs = at.ends[state["movement"]] > -1e8
@@ -91,7 +91,7 @@ def asked(at: Layout, road: float, state: State, files: Files, right: Tensor) ->
         return Asked(who, ready, refused, conflict)
 
     movement = of(state["movement"], who, 0)
-    lane = torch.arange(at.inner)
+    lane = torch.arange(at.inner, device=who.device)
     onto = at.after[lane, movement]
     room = _room(at, road, state, files).gather(1, onto)
     refused = ready & ~room
@@ -100,10 +100,10 @@ def asked(at: Layout, road: float, state: State, files: Files, right: Tensor) ->
     taken = turned(held(at, road, state))
     first = (rested + torch.where(may == GO, _FIRST_S, 0.0)).reshape(shape)
     waiting = (ready & room).reshape(shape)
-    clash = torch.zeros_like(waiting)
+    clash, number = torch.zeros_like(waiting), torch.arange(4, device=who.device)
     for _ in range(4):
         best = torch.where(waiting, first, -1.0).argmax(-1, keepdim=True)
-        is_best = (torch.arange(4) == best) & waiting
+        is_best = (number == best) & waiting
         others = taken.long().sum(-2, keepdim=True) > taken.long()
         is_clash = (need & others).any(-1) & is_best
         clash = clash | is_clash

@@ -61,7 +61,7 @@ def files(at: Layout, road: float, state: State) -> Files:
     gap = over + place.gather(1, before) - LENGTH_M - place.gather(1, order)
     ahead = speed.gather(1, before)
     gap = torch.where(is_free, FREE_M, gap)
-    back = torch.empty_like(order).scatter_(1, order, torch.arange(n).expand_as(order))
+    back = order.argsort(1)
     return Files(gap.gather(1, back), ahead.gather(1, back), tail, head, count)
 
 

@@ -13,9 +13,9 @@ Two that leave at the same side take the same last zone, so zones are all there 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from math import pi
-from typing import Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 import torch
 
@@ -27,6 +27,10 @@ LEAVES: Final = (2, 3, 1)
 _BEYOND: Final = -1e9
 """The end of a zone that a movement does not take: everybody is past it."""
 Tensor = torch.Tensor
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+    Record = TypeVar("Record", bound=DataclassInstance)
 
 
 @dataclass(frozen=True)
@@ -85,6 +89,13 @@ def layout(rows: int, columns: int, box: float) -> Layout:
             ends[movement, zone] = path[movement]
     ends[0, 0] = half
     return Layout(rows, columns, lanes, torch.tensor(entries), after, path, ends)
+
+
+def on_device(record: Record, device: torch.device) -> Record:
+    """A record with its tensors there."""
+    values = {field.name: getattr(record, field.name) for field in fields(record)}
+    there = {name: x.to(device) for name, x in values.items() if isinstance(x, Tensor)}
+    return replace(record, **there)
 
 
 def neighbours(rows: int, columns: int) -> list[list[int]]:

@@ -21,7 +21,7 @@ from sim.worlds.classics.fields import chosen
 from sim.worlds.junctions import demand, outcome, signals
 from sim.worlds.junctions.crossing import asked, held, is_free, turned
 from sim.worlds.junctions.lanes import files, of, put
-from sim.worlds.junctions.layout import layout, neighbours
+from sim.worlds.junctions.layout import layout, neighbours, on_device
 from sim.worlds.junctions.motion import moved
 from sim.worlds.junctions.params import (
     GO,
@@ -84,6 +84,12 @@ class Junctions(Classic[Params]):
         pairs = [(j, other) for j, others in enumerate(sides) for other in others if other > j]
         self.edges = [(names[j], names[other]) for j, other in pairs]
 
+    def move(self, device: torch.device) -> None:
+        """Brings what stays the same to where it is needed, once."""
+        if self.sides.device != device:
+            self.at, self.plan = on_device(self.at, device), on_device(self.plan, device)
+            self.demand, self.sides = on_device(self.demand, device), self.sides.to(device)
+
     def start(self, state: State) -> State:
         key = state["key"]
         zero = torch.zeros(len(key), self.slots, dtype=torch.float64, device=key.device)
@@ -93,7 +99,7 @@ class Junctions(Classic[Params]):
             "place": zero, "speed": zero, "acceleration": zero, "rested": zero, "waited": zero,
             "worth": zero + 1, "committed": none.bool(), "must_stop": none.bool(),
             "stands": none.bool(), "near": none.bool(),
-            "waiting": torch.zeros(len(key), len(self.at.entries), dtype=torch.int64),
+            "waiting": none[:, :1].repeat(1, len(self.at.entries)),
             **signals.began(key, self.at.junctions), **outcome.began(key),
         }  # fmt: skip
 
@@ -118,6 +124,7 @@ class Junctions(Classic[Params]):
         return signals.advanced(self.plan, state, torch.where(present["signal"], wanted, planned))
 
     def advance(self, state: State, actions: Tensors, present: Tensors) -> Stepped:
+        self.move(state["key"].device)
         p, at = self.params, self.at
         state = {**state, **self.switched(state, actions, present)}
         there = state["lane"] < at.lanes
@@ -182,10 +189,11 @@ class Junctions(Classic[Params]):
         return {"signal": torch.stack((at, torch.zeros_like(at)), -1)}
 
     def observe(self, state: State) -> dict[str, Tensor]:
+        self.move(state["key"].device)
         if self.has_signals:
             return {"signal": self._signals(state)}
         zones = held(self.at, self.params.road, state)
-        k = torch.arange(4, dtype=torch.float64)[:, None]
+        k = torch.arange(4, dtype=torch.float64, device=zones.device)[:, None]
         owner = torch.where(turned(zones)[:, 0], k, -1.0).amax(1)
         return {"manager": owner[:, None], "vehicle": self._vehicles(state, zones)}
 
@@ -199,14 +207,16 @@ class Junctions(Classic[Params]):
             lanes = torch.zeros(batch, at.lanes + 1, dtype=torch.int64, device=slow.device)
             lanes.scatter_add_(1, state["lane"], some.long())
             counts.append(lanes[:, : at.inner].reshape(shape).double())
-        number = torch.arange(at.junctions, dtype=torch.float64).expand(batch, -1)[..., None]
-        phase = torch.arange(len(self.plan.shows)) == state["phase"][..., None]
+        device = slow.device
+        number = torch.arange(at.junctions, dtype=torch.float64, device=device)[:, None]
+        phase = torch.arange(len(self.plan.shows), device=device) == state["phase"][..., None]
         green = (state["aspect"] == signals.GREEN)[..., None]
         since = state["since"][..., None].double() * self.dt
         shares = torch.tensor([1 - p.right - p.left, p.right, p.left], dtype=torch.float64)
+        shares = shares.to(device)
         told = (
-            number, self.sides.expand(shape), *counts, phase.double(), green.double(), since,
-            shares.expand(batch, at.junctions, 3),
+            number.expand(batch, -1, 1), self.sides.expand(shape), *counts, phase.double(),
+            green.double(), since, shares.expand(batch, at.junctions, 3),
         )  # fmt: skip
         return torch.cat(told, -1)
 

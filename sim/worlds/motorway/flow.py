@@ -30,15 +30,16 @@ def arrivals(p: Params, called: float, keys: Tensor) -> State:
     drawn = uniforms(keys, torch.zeros_like(keys), n, _ARRIVAL)
     lot = uniforms(keys, torch.zeros_like(keys), n, _WISH)
     early = p.length / p.speed if p.filled else 0.0
-    main, between = torch.arange(p.vehicles), p.lanes * PER_HOUR / p.demand
+    device = keys.device
+    main, between = torch.arange(p.vehicles, device=device), p.lanes * PER_HOUR / p.demand
     # Lanes take turns, so that not all come at once.
     turn = (main % p.lanes) / p.lanes
     due = (main // p.lanes + turn + p.jitter * drawn[:, : p.vehicles]) * between - early
     home = (1 + main % p.lanes).expand_as(due)
     wish = p.speed * (1 + p.spread * (2 * lot - 1))
     on_ramp = drawn[:, p.vehicles : p.vehicles + p.ramps]
-    ramps = (torch.arange(p.ramps) + p.jitter * on_ramp) * (PER_HOUR / p.ramp_demand)
-    hurried = torch.arange(p.emergencies) * 30.0 + called
+    ramps = (torch.arange(p.ramps, device=device) + p.jitter * on_ramp) * (PER_HOUR / p.ramp_demand)
+    hurried = torch.arange(p.emergencies, device=device) * 30.0 + called
     hurried = hurried.expand(len(keys), -1).to(due.dtype)
     wish[:, p.vehicles + p.ramps :] = p.hurry
     lanes = (home, torch.zeros_like(ramps).long(), torch.full_like(hurried, p.lanes).long())

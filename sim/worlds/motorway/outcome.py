@@ -66,7 +66,8 @@ def counted(
     comfort = -torch.clamp(driven.acceleration * driven.acceleration / 9.0, max=1.0) * is_on * dt
     safety = -(is_near * dt + (crashed.double() + scraped.double()) * 20.0)
     rewards = torch.stack((progress, comfort, safety), -1)
-    by_lane = driven.way[..., None] * (lane[..., None] == torch.arange(p.lanes + 1))
+    lanes = torch.arange(p.lanes + 1, device=lane.device)
+    by_lane = driven.way[..., None] * (lane[..., None] == lanes)
     arrives = is_on & (driven.place >= p.scene) & (state["response"] < 0)
     sums = {
         "earned": state["earned"] + (progress + comfort + safety),

@@ -192,8 +192,8 @@ class Motorway(Classic[Params]):
         if p.noise:
             drawn = normals(state["key"], state["step"], self.agents * 12, _SENSOR)
             seen = seen + p.noise * drawn.reshape(len(drawn), -1, 3, 4).permute(3, 2, 0, 1)
-        blank = torch.tensor([p.sight, 0.0, p.sight, 0.0], dtype=seen.dtype)[:, None, None, None]
-        seen = torch.where(is_seen, seen, blank).permute(2, 3, 1, 0).flatten(2)
+        blank = torch.tensor([p.sight, 0.0, p.sight, 0.0], dtype=seen.dtype).to(seen.device)
+        seen = torch.where(is_seen, seen, blank[:, None, None, None]).permute(2, 3, 1, 0).flatten(2)
         every = torch.cat((torch.stack([x.double() for x in own], -1), seen), -1)
         every = torch.where(is_on[..., None], every, 0.0)
         every[..., 1] = state["gone"].double()
@@ -213,9 +213,9 @@ class Motorway(Classic[Params]):
     def positions(self, state: State) -> dict[str, Tensor]:
         """Along the road and across it; who is not on it is out of reach. Shapes: -> [B, 2] each.
         Units: m."""
-        away = 1e9 * (1 + torch.arange(self.agents, dtype=torch.float64))
-        is_on = state["lane"] != PARKED
-        x = torch.where(is_on, state["place"], away)
+        place, is_on = state["place"], state["lane"] != PARKED
+        away = 1e9 * torch.arange(1, self.agents + 1, dtype=place.dtype, device=place.device)
+        x = torch.where(is_on, place, away)
         at = torch.stack((x, LANE_M * state["lane"].double()), -1)
         return dict(zip(self.names, at.unbind(1), strict=True))
 

@@ -143,7 +143,7 @@ class PlainRole:
         for topic, field in self._said.items():
             part = decision[:, at : at + field.size]
             if field.choices:
-                symbols = xp.arange(field.choices, dtype=part.dtype)
+                symbols = xp.arange(field.choices, dtype=part.dtype, device=part.device)
                 part = xp.astype(part[:, :1] == symbols[None, :], xp.float64)
             outbox[topic] = part
             at += field.size

@@ -1,7 +1,7 @@
 """Results on disk: one JSON per proof, its key, and the table that is made of them all.
 
-A result counts as long as its key does: a hash of the code that it depends on, comments, docstrings
-and the words of errors left out, and of scenarios and data as they are.
+A result counts as long as its key does: a hash of the code that it depends on, comments, docstrings,
+the words of errors and devices left out, and of scenarios and data as they are.
 """
 
 from __future__ import annotations
@@ -54,9 +54,12 @@ def code_key(asked: str, patterns: Sequence[str], *more: Path) -> str:
 
 
 def _bare(text: str) -> str:
-    """Code without comments, docstrings and the words of errors: no figure comes of them."""
+    """Code without comments, docstrings, the words of errors and the device that a tensor is made
+    on: no figure comes of them."""
     tree = ast.parse(text)
     for node in ast.walk(tree):
+        if isinstance(node, ast.Call):
+            node.keywords = [word for word in node.keywords if word.arg != "device"]
         if isinstance(node, ast.Raise) and isinstance(node.exc, ast.Call):
             node.exc.args, node.exc.keywords = [], []
         body = getattr(node, "body", None)

@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from array_api_compat import array_namespace
+from array_api_compat import array_namespace, device
 
 from sim.spaces import Field, Space
 from sim.worlds.classics.fields import choice
@@ -97,10 +97,8 @@ class Quoter(_Role):
     ) -> tuple[Any, Mapping[str, Any], Any]:
         xp = array_namespace(decision)
         chosen = xp.astype(decision, xp.int64)
-        half, lean = (
-            xp.take(xp.asarray(of, dtype=obs.dtype), chosen[:, i], axis=0)[:, None]
-            for i, of in enumerate((WIDTHS, LEANS))
-        )
+        of = (xp.asarray(x, dtype=obs.dtype, device=device(obs)) for x in (WIDTHS, LEANS))
+        half, lean = (xp.take(x, chosen[:, i], axis=0)[:, None] for i, x in enumerate(of))
         centre, held = self.field(obs, "news") + lean, self.field(obs, "position")
         bid, ask = xp.floor(centre - half), xp.ceil(centre + half)
         buys, sells = (xp.clip(self.most - way * held, 0.0, self.lots) for way in (1, -1))

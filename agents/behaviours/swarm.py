@@ -11,7 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any, Final
 
-from array_api_compat import array_namespace
+from array_api_compat import array_namespace, device
 
 Array = Any
 FULL: Final = 0.95
@@ -131,7 +131,7 @@ def beams(xp: Any, free: Array) -> Array:
     count = free.shape[1]
     angles = [2 * math.pi * i / count for i in range(count)]
     columns = [[math.cos(a) for a in angles], [math.sin(a) for a in angles]]
-    return xp.permute_dims(xp.asarray(columns, dtype=free.dtype), (1, 0))
+    return xp.permute_dims(xp.asarray(columns, dtype=free.dtype, device=device(free)), (1, 0))
 
 
 def far(xp: Any, points: Array, at: Array) -> Array:

@@ -57,8 +57,8 @@ class Explorer(Robot):
     def decide(
         self, xp: Any, obs: Array, inbox: Mapping[str, Any], memory: Array, key: Any
     ) -> tuple[Array, dict[str, Array], Array]:
-        own, squares = self.pair(xp, obs, ""), xp.asarray(self.squares, dtype=obs.dtype)
-        squares = xp.asarray(squares, device=device(obs))
+        own = self.pair(xp, obs, "")
+        squares = xp.asarray(self.squares, dtype=obs.dtype, device=device(obs))
         odds = memory[:, :-1] + self.field(obs, "sighted") * self.evidence(xp, obs, squares)
         odds = merged(xp, xp.clip(odds, -SURE, SURE), inbox.get("map"))
         goal = self.frontier(xp, own, inbox.get("at"), odds, squares)

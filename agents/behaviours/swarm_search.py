@@ -6,6 +6,8 @@ import math
 from collections.abc import Mapping
 from typing import Any, Final
 
+from array_api_compat import device
+
 from agents.behaviours.swarm import Array, Robot
 
 LEAST_WAY: Final = 0.5
@@ -26,7 +28,7 @@ class Wander(Robot):
     ) -> tuple[Array, dict[str, Array], Array]:
         direction = xp.where(memory == 0, self.pair(xp, obs, "heading"), memory)
         ahead = self.pair(xp, obs, "") + direction * (LEAST_WAY + 2 * self.speed * self.period)
-        size = xp.asarray([[self.width, self.height]], dtype=obs.dtype)
+        size = xp.asarray([[self.width, self.height]], dtype=obs.dtype, device=device(obs))
         is_out = xp.any((ahead < 0) | (ahead > size), axis=1, keepdims=True)
         speed = xp.sum(self.pair(xp, obs, "speed") * direction, axis=1, keepdims=True)
         is_stuck = xp.any(memory != 0, axis=1, keepdims=True) & (speed < 0.1 * self.speed)

@@ -46,7 +46,7 @@ class Pretended(TorchFunctionMode):
         if is_here and is_there and not (name in _MAY_MIX and isinstance(args[0], Elsewhere)):
             raise Mixed(f"{name or func}: of {[(type(t).__name__, t.shape) for t in tensors]}")
         to = "cpu" if name == "cpu" else next(filter(_is_device, (*args, *kwargs.values())), None)
-        if to is None:
+        if to is None or func is torch.device:
             return func(*args, **kwargs)
         args = tuple("cpu" if _is_device(x) else x for x in args)
         kwargs = {key: "cpu" if _is_device(x) else x for key, x in kwargs.items()}

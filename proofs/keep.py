@@ -1,7 +1,7 @@
 """Results on disk: one JSON per proof, its key, and the table that is made of them all.
 
-A result counts as long as its key does: a hash of the code that it depends on, comments, docstrings,
-the words of errors and devices left out, and of scenarios and data as they are.
+A result counts as long as its key does: a hash of the code that it depends on, without comments,
+docstrings, the words of errors and devices, and of scenarios and data as they are.
 """
 
 from __future__ import annotations

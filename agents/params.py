@@ -47,15 +47,15 @@ def check_program(program: Any, params: Mapping[str, Any]) -> None:
 
 
 def check_policy(factory: Any, group: Group, params: Mapping[str, Any]) -> None:
-    """A policy of ours, which is made for the first of a group. One that keeps its params may ask
-    for more of them later, and is believed. Raises: AgentError."""
+    """A policy of ours, which asks for its params as it is made, here for the first of a group.
+
+    Raises: AgentError.
+    """
     asked = Asked(params)
     try:
-        policy = factory(name=group.agents[0], group=group, params=asked)
+        factory(name=group.agents[0], group=group, params=asked)
     except (TypeError, ValueError, ArithmeticError) as error:
         raise AgentError(str(error)) from None
-    if any(value is asked for value in vars(policy).values()):
-        return
     for name in params:
         if name not in asked.names:
             raise AgentError(f"no {name!r}; {did_you_mean(name, sorted(asked.names))}")

@@ -28,7 +28,7 @@ class Rule(ABC):
     is_random = False
 
     def __init__(self, name: str, group: Any, params: Mapping[str, Any]) -> None:
-        self.name, self.group, self.params = name, group, params
+        self.name, self.group = name, group
 
     def memory(self, xp: Any, batch: int) -> Any:
         return xp.zeros((batch, 0), dtype=xp.float64)
@@ -56,8 +56,12 @@ def constant(xp: Any, obs: Any, value: float, size: int) -> Any:
 class MatrixRule(Rule):
     """Always the same choice. params: choice (default 0)."""
 
+    def __init__(self, name: str, group: Any, params: Mapping[str, Any]) -> None:
+        super().__init__(name, group, params)
+        self.choice = float(params.get("choice", 0))
+
     def decide(self, xp: Any, obs: Any, inbox: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
-        return constant(xp, obs, float(self.params.get("choice", 0)), 1), {}
+        return constant(xp, obs, self.choice, 1), {}
 
 
 class TitForTat(Rule):
@@ -110,9 +114,13 @@ def named(xp: Any, obs: Any, values: Any) -> Any:
 class LinearRule(Rule):
     """u = -gain x. params: gain, numbers in the order of x; the best ones of the default worlds."""
 
+    def __init__(self, name: str, group: Any, params: Mapping[str, Any]) -> None:
+        super().__init__(name, group, params)
+        is_scalar = group.observation.size == 1
+        self.gains = params.get("gain", (GOLDEN,) if is_scalar else (2.76235, 2.50754))
+
     def decide(self, xp: Any, obs: Any, inbox: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
-        gains = self.params.get("gain", (GOLDEN,) if obs.shape[1] == 1 else (2.76235, 2.50754))
-        u = sum((-float(gain) * obs[:, i : i + 1] for i, gain in enumerate(gains)), 0.0)
+        u = sum((-float(gain) * obs[:, i : i + 1] for i, gain in enumerate(self.gains)), 0.0)
         return u, {}
 
 
@@ -120,10 +128,14 @@ class HarvesterRule(Rule):
     """Harvests so much of its share as the stock bears. params: effort (default 0.05625, a
     quarter of the default team's optimum), reserve (no harvest below this stock, default 0.3)."""
 
+    def __init__(self, name: str, group: Any, params: Mapping[str, Any]) -> None:
+        super().__init__(name, group, params)
+        self.effort = float(params.get("effort", 0.05625))
+        self.reserve = float(params.get("reserve", 0.3))
+
     def decide(self, xp: Any, obs: Any, inbox: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
-        effort = constant(xp, obs, float(self.params.get("effort", 0.05625)), 1)
-        reserve = float(self.params.get("reserve", 0.3))
-        return xp.where(self.field(obs, "stock") >= reserve, effort, 0.0 * effort), {}
+        effort = constant(xp, obs, self.effort, 1)
+        return xp.where(self.field(obs, "stock") >= self.reserve, effort, 0.0 * effort), {}
 
 
 # --- bodies in a plane ----------------------------------------------------------------------------
@@ -249,9 +261,12 @@ class PreyRule(Body):
     params: predators (how many of the others are; default 3).
     """
 
+    def __init__(self, name: str, group: Any, params: Mapping[str, Any]) -> None:
+        super().__init__(name, group, params)
+        self.predators = int(params.get("predators", 3))
+
     def want(self, xp: Any, obs: Any, inbox: Mapping[str, Any]) -> Any:
-        count = int(self.params.get("predators", 3))
-        threat = nearest(xp, places(xp, self.field(obs, "others"))[:, :count])
+        threat = nearest(xp, places(xp, self.field(obs, "others"))[:, : self.predators])
         square = xp.sum(threat * threat, axis=1, keepdims=True)
         here = self.field(obs, "position")
         return -threat / xp.clip(square, 0.01, None) - 3.0 * here * xp.abs(here)
@@ -266,7 +281,10 @@ class PoleRule(Rule):
     params: weights (of place, speed, angle, angular speed).
     """
 
+    def __init__(self, name: str, group: Any, params: Mapping[str, Any]) -> None:
+        super().__init__(name, group, params)
+        self.weights = params.get("weights", (0.1, 0.3, 3.0, 1.0))
+
     def decide(self, xp: Any, obs: Any, inbox: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
-        weights = self.params.get("weights", (0.1, 0.3, 3.0, 1.0))
-        lean = sum((float(w) * obs[:, i : i + 1] for i, w in enumerate(weights)), 0.0)
+        lean = sum((float(w) * obs[:, i : i + 1] for i, w in enumerate(self.weights)), 0.0)
         return xp.astype(lean > 0, obs.dtype), {}

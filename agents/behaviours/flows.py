@@ -29,10 +29,7 @@ ALPHA_MIN: Final = 0.05
 
 
 class User(Rule):
-    """What users have in common. None keeps its params: so a wrong one is told."""
-
-    def __init__(self, name: str, group: Any, params: Mapping[str, Any]) -> None:
-        super().__init__(name, group, {})
+    """What users have in common."""
 
     def paced(self, xp: Any, obs: Any, wanted: Any) -> Any:
         """The request of a round, of one who wants so much of the game. Shapes: [B, 1]."""
@@ -64,7 +61,7 @@ class Price(Rule):
     speaks: Mapping[str, int] = {"price": 2}
 
     def __init__(self, name: str, group: Any, params: Mapping[str, Any]) -> None:
-        super().__init__(name, group, {})
+        super().__init__(name, group, params)
         self.step = float(params.get("step", 0.05))
 
     def memory(self, xp: Any, batch: int) -> Any:
@@ -105,7 +102,7 @@ class AdmmLink(Rule):
     speaks: Mapping[str, int]
 
     def __init__(self, name: str, group: Any, params: Mapping[str, Any]) -> None:
-        super().__init__(name, group, {})
+        super().__init__(name, group, params)
         self.hears = {"wish": 1 + int(group.observation.fields[0].high)}
         self.speaks = {"trimmed": 2 + group.observation.fields[-1].size}
 

@@ -32,7 +32,7 @@ class MaxPressure(Rule):
     ignores_absent = True
 
     def __init__(self, name: str, group: Any, params: Mapping[str, Any]) -> None:
-        super().__init__(name, group, {})
+        super().__init__(name, group, params)
         self.patience = float(params.get("patience", 5.0))
         self.margin = float(params.get("margin", MARGIN))
 

@@ -34,7 +34,7 @@ class Splitter(Rule):
     hears: Mapping[str, int]
 
     def __init__(self, name: str, group: Any, params: Mapping[str, Any]) -> None:
-        super().__init__(name, group, {})
+        super().__init__(name, group, params)
         nodes = int(group.observation.fields[0].high)
         self.map = load_map(network_of(nodes), group.action.size // nodes)
         self.step = float(params.get("step", 0.3))

@@ -90,11 +90,6 @@ class Policy:
         self.gain, self.hours = float(params.get("gain", 1.0)), params["hours"]
 
 
-class Keeper(Policy):
-    def __init__(self, name: str, group: Group, params: Mapping[str, Any]) -> None:
-        self.params = params
-
-
 class Copier(Policy):
     def __init__(self, name: str, group: Group, params: Mapping[str, Any]) -> None:
         super().__init__(name, group, {"hours": 1, **params})
@@ -123,8 +118,8 @@ def test_so_is_one_that_is_given_as_an_option(name: str, setting: str, message: 
         prepare(load(name, overrides=[f"agents.{setting}"]))
 
 
-def test_who_copies_or_keeps_params_or_looks_itself_may_take_any() -> None:
-    for policy in (Keeper, Copier, Looker):
+def test_who_copies_params_or_looks_through_them_may_take_any() -> None:
+    for policy in (Copier, Looker):
         check_policy(policy, GROUP, {"anything": 1})
     check_policy(Policy, GROUP, {"hours": 1})
     with pytest.raises(AgentError, match="no 'hour'; did you mean 'hours'"):
